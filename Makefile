@@ -1,0 +1,32 @@
+# Everything a newcomer types. Each target sets up .venv first; a second run finds it ready.
+PYTHON ?= python3
+VENV_PYTHON := .venv/bin/python
+OUTPUT ?= demo-output
+
+.PHONY: help setup demo test test-fast lint bench clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:  ## make .venv and install everything into it
+	@$(PYTHON) tools/setup_venv.py
+
+demo: setup  ## the whole road on the bundled speech, into $(OUTPUT) (about 10 minutes on 2 cores)
+	@$(VENV_PYTHON) examples/demo.py --out $(OUTPUT)
+
+test: setup  ## all tests
+	@$(VENV_PYTHON) -m pytest
+
+test-fast: setup  ## the tests that take seconds
+	@$(VENV_PYTHON) -m pytest -m "not slow"
+
+lint: setup  ## ruff (check and format) and mypy on the offline rooms
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
+	@$(VENV_PYTHON) -m mypy
+
+bench: setup  ## measure against peers, each a ratio from one run
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(VENV_PYTHON) $$file || exit 1; done
+
+clean:  ## remove .venv and the demo's output
+	rm -rf .venv $(OUTPUT)

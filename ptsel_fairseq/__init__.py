@@ -1,0 +1,13 @@
+"""Choose pretext labels by conditional independence, then pretrain wav2vec 2.0 with them.
+
+This folder is a fairseq user directory (``common.user_dir``): fairseq imports it, and that import
+registers task, model and criterion. Imported by anything else it stays light, so that the command line
+answers at once and the offline half works without fairseq.
+"""
+
+import sys
+
+__version__ = "0.1.0"
+
+if "fairseq" in sys.modules:
+    from ptsel_fairseq import plugin  # noqa: F401  (registers the plugin's classes)

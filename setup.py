@@ -1,0 +1,46 @@
+"""Packaging of ptsel_fairseq; everything else about the tools is in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "ptsel_fairseq/__init__.py").read_text(), re.M).group(1)
+
+setup(
+    name="ptsel_fairseq",
+    version=VERSION,
+    description="Choose pretext labels by conditional independence and pretrain wav2vec 2.0 with them (fairseq plugin)",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["ptsel_fairseq", "ptsel_fairseq.*"]),
+    # Lower bounds only: these live beside whatever else a researcher has installed.
+    install_requires=[
+        "numpy>=1.24",
+        "scipy>=1.10",
+        "torch>=2.1",
+        "torchaudio>=2.1",
+        "soundfile>=0.12.1",
+        "librosa>=0.10.1",
+        "omegaconf>=2.3",
+        "entmax>=1.3",
+        "tqdm>=4.60",
+        "matplotlib>=3.7",
+    ],
+    extras_require={
+        # Several distributions share fairseq's import name, so users may bring their own build instead.
+        "fairseq": ["ve-fairseq>=0.12.3", "editdistance>=0.6", "tensorboardX>=2.5"],
+        "dev": ["pytest>=7", "hypothesis>=6", "ruff>=0.6", "mypy>=1.10", "types-tqdm"],
+    },
+    entry_points={"console_scripts": ["ptsel = ptsel_fairseq.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+    ],
+)
