@@ -1,0 +1,301 @@
+"""`ptsel`: argument parsing only; each command's work is in the room it belongs to.
+
+Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ptsel_fairseq import __version__
+from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
+
+MANIFEST_HELP = f"""\
+DATA_DIR/<split>.tsv  fairseq's manifest: line 1 is the folder of the audio, then path<TAB>samples
+    {MANIFEST_EXAMPLE}
+"""
+CLASSES_HELP = f"""\
+--classes FILE  the downstream class of utterances (header path<TAB>class)
+    {CLASSES_EXAMPLE}
+  or of segments in seconds (header path<TAB>start<TAB>end<TAB>class)
+    {SEGMENTS_EXAMPLE}
+"""
+STORE_HELP = """\
+--store STORE  folder of the label store; STORE/<split>/header.json says what it holds
+    {"labels": {"f0": {"dim": 1, "unit": "Hz", ...}, ...}, ...}
+"""
+SCORES_HELP = """\
+CI_DIR/scores.json  what `ptsel score` wrote
+    {"estimator": "cka", "scores": {"f0": {"score": 0.0931, "p": 0.001, ...}, ...}, ...}
+"""
+WEIGHTS_HELP = """\
+weights.yaml  what `ptsel select` writes: an overlay for fairseq-hydra-train
+    criterion: {pretext_weights: {alpha_ratio: 0.42, f0: 0.58, zcr: 0.0}}
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; exit with 0, with 2 for input that cannot be used, with 1 for any other failure."""
+    parser = build_parser()
+    options = vars(parser.parse_args(arguments))
+    command, debug = options.pop("command"), options.pop("debug")
+    try:
+        command(options)
+    except PtselError as error:
+        if debug:
+            raise
+        fail(str(error))
+    except OSError as error:
+        if debug or error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        fail(
+            f"{error.filename or 'writing'}: {error.strerror}; nothing already finished is lost, run the command again"
+        )
+    except KeyboardInterrupt:
+        print(
+            "ptsel: interrupted; what is finished is kept, the same command goes on from there",
+            file=sys.stderr,
+        )
+        sys.exit(130)
+
+
+def fail(message: str) -> None:
+    print(f"ptsel: error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def command_line() -> str:
+    """The command as typed, for the provenance of outputs."""
+    return shlex.join(["ptsel", *sys.argv[1:]])
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ptsel",
+        description="Choose pretext labels, and their weights, for pretraining wav2vec 2.0 before any training.",
+        epilog="manifest -> check -> extract -> score -> select -> fairseq-hydra-train -> export",
+    )
+    parser.add_argument("--version", action="version", version=f"ptsel {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (
+        add_manifest,
+        add_check,
+        add_labels,
+        add_extract,
+        add_score,
+        add_select,
+        add_export,
+        add_user_dir,
+    ):
+        add(commands)
+    return parser
+
+
+def add_command(commands, name: str, help: str, epilog: str = "") -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=help,
+        description=help[0].upper() + help[1:] + ".",
+        epilog=f"files:\n{epilog}" if epilog else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_manifest(commands) -> None:
+    parser = add_command(
+        commands,
+        "manifest",
+        "write fairseq's manifests for a folder of audio, or make portable ones absolute",
+        MANIFEST_HELP,
+    )
+    parser.add_argument(
+        "source", metavar="SOURCE", type=Path, help="folder of audio, or of <split>.tsv manifests"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DATA_DIR", help="where the manifests go")
+    parser.add_argument(
+        "--valid-percent", type=float, default=5.0, help="share of the files for valid.tsv (default 5)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of valid.tsv (default 0)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.make_manifest import manifest_command
+
+        manifest_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_check(commands) -> None:
+    parser = add_command(
+        commands,
+        "check",
+        "find what would stop or spoil training; exit code 2 if training would fail",
+        MANIFEST_HELP + CLASSES_HELP + STORE_HELP + WEIGHTS_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument(
+        "--classes", type=Path, metavar="FILE", help="check a class file against the manifests"
+    )
+    parser.add_argument("--store", type=Path, help="check a label store against the manifests")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="check weights.yaml or a recipe against the store"
+    )
+    parser.add_argument(
+        "--headers-only", action="store_true", help="read headers only: seconds, but finds less"
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.check import check_command
+
+        if options["weights"] is not None and options["store"] is None:
+            raise PtselError("--weights: give --store as well; the weights are checked against its labels")
+        check_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_labels(commands) -> None:
+    parser = add_command(commands, "labels", "list the pretext labels that can be extracted")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.labels.catalogue import print_catalogue
+
+        print_catalogue()
+
+    parser.set_defaults(command=run)
+
+
+def add_extract(commands) -> None:
+    parser = add_command(
+        commands,
+        "extract",
+        "compute pretext labels on the encoder's frame grid; goes on where it was interrupted",
+        MANIFEST_HELP + STORE_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument(
+        "--splits", nargs="+", default=["train", "valid"], metavar="SPLIT", help="default: train valid"
+    )
+    parser.add_argument(
+        "--labels", nargs="+", required=True, metavar="LABEL", help="names as in `ptsel labels`, or: all"
+    )
+    parser.add_argument("--store", type=Path, required=True, help="folder of the label store; made if absent")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.labels.extract import extract_command
+
+        extract_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_score(commands) -> None:
+    parser = add_command(
+        commands,
+        "score",
+        "score how conditionally independent each label is of the speech, given the downstream class",
+        MANIFEST_HELP + CLASSES_HELP + STORE_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("--split", default="train", help="default: train")
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--classes", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--estimator",
+        choices=("cka", "hsic", "reference"),
+        default="cka",
+        help="cka: normalised, comparable between labels (default); hsic: unbiased; reference: the papers' "
+        "released code, whose ranking follows the labels' units",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="CI_DIR", help="scores.json, points.npz, scores.png"
+    )
+    parser.add_argument("--labels", nargs="+", metavar="LABEL", help="default: all labels of the store")
+    parser.add_argument("--permutations", type=int, default=1000, metavar="N", help="for p (default 1000)")
+    parser.add_argument(
+        "--bootstrap", type=int, default=1000, metavar="N", help="for the interval (default 1000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.selection.score import score_command
+
+        score_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_select(commands) -> None:
+    parser = add_command(
+        commands,
+        "select",
+        "turn scores into weights λ and write them for training",
+        SCORES_HELP + WEIGHTS_HELP,
+    )
+    parser.add_argument("ci_dir", metavar="CI_DIR", type=Path)
+    parser.add_argument(
+        "--method",
+        choices=("group", "direct", "all", "naive", "random"),
+        default="group",
+        help="group: minimise the score of the weighted group (the papers; default); direct: sparsemax of the "
+        "scores; all: weight 1 each; naive: the lowest scores; random: a seeded draw",
+    )
+    parser.add_argument(
+        "--projection",
+        choices=("sparsemax", "softmax", "entmax15"),
+        default="sparsemax",
+        help="how weights are kept on the simplex (default sparsemax)",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="weights.yaml; a picture goes beside it"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="RECIPE", help="also write the weights into this recipe"
+    )
+    parser.add_argument(
+        "--tau", type=float, help="direct: temperature (default: from the scores' standard errors)"
+    )
+    parser.add_argument("--support", type=int, metavar="N", help="direct, naive: how many labels to keep")
+    parser.add_argument("--reference-optimizer", action="store_true", help="group: the papers' SGD, exactly")
+    parser.add_argument("--seed", type=int, default=0, help="default 0")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.selection.weights import select_command
+
+        select_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_export(commands) -> None:
+    parser = add_command(
+        commands, "export", "write a pretraining checkpoint as a stock wav2vec 2.0 checkpoint"
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path)
+    parser.add_argument("--out", type=Path, required=True, metavar="STOCK.pt")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.export import export_command
+
+        export_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_user_dir(commands) -> None:
+    parser = add_command(commands, "user-dir", "print the absolute path for common.user_dir")
+    parser.set_defaults(command=lambda options: print(Path(__file__).resolve().parent))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""λ on disk: the one place that writes, reads and judges `criterion.pretext_weights`."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from ptsel_fairseq.errors import PtselError
+
+TOLERANCE = 1e-3
+WEIGHTS_EXAMPLE = "criterion: {pretext_weights: {alpha_ratio: 0.4, f0: 0.6}}"
+OURS = ("pretext_weights", "pretext_sum_to_one")
+MARK = "# λ"  # begins the lines of provenance, so that a later selection can replace them
+
+
+def check_weights(weights: Mapping[str, float], known: Collection[str], sum_to_one: bool) -> None:
+    """Judge a λ before anything is trained with it.
+
+    Args:
+        weights: label -> λ. Empty, or zero everywhere, means plain wav2vec 2.0.
+        known: the labels that the store holds.
+        sum_to_one: whether the weights must sum to one (within 0.001).
+
+    Raises:
+        PtselError: a label that is not known, a weight that is negative or no number, or another sum.
+    """
+    unknown = sorted(set(weights) - set(known))
+    if unknown:
+        raise PtselError(
+            f"pretext_weights: no label {', '.join(unknown)} in the store, which holds {', '.join(sorted(known))}"
+        )
+    for label, weight in sorted(weights.items()):
+        if not (math.isfinite(weight) and weight >= 0):
+            raise PtselError(f"pretext_weights: expected a weight of at least 0 for {label}, found {weight}")
+    total = sum(weights.values())
+    if sum_to_one and total > 0 and abs(total - 1) > TOLERANCE:
+        raise PtselError(
+            f"pretext_weights: expected weights that sum to 1, found the sum {total:.6g}; scale them, or set "
+            "pretext_sum_to_one: false if that is meant (as in the method `all`)"
+        )
+
+
+def weights_block(weights: Mapping[str, float], sum_to_one: bool, indent: str) -> list[str]:
+    """The lines of the two settings, labels sorted, zeros too, below `indent`."""
+    lines = [f"{indent}pretext_sum_to_one: {'true' if sum_to_one else 'false'}", f"{indent}pretext_weights:"]
+    return lines + [f"{indent}  {label}: {_number(weights[label])}" for label in sorted(weights)]
+
+
+def _number(weight: float) -> str:
+    text = f"{weight:.6g}"
+    return text if any(mark in text for mark in ".en") else text + ".0"
+
+
+def write_weights(
+    out: Path | str, weights: Mapping[str, float], provenance: Mapping[str, object], sum_to_one: bool = True
+) -> None:
+    """Write λ as a hydra overlay (``+weights=NAME``), provenance in comments."""
+    lines = [
+        "# @package _global_",
+        *_comments(provenance, ""),
+        "criterion:",
+        *weights_block(weights, sum_to_one, "  "),
+    ]
+    _write_checked(Path(out), "\n".join(lines) + "\n", weights)
+
+
+def read_weights(file: Path | str) -> tuple[dict[str, float], bool]:
+    """λ and whether it must sum to one, from an overlay or a whole recipe."""
+    file = Path(file)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PtselError(f"{file}: cannot be read ({error.strerror}); expected {WEIGHTS_EXAMPLE}") from None
+    return _parse(text, file)
+
+
+def write_into_recipe(
+    recipe: Path | str,
+    weights: Mapping[str, float],
+    provenance: Mapping[str, object],
+    sum_to_one: bool = True,
+) -> None:
+    """Set λ in the ``criterion`` block of a recipe; every other line and comment stays as it is.
+
+    Raises PtselError if the recipe has no such block, or cannot be read or written.
+    """
+    recipe = Path(recipe)
+    try:
+        lines = recipe.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise PtselError(f"{recipe}: the recipe cannot be read ({error.strerror})") from None
+    first, last, indent = _criterion_block(lines, recipe)
+    kept, place = _without_ours(lines[first:last], indent)
+    block = [*_comments(provenance, indent), *weights_block(weights, sum_to_one, indent)]
+    text = "\n".join([*lines[:first], *kept[:place], *block, *kept[place:], *lines[last:]])
+    _write_checked(recipe, text, weights)
+
+
+def _criterion_block(lines: Sequence[str], recipe: Path) -> tuple[int, int, str]:
+    """First line inside the ``criterion`` block, the line after it, and the indentation of its settings."""
+    heads = [i for i, line in enumerate(lines) if re.match(r"criterion:\s*(#.*)?$", line)]
+    if len(heads) != 1:
+        raise PtselError(
+            f"{recipe}: expected one block 'criterion:' to write the weights into, found {len(heads)}"
+        )
+    first = last = heads[0] + 1
+    for i in range(first, len(lines)):
+        if lines[i].strip() and not lines[i].startswith((" ", "#")):
+            break
+        if lines[i].startswith(" ") and lines[i].strip():
+            last = i + 1
+    settings = [line for line in lines[first:last] if line.strip() and not line.lstrip().startswith("#")]
+    if not settings:
+        raise PtselError(
+            f"{recipe}, line {first}: the block 'criterion:' is empty; expected _name: ptsel_wav2vec in it"
+        )
+    return first, last, settings[0][: len(settings[0]) - len(settings[0].lstrip())]
+
+
+def _without_ours(lines: Sequence[str], indent: str) -> tuple[list[str], int]:
+    """The block without our settings and comments, and the place where the first of them was."""
+    kept: list[str] = []
+    place, inside = None, False
+    for line in lines:
+        text = line.strip()
+        deeper = line.startswith(indent + " ")
+        starts = line.startswith(indent) and not deeper and text.split(":")[0] in OURS
+        inside = starts or (inside and (deeper or not text))
+        if inside or text.startswith(MARK):
+            place = len(kept) if place is None else place
+        else:
+            kept.append(line)
+    return kept, len(kept) if place is None else place
+
+
+def _comments(provenance: Mapping[str, object], indent: str) -> list[str]:
+    return [f"{indent}{MARK} {key}: {value}" for key, value in provenance.items()]
+
+
+def _parse(text: str, file: Path) -> tuple[dict[str, float], bool]:
+    import yaml
+
+    try:
+        criterion = (yaml.safe_load(text) or {})["criterion"]
+        weights = {
+            str(label): float(weight) for label, weight in (criterion["pretext_weights"] or {}).items()
+        }
+    except yaml.YAMLError as error:
+        raise PtselError(
+            f"{file}: not a YAML file ({str(error).splitlines()[0]}); expected {WEIGHTS_EXAMPLE}"
+        ) from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PtselError(f"{file}: expected {WEIGHTS_EXAMPLE}, found no such weights ({error!r})") from None
+    return weights, bool(criterion.get("pretext_sum_to_one", True))
+
+
+def _write_checked(file: Path, text: str, weights: Mapping[str, float]) -> None:
+    """Write by renaming, after making sure that what is read back is what was meant."""
+    found, _ = _parse(text, file)
+    if any(abs(found.get(label, math.nan) - weight) > 1e-5 for label, weight in weights.items()) or len(
+        found
+    ) != len(weights):
+        raise PtselError(
+            f"{file}: the weights could not be written into this file; write its criterion block one setting a line"
+        )
+    partial = file.with_name(file.name + ".partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise PtselError(f"{file}: cannot be written ({error.strerror})") from None

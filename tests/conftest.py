@@ -1,0 +1,57 @@
+"""Real speech for all tests: a few of the bundled clips, their manifests and a label store."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ASTERISK = ROOT / "examples" / "asterisk"
+BIN = Path(sys.executable).parent
+LABELS = ["alpha_ratio", "f0", "log_mel", "zcr"]  # always defined, undefined when unvoiced, vector, scalar
+
+
+def write_manifest(source: Path, out: Path, every: int) -> Path:
+    """Write every n-th line of a bundled manifest, with an absolute audio folder."""
+    root, *lines = source.read_text().splitlines()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("\n".join([str((source.parent / root).resolve()), *lines[::every]]) + "\n")
+    return out
+
+
+def run_command(
+    *command: object, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of this environment, for example ``run_command("ptsel", "check", folder)``."""
+    program, *arguments = (str(word) for word in command)
+    return subprocess.run(
+        [str(BIN / program), *arguments],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Manifests of a fifth of the bundled clips: ``train.tsv`` and ``valid.tsv``."""
+    folder = tmp_path_factory.mktemp("data")
+    write_manifest(ASTERISK / "train.tsv", folder / "train.tsv", every=5)
+    write_manifest(ASTERISK / "valid.tsv", folder / "valid.tsv", every=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The label store of `data_dir` with LABELS."""
+    from ptsel_fairseq.labels.extract import extract_command
+
+    store = tmp_path_factory.mktemp("labels") / "store"
+    extract_command(data_dir, ["train", "valid"], LABELS, store)
+    return store
