@@ -1,0 +1,70 @@
+"""Cutting a waveform into analysis frames that are centred on the encoder's frames.
+
+Tracks are on the encoder's grid (one frame each 20 ms), but the definitions of RASTA and of most prosodic
+labels are for frames each 10 ms. So the analysis moves in half steps, and frame `i` of the grid is the mean of
+three half steps: the one on its centre and its two neighbours. This is openSMILE's three-frame moving average,
+taken where the encoder looks; it is symmetric, so nothing shifts in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptsel_fairseq.labels.grid import FrameGrid
+
+BLOCK = 512  # frames analysed at once: their spectra fit the processor's cache
+
+
+def count_half_steps(samples: int, grid: FrameGrid) -> int:
+    """Half steps of a waveform: two for each frame of the grid and one more; 0 without a frame."""
+    frames = grid.num_frames(samples)
+    return 2 * frames + 1 if frames else 0
+
+
+def half_step_frames(waveform: np.ndarray, grid: FrameGrid, width: int) -> Iterator[Tensor]:
+    """Blocks [up to BLOCK, width] of frames centred on the half steps; zeros outside the waveform."""
+    first_centre = grid.centre(0) - grid.hop // 2
+    return _blocks(waveform, first_centre, grid.hop // 2, count_half_steps(len(waveform), grid), width)
+
+
+def grid_frames(waveform: np.ndarray, grid: FrameGrid, width: int) -> Iterator[Tensor]:
+    """Blocks [up to BLOCK, width] of frames centred on the grid's frames; zeros outside the waveform."""
+    return _blocks(waveform, grid.centre(0), grid.hop, grid.num_frames(len(waveform)), width)
+
+
+def _blocks(waveform: np.ndarray, first_centre: int, step: int, count: int, width: int) -> Iterator[Tensor]:
+    before = max(0, width // 2 - first_centre)
+    start = first_centre - width // 2 + before
+    after = max(0, start + (count - 1) * step + width - before - len(waveform))
+    padded = torch.from_numpy(np.pad(waveform, (before, after)))
+    for first in range(0, count, BLOCK):
+        rows = min(BLOCK, count - first)
+        begin = start + first * step
+        yield padded[begin : begin + (rows - 1) * step + width].unfold(0, width, step)
+
+
+def to_grid(half_steps: np.ndarray) -> np.ndarray:
+    """Mean of the three half steps around each frame's centre: [2 T + 1, ...] -> [T, ...]."""
+    return (half_steps[:-2:2] + half_steps[1:-1:2] + half_steps[2::2]) / np.float32(3)
+
+
+def to_grid_where_valid(half_steps: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `to_grid` for a track that can be undefined.
+
+    A frame is defined where its centre is, and is then the mean over the defined ones of the three.
+
+    Args:
+        half_steps: [2 T + 1]; valid: bool [2 T + 1].
+
+    Returns:
+        values [T], 0 where undefined, and the mask [T].
+    """
+    values = np.where(valid, half_steps, np.float32(0))
+    total = values[:-2:2] + values[1:-1:2] + values[2::2]
+    counted = valid[:-2:2].astype(np.float32) + valid[1:-1:2] + valid[2::2]
+    centre = valid[1:-1:2]
+    return np.where(centre, total / np.maximum(counted, 1), 0).astype(np.float32), centre.copy()

@@ -1,0 +1,282 @@
+"""Labels of voice and energy: F0, voicing, harmonics-to-noise ratio, RMS energy, zero-crossing rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptsel_fairseq.labels.framing import count_half_steps, half_step_frames, to_grid, to_grid_where_valid
+from ptsel_fairseq.labels.grid import FrameGrid
+
+PITCH_SECONDS = 0.060
+PITCH_N_FFT = 1024
+GAUSS_WIDTH = 0.4  # standard deviation of the window, in half windows
+RMS_SECONDS = 0.020
+ZCR_SECONDS = 0.060
+SILENCE_RMS = 1e-3  # of full scale; quieter frames have no pitch
+
+# Sub-harmonic summation on a logarithmic frequency axis: Hermes (1988).
+POINTS_PER_OCTAVE = 64
+AXIS_RANGE = (25.0, 8000.0)  # Hz
+F0_RANGE = (52.0, 620.0)  # Hz
+HARMONICS = 15
+COMPRESSION = 0.85  # weight of each harmonic against the one below
+CANDIDATES = 6
+
+# Costs of the path through the candidates, in units of voicing strength times SCORE_GAIN.
+SCORE_GAIN = 4.0
+VOICING_THRESHOLD = 0.68
+JUMP_COST = 2.0  # for each octave
+CHANGE_COST = 0.3  # between voiced and unvoiced
+
+HNR_RANGE = (1e-3, 0.9999)  # of the periodic share of power: -30 to 40 dB
+
+
+@dataclass(frozen=True)
+class Pitch:
+    """The pitch analysis by half step, all [2 T + 1]: `f0` in Hz, 0 where unvoiced; `strength` 0 to 1."""
+
+    f0: np.ndarray
+    strength: np.ndarray
+
+    @property
+    def voiced(self) -> np.ndarray:
+        return self.f0 > 0
+
+
+def pitch(waveform: np.ndarray, grid: FrameGrid) -> Pitch:
+    """F0 by sub-harmonic summation (Hermes 1988), its path by dynamic programming.
+
+    The amplitude spectrum of a 60 ms Gaussian frame is reduced to the neighbourhood of its peaks, smoothed, put on
+    an axis of 64 points an octave and summed over 15 harmonics of each candidate, each weighted 0.85 of the one
+    below. The strength of a candidate is one minus the mean of this sum over the axis divided by the candidate's.
+    """
+    steps = count_half_steps(len(waveform), grid)
+    if not steps:
+        return Pitch(np.zeros(0, np.float32), np.zeros(0, np.float32))
+    summation, lowest = _harmonic_summation(grid.sample_rate)
+    found = [_candidates(_peaks_only(power.sqrt()) @ summation, lowest) for power in _long_power(waveform, grid)]
+    frequency, strength = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    silent = frame_rms(waveform, grid) < SILENCE_RMS
+    unvoiced = np.where(silent, np.float32(1e3), np.float32(SCORE_GAIN * VOICING_THRESHOLD))
+    f0 = _best_path()(frequency, SCORE_GAIN * strength, unvoiced, JUMP_COST, CHANGE_COST)
+    strongest = np.where(silent, np.float32(0), strength.max(axis=1).clip(min=0))
+    return Pitch(f0.astype(np.float32), strongest.astype(np.float32))
+
+
+def f0(found: Pitch) -> tuple[np.ndarray, np.ndarray]:
+    """F0 in Hz, float32 [T, 1], and where it is defined (voiced frames), bool [T]."""
+    values, valid = to_grid_where_valid(found.f0, found.voiced)
+    return values[:, None], valid
+
+
+def voicing(found: Pitch) -> np.ndarray:
+    """Strength of the best pitch candidate, float32 [T, 1], 0 (silence, noise) to 1 (a clear tone)."""
+    return to_grid(found.strength)[:, None]
+
+
+def log_hnr(waveform: np.ndarray, found: Pitch, grid: FrameGrid) -> tuple[np.ndarray, np.ndarray]:
+    """Harmonics-to-noise ratio from the autocorrelation at the pitch period (Boersma 1993, eq. 4).
+
+    With r the autocorrelation of the windowed 60 ms frame at the period (the best of three neighbouring lags)
+    over that at lag 0, the ratio is ``10 log10(r / (1 - r))``.
+
+    Returns:
+        dB, float32 [T, 1], and where it is defined (voiced frames), bool [T].
+    """
+    ratio = np.zeros(len(found.f0), np.float32)
+    first = 0
+    for power in _long_power(waveform, grid):
+        voiced = np.flatnonzero(found.voiced[first : first + len(power)])
+        if len(voiced):
+            period = np.rint(grid.sample_rate / found.f0[first + voiced]).astype(np.int64)
+            ratio[first + voiced] = _periodic_share(power.numpy()[voiced], period)
+        first += len(power)
+    share = np.clip(ratio, *HNR_RANGE)
+    values, valid = to_grid_where_valid(10 * np.log10(share / (1 - share)), found.voiced)
+    return values[:, None], valid
+
+
+def rms_energy(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
+    """Root mean square of 20 ms, float32 [T, 1], of full scale."""
+    return to_grid(frame_rms(waveform, grid, RMS_SECONDS))[:, None]
+
+
+def frame_rms(waveform: np.ndarray, grid: FrameGrid, seconds: float = PITCH_SECONDS) -> np.ndarray:
+    """Root mean square around each half step, float32 [2 T + 1]; samples outside the waveform are zero."""
+    width = round(seconds * grid.sample_rate)
+    total = _window_sums(np.square(waveform, dtype=np.float64), grid, width)
+    return np.sqrt(np.maximum(total, 0) / width).astype(np.float32)
+
+
+def zcr(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
+    """Zero crossings over 60 ms, float32 [T, 1], crossings a sample.
+
+    A crossing is counted where two neighbours have opposite signs, and at a sample that is exactly zero unless its
+    neighbours have the same sign; digital silence therefore counts at every sample.
+    """
+    width = round(ZCR_SECONDS * grid.sample_rate)
+    crossing = np.zeros(len(waveform))
+    before, here, after = waveform[:-2], waveform[1:-1], waveform[2:]
+    crossing[1:-1] = (here * before < 0) | ((here == 0) & (before * after <= 0))
+    if len(waveform) > 1:
+        crossing[-1] = waveform[-1] * waveform[-2] < 0
+    return to_grid((_window_sums(crossing, grid, width) / width).astype(np.float32))[:, None]
+
+
+def _window_sums(values: np.ndarray, grid: FrameGrid, width: int) -> np.ndarray:
+    """Sums of `width` samples centred on each half step, from one cumulative sum; float64 [2 T + 1]."""
+    steps = count_half_steps(len(values), grid)
+    cumulative = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    first = grid.centre(0) - grid.hop // 2 - width // 2 + (grid.hop // 2) * np.arange(steps)
+    return cumulative[np.clip(first + width, 0, len(values))] - cumulative[np.clip(first, 0, len(values))]
+
+
+def _long_power(waveform: np.ndarray, grid: FrameGrid):
+    """Blocks of power spectra [frames, 513] of 60 ms Gaussian frames at the half steps."""
+    width = round(PITCH_SECONDS * grid.sample_rate)
+    position = np.arange(width) - (width - 1) / 2
+    window = np.exp(-0.5 * (position / (GAUSS_WIDTH * (width - 1) / 2)) ** 2)
+    weights = torch.from_numpy(window.astype(np.float32))
+    for frames in half_step_frames(waveform, grid, width):
+        yield torch.view_as_real(torch.fft.rfft(frames * weights, PITCH_N_FFT)).square().sum(-1)
+
+
+def _peaks_only(amplitude: Tensor) -> Tensor:
+    """The amplitude spectrum within two bins of its local maxima, 0 elsewhere."""
+    peak = torch.zeros_like(amplitude, dtype=torch.bool)
+    middle = amplitude[:, 1:-1]
+    peak[:, 1:-1] = (middle > amplitude[:, :-2]) & (middle >= amplitude[:, 2:])
+    near = peak.clone()
+    for shift in (1, 2):
+        near[:, shift:] |= peak[:, :-shift]
+        near[:, :-shift] |= peak[:, shift:]
+    return amplitude * near
+
+
+@lru_cache
+def _harmonic_summation(sample_rate: int) -> tuple[Tensor, float]:
+    """Smoothing, interpolation to the logarithmic axis and sum over harmonics as one matrix.
+
+    Returns:
+        [513, P + 1]: a column for each candidate frequency and a last one for the mean over the whole axis; and the
+        frequency in Hz of the first column.
+    """
+    bins = PITCH_N_FFT // 2 + 1
+    spacing = sample_rate / PITCH_N_FFT
+    points = int(np.ceil(np.log2(AXIS_RANGE[1] / AXIS_RANGE[0]) * POINTS_PER_OCTAVE)) + 1
+    axis = AXIS_RANGE[0] * 2 ** (np.arange(points) / POINTS_PER_OCTAVE)
+    summation = np.zeros((bins, points))
+    for harmonic in range(1, HARMONICS + 1):
+        position = axis * harmonic / spacing
+        below = np.floor(position).astype(int)
+        inside = np.flatnonzero(below < bins - 1)
+        share = position[inside] - below[inside]
+        weight = COMPRESSION ** (harmonic - 1)
+        np.add.at(summation, (below[inside], inside), weight * (1 - share))
+        np.add.at(summation, (below[inside] + 1, inside), weight * share)
+    smoothing = 0.5 * np.eye(bins) + 0.25 * np.eye(bins, k=1) + 0.25 * np.eye(bins, k=-1)
+    smoothing[0, :2] = smoothing[-1, :-3:-1] = (1, 0)
+    whole = smoothing.T @ np.concatenate([summation, summation.mean(axis=1, keepdims=True)], axis=1)
+    candidates = np.flatnonzero((axis >= F0_RANGE[0]) & (axis <= F0_RANGE[1]))
+    first, last = candidates[0] - 1, candidates[-1] + 2  # one point more on each side, to tell a maximum
+    matrix = np.concatenate([whole[:, first:last], whole[:, -1:]], axis=1)
+    return torch.from_numpy(matrix.astype(np.float32)), float(axis[first])
+
+
+def _candidates(sums: Tensor, lowest: float) -> tuple[np.ndarray, np.ndarray]:
+    """The strongest local maxima of the harmonic sums.
+
+    Args:
+        sums: [frames, P + 1] of `_harmonic_summation`.
+
+    Returns:
+        frequency in Hz and strength, float32 [frames, CANDIDATES]; strength -1 where there are fewer maxima.
+    """
+    mean, sums = sums[:, -1:], sums[:, :-1]
+    left, middle, right = sums[:, :-2], sums[:, 1:-1], sums[:, 2:]
+    maximum = (middle >= left) & (middle > right) & (middle > 0)
+    value, index = torch.where(maximum, middle, torch.zeros_like(middle)).topk(CANDIDATES, dim=1)
+    # The vertex of the parabola through a maximum and its neighbours.
+    curvature = left.gather(1, index) - 2 * value + right.gather(1, index)
+    offset = 0.5 * (left.gather(1, index) - right.gather(1, index)) / curvature.clamp(max=-1e-12)
+    position = index + 1 + offset.clamp(-0.5, 0.5)
+    strength = torch.where(value > 0, 1 - mean / value.clamp(min=1e-12), torch.full_like(value, -1.0))
+    frequency = lowest * torch.exp2(position / POINTS_PER_OCTAVE)
+    return frequency.numpy(), strength.clamp(min=-1.0).numpy()
+
+
+def _periodic_share(power: np.ndarray, period: np.ndarray) -> np.ndarray:
+    """Autocorrelation at the best of three lags around `period`, over that at lag 0: [frames]."""
+    weights = np.full(power.shape[1], 2.0, np.float32)
+    weights[0] = weights[-1] = 1.0
+    power = power * weights
+    cosine = np.cos(2 * np.pi * np.arange(PITCH_N_FFT) / PITCH_N_FFT).astype(np.float32)
+    bins = np.arange(power.shape[1])
+    best = np.zeros(len(power), np.float32)
+    for lag in (period - 1, period, period + 1):
+        phase = (lag[:, None] * bins) % PITCH_N_FFT
+        best = np.maximum(best, np.einsum("fk,fk->f", power, cosine[phase]))
+    return best / np.maximum(power.sum(axis=1), 1e-20)
+
+
+@lru_cache
+def _best_path() -> Callable[..., np.ndarray]:
+    """`_path` compiled; on disk where the place it is installed to can be written."""
+    import numba
+
+    try:
+        return numba.njit(cache=True)(_path)
+    except RuntimeError:  # numba finds no folder for its cache
+        return numba.njit(_path)
+
+
+def _path(frequency: Any, score: Any, unvoiced: Any, jump_cost: float, change_cost: float) -> Any:
+    """The path of highest score through the candidates of each frame and the state "unvoiced" (Viterbi).
+
+    Args:
+        frequency, score: [frames, candidates]; a score below 0 marks no candidate.
+        unvoiced: [frames], score of being unvoiced.
+        jump_cost: for each octave between neighbours; change_cost: between voiced and unvoiced.
+
+    Returns:
+        F0 in Hz, float64 [frames], 0 where unvoiced.
+    """
+    frames, states = frequency.shape[0], frequency.shape[1] + 1
+    last = states - 1
+    octave = np.log2(frequency)
+    total = np.full(states, -1e30)
+    came_from = np.zeros((frames, states), np.int32)
+    for t in range(frames):
+        previous = total.copy()
+        for k in range(states):
+            own = unvoiced[t] if k == last else score[t, k]
+            if k != last and own < 0:
+                total[k] = -1e30
+                continue
+            if t == 0:
+                total[k] = own
+                continue
+            best, best_from = -1e31, last
+            for j in range(states):
+                cost = 0.0
+                if (k == last) != (j == last):
+                    cost = change_cost
+                elif k != last:
+                    cost = jump_cost * abs(octave[t, k] - octave[t - 1, j])
+                if previous[j] - cost > best:
+                    best, best_from = previous[j] - cost, j
+            total[k] = best + own
+            came_from[t, k] = best_from
+    result = np.zeros(frames)
+    state = int(np.argmax(total))
+    for t in range(frames - 1, -1, -1):
+        result[t] = 0.0 if state == last else frequency[t, state]
+        state = came_from[t, state]
+    return result

@@ -1,0 +1,184 @@
+"""Labels from short-time spectra: loudness, RASTA, alpha ratio, log mel and MFCC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptsel_fairseq.labels.framing import grid_frames, half_step_frames, to_grid
+from ptsel_fairseq.labels.grid import FrameGrid
+
+FRAME_SECONDS = 0.020
+N_FFT = 512
+AUDITORY_BANDS = 26
+AUDITORY_RANGE = (20.0, 8000.0)  # Hz
+POWER_FLOOR = 1e-10  # -100 dB re full scale
+COMPRESSION = 0.33  # Stevens' power law of hearing, as rounded in Hermansky (1990), section III.D
+RASTA_POLE = 0.94
+RASTA_WARM_UP = 5  # filtered frames set to 0 while the filter has no history
+LOW_BAND, HIGH_BAND = (50.0, 1000.0), (1000.0, 5000.0)  # Hz, of the alpha ratio
+MEL_SECONDS = 0.025
+MEL_BANDS = 80
+MFCC_COEFFICIENTS = 13
+DELTA_WIDTH = 9
+
+
+@dataclass(frozen=True)
+class ShortSpectra:
+    """What the labels need of the 20 ms spectra, by half step.
+
+    auditory: power in the auditory bands, float32 [2 T + 1, 26].
+    low, high: power in the two bands of the alpha ratio, float32 [2 T + 1].
+    """
+
+    auditory: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def short_spectra(waveform: np.ndarray, grid: FrameGrid) -> ShortSpectra:
+    """Power spectra of 20 ms Hamming frames, summed into bands."""
+    width = round(FRAME_SECONDS * grid.sample_rate)
+    window = torch.from_numpy(np.hamming(width).astype(np.float32))
+    bands = _all_bands(grid.sample_rate)
+    blocks = [_power(frames * window, N_FFT) @ bands for frames in half_step_frames(waveform, grid, width)]
+    summed = torch.cat(blocks).numpy() if blocks else np.zeros((0, AUDITORY_BANDS + 2), np.float32)
+    return ShortSpectra(summed[:, :-2], summed[:, -2], summed[:, -1])
+
+
+def loudness(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
+    """Sum over auditory bands of the equal-loudness weighted power, compressed: Hermansky (1990), eq. 7 to 9.
+
+    Returns:
+        float32 [T, 1], arbitrary unit, 0 for digital silence.
+    """
+    heard = spectra.auditory * _equal_loudness(grid.sample_rate)
+    return to_grid((heard**COMPRESSION).sum(axis=1))[:, None]
+
+
+def rasta_l1(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
+    """L1 norm of the RASTA-filtered auditory spectrum: Hermansky and Morgan (1994), eq. 1.
+
+    The logarithm of each band is band-passed over time by ``0.1 (2 z^2 + z - z^-1 - 2 z^-2) / (1 - 0.94 z^-1)``,
+    brought back by the exponential, weighted for equal loudness, compressed, and summed. The numerator is
+    centred, as in the paper's ``z^4``; implementations that only look back answer two half steps (20 ms) later.
+
+    Returns:
+        float32 [T, 1], arbitrary unit.
+    """
+    from scipy.signal import lfilter
+
+    steps = len(spectra.auditory)
+    if steps == 0:
+        return np.zeros((0, 1), np.float32)
+    logarithm = np.log(np.maximum(spectra.auditory, POWER_FLOOR)).astype(np.float64)
+    padded = np.pad(logarithm, ((2, 2), (0, 0)), mode="edge")
+    slope = 0.1 * (2 * padded[4:] + padded[3:-1] - padded[1:-3] - 2 * padded[:-4])
+    slope[: min(RASTA_WARM_UP, steps)] = 0.0
+    filtered = lfilter([1.0], [1.0, -RASTA_POLE], slope, axis=0)
+    heard = np.exp(filtered).astype(np.float32) * _equal_loudness(grid.sample_rate)
+    return to_grid((heard**COMPRESSION).sum(axis=1))[:, None]
+
+
+def alpha_ratio(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
+    """Power in 1 to 5 kHz over power in 50 Hz to 1 kHz (Sundberg and Nordenberg 2006, as in GeMAPS).
+
+    Returns:
+        float32 [T, 1], dB; 0 for digital silence.
+    """
+    ratio = np.maximum(spectra.high, POWER_FLOOR) / np.maximum(spectra.low, POWER_FLOOR)
+    return to_grid(10 * np.log10(ratio))[:, None]
+
+
+def log_mel(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
+    """80 mel bands of the power spectrum of 25 ms Hann frames (Slaney's mel scale and area norm, as librosa).
+
+    Returns:
+        float32 [T, 80], dB re full scale, not below -100.
+    """
+    width = round(MEL_SECONDS * grid.sample_rate)
+    # The periodic Hann window, which librosa and torch use.
+    window = torch.hann_window(width, periodic=True, dtype=torch.float32)
+    bands = _mel_bands(grid.sample_rate)
+    blocks = [_power(frames * window, N_FFT) @ bands for frames in grid_frames(waveform, grid, width)]
+    power = torch.cat(blocks).numpy() if blocks else np.zeros((0, MEL_BANDS), np.float32)
+    return 10 * np.log10(np.maximum(power, POWER_FLOOR))
+
+
+def mfcc(log_mel_db: np.ndarray) -> np.ndarray:
+    """13 cepstral coefficients of `log_mel` (orthonormal DCT-II), their first and second derivatives.
+
+    The derivatives are Savitzky-Golay over 9 frames, edges repeated, as librosa's ``delta(mode="nearest")``.
+
+    Args:
+        log_mel_db: float32 [T, 80], dB.
+
+    Returns:
+        float32 [T, 39]: coefficients, then their slopes for each frame, then the slopes of these.
+    """
+    from scipy.fft import dct
+    from scipy.signal import savgol_filter
+
+    if not len(log_mel_db):
+        return np.zeros((0, 3 * MFCC_COEFFICIENTS), np.float32)
+    cepstrum = dct(log_mel_db, type=2, norm="ortho", axis=1)[:, :MFCC_COEFFICIENTS]
+    derivatives = [
+        savgol_filter(cepstrum, DELTA_WIDTH, polyorder=order, deriv=order, axis=0, mode="nearest") for order in (1, 2)
+    ]
+    return np.concatenate([cepstrum, *derivatives], axis=1).astype(np.float32)
+
+
+def _power(frames: Tensor, n_fft: int) -> Tensor:
+    return torch.view_as_real(torch.fft.rfft(frames, n_fft)).square().sum(-1)
+
+
+def hz_to_mel(frequency: np.ndarray | float) -> np.ndarray:
+    """HTK's mel scale."""
+    return 1127.0 * np.log1p(np.asarray(frequency) / 700.0)
+
+
+def mel_to_hz(mel: np.ndarray | float) -> np.ndarray:
+    return 700.0 * np.expm1(np.asarray(mel) / 1127.0)
+
+
+def band_edges() -> np.ndarray:
+    """The 28 corner frequencies in Hz of the 26 auditory bands, evenly spaced in mel."""
+    return mel_to_hz(np.linspace(hz_to_mel(AUDITORY_RANGE[0]), hz_to_mel(AUDITORY_RANGE[1]), AUDITORY_BANDS + 2))
+
+
+@lru_cache
+def _all_bands(sample_rate: int) -> Tensor:
+    """[257, 28]: 26 triangles on the mel scale, then the alpha ratio's low and high band."""
+    frequency = np.fft.rfftfreq(N_FFT, 1 / sample_rate)
+    mel, edge = hz_to_mel(frequency), hz_to_mel(band_edges())
+    columns = []
+    for b in range(AUDITORY_BANDS):
+        rising = (mel - edge[b]) / (edge[b + 1] - edge[b])
+        falling = (edge[b + 2] - mel) / (edge[b + 2] - edge[b + 1])
+        columns.append(np.clip(np.minimum(rising, falling), 0, None))
+    for low, high in (LOW_BAND, HIGH_BAND):
+        columns.append((frequency >= low) & (frequency < high))
+    return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+
+
+@lru_cache
+def _mel_bands(sample_rate: int) -> Tensor:
+    import librosa.filters
+
+    return torch.from_numpy(librosa.filters.mel(sr=sample_rate, n_fft=N_FFT, n_mels=MEL_BANDS).T.copy())
+
+
+def equal_loudness(frequency: np.ndarray) -> np.ndarray:
+    """Sensitivity of hearing at `frequency` in Hz: Hermansky (1990), eq. 7 with the term for above 5 kHz."""
+    squared = (2 * np.pi * np.asarray(frequency, dtype=np.float64)) ** 2
+    middle = (squared + 56.8e6) * squared**2 / ((squared + 6.3e6) ** 2 * (squared + 0.38e9))
+    return middle * 9.58e26 / (squared**3 + 9.58e26)
+
+
+@lru_cache
+def _equal_loudness(sample_rate: int) -> np.ndarray:
+    return equal_loudness(band_edges()[1:-1]).astype(np.float32)
