@@ -1,0 +1,119 @@
+"""`ptsel export`: a checkpoint of the plugin -> one that stock fairseq, s3prl and Hugging Face's converter read.
+
+What makes a checkpoint stock are three names in its configuration and the absence of the heads
+(everything else is ignored on loading). The result holds tensors and plain Python values only, so
+``torch.load(..., weights_only=True)`` accepts it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ptsel_fairseq import __version__
+from ptsel_fairseq.errors import PtselError
+
+STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec"}
+HEADS_PREFIX = "pretext_heads."
+
+
+def export_command(checkpoint: Path | str, out: Path | str) -> None:
+    """Write the stock twin of a pretraining checkpoint and say what it holds."""
+    checkpoint, out = Path(checkpoint), Path(out)
+    if checkpoint.resolve() == out.resolve():
+        raise PtselError(f"{out}: the output would overwrite the checkpoint; give another --out")
+    state = load_checkpoint(checkpoint)
+    stock = to_stock(state, checkpoint)
+    save_atomically(stock, out)
+    heads = sum(key.startswith(HEADS_PREFIX) for key in state["model"])
+    normalize = stock["cfg"]["task"].get("normalize", False)
+    print(
+        f"{out}: stock wav2vec 2.0, {len(stock['model'])} tensors, {heads} tensors of pretext heads left out; "
+        f"fine-tune it with task.normalize={str(normalize).lower()}"
+    )
+
+
+def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    """Read a fairseq checkpoint without running code from it."""
+    import torch
+
+    if not checkpoint.is_file():
+        raise PtselError(f"{checkpoint}: no such checkpoint")
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise PtselError(
+            f"{checkpoint}: expected a pretraining checkpoint of fairseq, which holds tensors and plain values; it "
+            f"cannot be read as one ({str(error).splitlines()[0]})"
+        ) from None
+    if not isinstance(state, Mapping) or not state.get("cfg") or "model" not in state:
+        raise PtselError(
+            f"{checkpoint}: expected a checkpoint of fairseq with 'cfg' and 'model', found none of it"
+        )
+    return dict(state)
+
+
+def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict[str, Any]:
+    """The stock twin of a loaded checkpoint of the plugin.
+
+    Raises PtselError if the checkpoint is of another model.
+    """
+    name = state["cfg"]["model"].get("_name")
+    if name != "ptsel_wav2vec2":
+        hint = "it is stock already" if name == STOCK_NAMES["model"] else "only that one can be exported"
+        raise PtselError(
+            f"{where}: expected a checkpoint of the model ptsel_wav2vec2, found {name!r}; {hint}"
+        )
+    cfg = {
+        section: dict(value) if isinstance(value, Mapping) else value
+        for section, value in state["cfg"].items()
+    }
+    for section, stock_name in STOCK_NAMES.items():
+        cfg[section] = {
+            key: value
+            for key, value in cfg[section].items()
+            if not key.startswith("pretext_") and key not in ("store", "statistics_split")
+        }
+        cfg[section]["_name"] = stock_name
+    cfg["common"]["user_dir"] = None
+    updates = state["optimizer_history"][-1]["num_updates"] if state.get("optimizer_history") else 0
+    return {
+        "args": None,
+        "cfg": cfg,
+        "model": {key: value for key, value in state["model"].items() if not key.startswith(HEADS_PREFIX)},
+        "criterion": None,
+        "optimizer_history": [
+            {
+                "criterion_name": "Wav2vecCriterion",
+                "optimizer_name": "",
+                "lr_scheduler_state": {},
+                "num_updates": updates,
+            }
+        ],
+        "task_state": {},
+        "extra_state": {"ptsel_fairseq": {"version": __version__, "pretext_weights": pretext_weights(state)}},
+        "last_optimizer_state": None,
+    }
+
+
+def pretext_weights(state: Mapping[str, Any]) -> dict[str, float]:
+    """The λ that a checkpoint was trained with."""
+    return dict(state["cfg"]["criterion"].get("pretext_weights") or {})
+
+
+def save_atomically(state: Mapping[str, Any], out: Path) -> None:
+    import torch
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".partial")
+    try:
+        torch.save(dict(state), partial)
+        os.replace(partial, out)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise PtselError(f"{out}: cannot be written ({error})") from None

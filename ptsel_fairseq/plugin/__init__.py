@@ -1,0 +1,22 @@
+"""The rooms that import fairseq: dataset, model, criterion and task, registered on import."""
+
+try:
+    import fairseq
+    from fairseq.criterions.wav2vec_criterion import Wav2vecCriterion  # noqa: F401
+    from fairseq.data import FileAudioDataset  # noqa: F401
+    from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Model  # noqa: F401
+    from fairseq.tasks.audio_pretraining import AudioPretrainingTask  # noqa: F401
+except ModuleNotFoundError as error:
+    _found = "no fairseq" if error.name == "fairseq" else f"a fairseq that lacks {error.name}"
+    raise ImportError(
+        f"the training plugin of ptsel_fairseq found {_found}; install one that fits this Python, for example "
+        "pip install 've-fairseq>=0.12.3' (Python 3.11, 3.12), or 'ptsel_fairseq[fairseq]'"
+    ) from None
+except ImportError as error:
+    raise ImportError(
+        f"the training plugin of ptsel_fairseq needs wav2vec 2.0 as in fairseq 0.12.2 or later; "
+        f"{getattr(fairseq, '__file__', 'the fairseq found')} lacks it ({error}); "
+        "install one that fits this Python, for example pip install 've-fairseq>=0.12.3' (Python 3.11, 3.12)"
+    ) from None
+
+from ptsel_fairseq.plugin import criterion, model, task  # noqa: F401

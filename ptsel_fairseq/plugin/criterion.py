@@ -1,0 +1,160 @@
+"""wav2vec 2.0's loss plus the weighted pretext losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from fairseq import utils
+from fairseq.criterions import register_criterion
+from fairseq.criterions.wav2vec_criterion import Wav2vecCriterion, Wav2VecCriterionConfig
+from fairseq.logging import metrics
+from torch import Tensor
+
+from ptsel_fairseq.errors import PtselError
+
+STOCK_KEYS = ("loss", "ntokens", "nsentences", "sample_size", "correct", "count")
+
+
+@dataclass
+class PtselWav2vecCriterionConfig(Wav2VecCriterionConfig):
+    pretext_weights: dict[str, float] = field(
+        default_factory=dict,
+        metadata={
+            "help": "weight λ of each label, as `ptsel select` writes it; a label of weight 0 gets no head"
+        },
+    )
+    pretext_sum_to_one: bool = field(
+        default=True,
+        metadata={"help": "refuse weights that do not sum to one; false only for schemes such as `all`"},
+    )
+    pretext_scale: float = field(
+        default=1.0,
+        metadata={"help": "factor on the sum of the weighted pretext losses, against the contrastive loss"},
+    )
+
+
+@register_criterion("ptsel_wav2vec", dataclass=PtselWav2vecCriterionConfig)
+class PtselWav2vecCriterion(Wav2vecCriterion):
+    """``sample_size · (contrastive mean + penalties + pretext_scale · Σ_k λ_k · mean |ẑ_k - z_k|)``.
+
+    The mean runs over the valid frames of the batch and the dimensions of a label, in float32, with z in
+    standard deviations of the training store. The contrastive part is the stock criterion's, which
+    receives the output already computed. ``loss`` is logged as stock fairseq logs it (contrastive part and
+    penalties, in bits), ``pretext_<label>`` unweighted in standard deviations, ``pretext_total`` with
+    weights and scale.
+
+    Across workers gradients are divided by the number of masked frames of all of them, as fairseq does, so a
+    worker's pretext mean counts by its masked frames.
+    """
+
+    def __init__(
+        self,
+        task,
+        infonce: bool = False,
+        loss_weights: Sequence[float] | None = None,
+        log_keys: Sequence[str] | None = None,
+        pretext_weights: Mapping[str, float] | None = None,
+        pretext_sum_to_one: bool = True,
+        pretext_scale: float = 1.0,
+    ) -> None:
+        super().__init__(task, infonce, loss_weights, log_keys)
+        arrays = sorted({"logits", "target"} & set(self.log_keys))
+        if arrays:
+            raise PtselError(
+                f"criterion.log_keys: {', '.join(arrays)} are arrays and cannot be summed over workers; leave them out"
+            )
+        if not pretext_scale >= 0:
+            raise PtselError(
+                f"criterion.pretext_scale: expected a number of at least 0, found {pretext_scale}"
+            )
+        self.pretext_scale = float(pretext_scale)
+        self.pretext_weights = task.active_weights(pretext_weights or {}, pretext_sum_to_one)
+
+    def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, Any, dict]:
+        net_output = model(**sample["net_input"])
+        loss, sample_size, log = super().forward(_Answered(model, net_output), sample, reduce)
+        log["_batches"] = 1
+        if not self.pretext_weights:
+            return loss, sample_size, log
+
+        total = loss.new_zeros((), dtype=torch.float32)
+        for label, (error, frames) in pretext_errors(net_output, sample).items():
+            total = total + self.pretext_weights[label] * (error / frames.clamp(min=1))
+            log[f"_pretext_{label}_sum"] = error.detach()
+            log[f"_pretext_{label}_frames"] = frames
+        weighted = self.pretext_scale * total * sample_size
+        log["_pretext_weighted"] = weighted.detach()
+        return loss + weighted, sample_size, log
+
+    @staticmethod
+    def reduce_metrics(logging_outputs: Sequence[Mapping[str, Any]]) -> None:
+        """Log the sums over workers and micro-batches, each divided by its own count."""
+        if not logging_outputs:
+            return
+        sums = {key: sum(log.get(key, 0) for log in logging_outputs) for key in logging_outputs[0]}
+        stock = {key: sums.pop(key) for key in list(sums) if key in STOCK_KEYS or key.startswith("loss_")}
+        Wav2vecCriterion.reduce_metrics([stock])
+        batches = utils.item(sums.pop("_batches"))
+        sample_size = utils.item(stock["sample_size"])
+        if "_pretext_weighted" in sums:
+            weighted = utils.item(sums.pop("_pretext_weighted"))
+            metrics.log_scalar("pretext_total", weighted / (sample_size or 1), sample_size, round=4)
+        for key in [key for key in sums if key.startswith("_pretext_") and key.endswith("_sum")]:
+            label = key[len("_pretext_") : -len("_sum")]
+            error, frames = utils.item(sums.pop(key)), utils.item(sums.pop(f"_pretext_{label}_frames"))
+            if frames > 0:
+                metrics.log_scalar(f"pretext_{label}", error / frames, frames, round=4)
+        for key, value in sums.items():
+            metrics.log_scalar(key, utils.item(value) / (batches or 1), batches, round=3)
+
+    def logging_outputs_can_be_summed(self) -> bool:
+        return True
+
+
+def pretext_errors(
+    net_output: Mapping[str, Any], sample: Mapping[str, Any]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Summed absolute error and number of valid frames of each label of a batch.
+
+    The error of a frame is the mean over the label's dimensions, in float32.
+
+    Returns:
+        label -> (error [], frames []), both on the device of the predictions.
+    """
+    predictions: dict[str, Tensor] = net_output["pretext"]
+    frames = next(iter(predictions.values())).size(1)
+    target, valid = sample["pretext"]["target"], sample["pretext"]["valid"]
+    # The model may cut frames at the end (crop_seq_to_multiple); anything else is a fault of alignment.
+    if frames > target.size(1):
+        raise PtselError(
+            f"the encoder gave {frames} frames for a crop whose tracks have {target.size(1)}; the store was made for "
+            "another conv_feature_layers"
+        )
+    target, valid = target[:, :frames].float(), valid[:, :frames]
+    if net_output["padding_mask"] is not None:
+        valid = valid & ~net_output["padding_mask"].unsqueeze(-1)
+    errors = {}
+    column = 0
+    for k, (label, predicted) in enumerate(predictions.items()):
+        dim = predicted.size(-1)
+        difference = (predicted.float() - target[..., column : column + dim]).abs().mean(-1)
+        errors[label] = (difference * valid[..., k]).sum(), valid[..., k].sum().float()
+        column += dim
+    return errors
+
+
+class _Answered:
+    """Stands in for the model in the stock criterion: called, it gives the output already computed."""
+
+    def __init__(self, model, net_output: dict) -> None:
+        self._model = model
+        self._net_output = net_output
+
+    def __call__(self, **net_input: Any) -> dict:
+        return self._net_output
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)

@@ -1,0 +1,136 @@
+"""Audio batches with the labels' frames of exactly the crop that the model sees."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from fairseq.data import BaseWrapperDataset, FileAudioDataset
+
+from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.store import LabelStore
+from ptsel_fairseq.manifest import Manifest
+
+
+class PtselDataset(BaseWrapperDataset):
+    """fairseq's audio dataset, its batches joined by tracks from a label store.
+
+    fairseq draws the start of a crop inside its collater and does not tell it, so the crop is made here,
+    at a multiple of the hop, for audio and tracks together; fairseq's collater then finds nothing left
+    to crop. Where a crop starts depends on seed, epoch and utterance only, which makes a resumed run see
+    the crops of an uninterrupted one whatever the number of loader workers.
+
+    A batch gains ``sample["pretext"]`` with
+
+    * ``target`` float64 [batch, frames, sum of dims]: tracks in standard deviations, labels in order. They
+      are float64 because fairseq halves every float32 tensor of a batch in fp16 and bf16 training;
+    * ``valid`` bool [batch, frames, labels]: False on padding and where the label is undefined;
+
+    and ``sample["mask_seed"]``, from which the task seeds the mask of the batch.
+
+    Args:
+        dataset: the stock dataset of one split.
+        manifest: the same split's manifest.
+        grid: the encoder's frames; crops start at its multiples with and without labels, so that runs of
+            different weights see the same audio.
+        store: the split's label store, or None where no label has a weight.
+        scaling: label -> (mean [dim], standard deviation [dim]) of the training split, in the order in
+            which the tracks are handed out.
+        seed: of the crops and masks.
+    """
+
+    def __init__(
+        self,
+        dataset: FileAudioDataset | BaseWrapperDataset,
+        manifest: Manifest,
+        grid: FrameGrid,
+        store: LabelStore | None,
+        scaling: dict[str, tuple[np.ndarray, np.ndarray]],
+        seed: int,
+    ) -> None:
+        super().__init__(dataset)
+        self.audio = dataset
+        while isinstance(self.audio, BaseWrapperDataset):
+            self.audio = self.audio.dataset
+        self.manifest = manifest
+        self.grid = grid
+        self.store = store
+        self.scaling = {
+            label: (mean.astype(np.float32), std.astype(np.float32)) for label, (mean, std) in scaling.items()
+        }
+        self.seed = seed
+        self.epoch = 1
+        # fairseq numbers the utterances that are long enough; the store is keyed by manifest line.
+        skipped = self.audio.skipped_indices
+        self.lines = np.array([line for line in range(len(manifest)) if line not in skipped], dtype=np.int64)
+        if len(self.lines) != len(self.audio):
+            raise PtselError(
+                f"{manifest.file}: expected {len(self.lines)} utterances in fairseq's dataset, found "
+                f"{len(self.audio)}; the manifest changed while it was read"
+            )
+
+    @property
+    def labels(self) -> list[str]:
+        return list(self.scaling)
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self.epoch = epoch
+
+    def collater(self, samples: Sequence[dict]) -> dict:
+        samples = [sample for sample in samples if sample["source"] is not None]
+        if not samples:
+            return {}
+        crop_size = self._crop_size([len(sample["source"]) for sample in samples])
+        starts = [self._crop_start(sample, crop_size) for sample in samples]
+        cropped = [
+            {**sample, "source": sample["source"][start : start + crop_size]}
+            for sample, start in zip(samples, starts, strict=True)
+        ]
+        batch = super().collater(cropped)
+        ids = [int(sample["id"]) for sample in samples]
+        batch["mask_seed"] = stable_seed(self.seed, self.epoch, *ids)
+        if self.store is not None and self.scaling:
+            batch["pretext"] = self._pretext(cropped, starts, crop_size)
+        return batch
+
+    def _crop_size(self, sizes: list[int]) -> int:
+        """The length fairseq's collater gives a batch of these lengths, in samples."""
+        return min(max(sizes) if self.audio.pad else min(sizes), self.audio.max_sample_size)
+
+    def _crop_start(self, sample: dict, crop_size: int) -> int:
+        utterance = self.manifest.utterances[self.lines[int(sample["id"])]]
+        size = len(sample["source"])
+        if size != utterance.samples:
+            raise PtselError(
+                f"{self.manifest.where(utterance)}: the manifest says {utterance.samples} samples, the audio has "
+                f"{size}; run `ptsel check` and make manifest and store again"
+            )
+        rng = np.random.default_rng([self.seed, self.epoch, int(sample["id"])])
+        return self.grid.hop * int(rng.integers(0, max(size - crop_size, 0) // self.grid.hop + 1))
+
+    def _pretext(self, cropped: list[dict], starts: list[int], crop_size: int) -> dict[str, torch.Tensor]:
+        frames = self.grid.num_frames(crop_size)
+        width = sum(len(mean) for mean, _ in self.scaling.values())
+        target = np.zeros((len(cropped), frames, width), dtype=np.float64)
+        valid = np.zeros((len(cropped), frames, len(self.scaling)), dtype=bool)
+        for row, (sample, start) in enumerate(zip(cropped, starts, strict=True)):
+            line = int(self.lines[int(sample["id"])])
+            first = start // self.grid.hop
+            count = self.grid.num_frames(len(sample["source"]))
+            column = 0
+            for k, (label, (mean, std)) in enumerate(self.scaling.items()):
+                track = self.store.track(label, line)[first : first + count]
+                valid[row, :count, k] = self.store.valid(label, line)[first : first + count]
+                target[row, :count, column : column + len(mean)] = (track - mean) / std
+                column += len(mean)
+        return {"target": torch.from_numpy(target), "valid": torch.from_numpy(valid)}
+
+
+def stable_seed(*numbers: int) -> int:
+    """A 32-bit seed that depends on nothing but the numbers."""
+    digest = hashlib.sha256(",".join(map(str, numbers)).encode()).digest()
+    return int.from_bytes(digest[:4], "little")

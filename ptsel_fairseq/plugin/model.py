@@ -1,0 +1,133 @@
+"""wav2vec 2.0 with pretext heads: the stock model, listened to rather than rewritten."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from fairseq.data.data_utils import compute_mask_indices
+from fairseq.models import register_model
+from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
+
+from ptsel_fairseq.plugin.heads import EncoderTap, PtselHeads
+
+logger = logging.getLogger(__name__)
+
+# fairseq 0.12.2 draws masks from numpy's global generator; later ones take a seed, or use the system's entropy.
+MASKS_TAKE_A_SEED = "seed" in inspect.signature(compute_mask_indices).parameters
+
+
+@dataclass
+class PtselWav2Vec2Config(Wav2Vec2Config):
+    # Lists, not a mapping: fairseq empties mappings of a model's configuration when it loads a checkpoint.
+    pretext_labels: list[str] = field(
+        default_factory=list,
+        metadata={"help": "labels with a head; the task fills it with the labels of positive weight"},
+    )
+    pretext_dims: list[int] = field(
+        default_factory=list,
+        metadata={"help": "dimension of each label's track; the task fills it from the label store"},
+    )
+    pretext_layer: int = field(
+        default=-1,
+        metadata={
+            "help": "where the heads attach: -1 the encoder's output, 0 the input of the first transformer "
+            "layer, n the output of the n-th"
+        },
+    )
+
+
+@register_model("ptsel_wav2vec2", dataclass=PtselWav2Vec2Config)
+class PtselWav2Vec2Model(Wav2Vec2Model):
+    """wav2vec 2.0 whose forward pass also returns the heads' predictions under ``"pretext"``.
+
+    Without heads it is the stock model, operation for operation.
+    """
+
+    def __init__(self, cfg: PtselWav2Vec2Config) -> None:
+        super().__init__(cfg)
+        self.pretext_heads: PtselHeads | None = None
+        if cfg.pretext_labels:
+            self.pretext_heads = PtselHeads(cfg.encoder_embed_dim, cfg.pretext_labels, cfg.pretext_dims)
+            EncoderTap(self.encoder, cfg.pretext_layer)  # an impossible layer is refused now, not in training
+
+    def forward(self, source, padding_mask=None, mask=True, features_only=False, **kwargs):
+        if self.pretext_heads is None or features_only:
+            return super().forward(source, padding_mask, mask, features_only, **kwargs)
+        with EncoderTap(self.encoder, self.cfg.pretext_layer) as tap:
+            result = super().forward(source, padding_mask, mask, features_only, **kwargs)
+            result["pretext"] = self.pretext_heads(tap.frames())
+        return result
+
+    def apply_mask(self, x, padding_mask, mask_indices=None, mask_channel_indices=None):
+        """Mask as the stock model does, with masks that follow numpy's seed so that a resumed run repeats them."""
+        if MASKS_TAKE_A_SEED and mask_indices is None and self.mask_prob > 0:
+            mask_indices = self._seeded_mask(
+                x.shape[:2],
+                padding_mask,
+                self.mask_prob,
+                self.mask_length,
+                self.mask_selection,
+                self.mask_other,
+                min_masks=2,
+                no_overlap=self.no_mask_overlap,
+                min_space=self.mask_min_space,
+                require_same_masks=self.cfg.require_same_masks,
+                mask_dropout=self.cfg.mask_dropout,
+            ).to(x.device)
+        if MASKS_TAKE_A_SEED and mask_channel_indices is None and self.mask_channel_prob > 0:
+            mask_channel_indices = self._seeded_mask(
+                (x.shape[0], x.shape[2]),
+                None,
+                self.mask_channel_prob,
+                self.mask_channel_length,
+                self.mask_channel_selection,
+                self.mask_channel_other,
+                no_overlap=self.no_mask_channel_overlap,
+                min_space=self.mask_channel_min_space,
+            )
+            mask_channel_indices = mask_channel_indices.to(x.device).unsqueeze(1).expand(-1, x.shape[1], -1)
+        return super().apply_mask(x, padding_mask, mask_indices, mask_channel_indices)
+
+    @staticmethod
+    def _seeded_mask(shape, padding_mask, *args, **kwargs) -> torch.Tensor:
+        mask = compute_mask_indices(
+            tuple(shape),
+            padding_mask,
+            *args,
+            seed=np.random.randint(2**31 - 1),
+            epoch=0,
+            indices=torch.arange(shape[0]),
+            **kwargs,
+        )
+        return torch.from_numpy(mask)
+
+    def remove_pretraining_modules(self, last_layer=None) -> None:
+        super().remove_pretraining_modules(last_layer)
+        self.pretext_heads = None  # not `del`: a strict load then ignores the heads of a checkpoint
+
+    def upgrade_state_dict_named(self, state_dict, name):
+        """Let a checkpoint without these heads (stock, or of other labels) start the ones of this run afresh."""
+        state_dict = super().upgrade_state_dict_named(state_dict, name) or state_dict
+        if self.pretext_heads is None:
+            return state_dict
+        prefix = f"{name}.pretext_heads." if name else "pretext_heads."
+        own = {prefix + key: value for key, value in self.pretext_heads.state_dict().items()}
+        kept = {key for key in state_dict if key in own and state_dict[key].shape == own[key].shape}
+        dropped = [key for key in state_dict if key.startswith(prefix) and key not in kept]
+        for key in dropped:
+            del state_dict[key]
+        fresh = [key for key in own if key not in kept]
+        for key in fresh:
+            state_dict[key] = own[key]
+        if fresh or dropped:
+            logger.info(
+                "pretext heads: %d tensors from the checkpoint, %d started afresh, %d of other labels dropped",
+                len(kept),
+                len(fresh),
+                len([key for key in dropped if key not in own]),
+            )
+        return state_dict

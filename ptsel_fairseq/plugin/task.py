@@ -1,0 +1,182 @@
+"""The pretraining task: fairseq's audio pretraining plus a label store, checked before training starts."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from fairseq.data.data_utils import numpy_seed
+from fairseq.tasks import register_task
+from fairseq.tasks.audio_pretraining import AudioPretrainingConfig, AudioPretrainingTask
+from omegaconf import OmegaConf, open_dict
+
+from ptsel_fairseq.config import check_weights
+from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.store import LabelStore
+from ptsel_fairseq.manifest import manifest_file, read_manifest
+from ptsel_fairseq.plugin.dataset import PtselDataset
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class PtselPretrainingConfig(AudioPretrainingConfig):
+    store: str = field(
+        default="",
+        metadata={"help": "absolute path of the label store that `ptsel extract` made from task.data"},
+    )
+    statistics_split: str = field(
+        default="train",
+        metadata={"help": "split whose mean and standard deviation standardise the labels of every split"},
+    )
+
+
+@register_task("ptsel_pretraining", dataclass=PtselPretrainingConfig)
+class PtselPretrainingTask(AudioPretrainingTask):
+    """Audio pretraining whose batches carry pretext labels.
+
+    Files of the store are touched only when a run starts: fine-tuning rebuilds this task where they do not
+    exist.
+    """
+
+    def build_model(self, model_cfg, from_checkpoint: bool = False):
+        if not from_checkpoint:
+            with one_line_errors():
+                self._check_data_folder()
+                self._plan_heads(model_cfg)
+        model = super().build_model(model_cfg, from_checkpoint)
+        self._grid = self._grid_of(model.cfg.conv_feature_layers)
+        self._labels = list(getattr(model.cfg, "pretext_labels", None) or [])
+        return model
+
+    def build_criterion(self, cfg, from_checkpoint: bool = False):
+        with one_line_errors():
+            return super().build_criterion(cfg, from_checkpoint)
+
+    def active_weights(self, weights: Mapping[str, float], sum_to_one: bool) -> dict[str, float]:
+        """The positive weights of a recipe by label, sorted; raises PtselError if they cannot be used."""
+        weights = {label: float(weight) for label, weight in weights.items()}
+        active = {label: weights[label] for label in sorted(weights) if weights[label] > 0}
+        known = self._open_store(self.cfg.statistics_split).labels if weights and self.cfg.store else ()
+        if active and not self.cfg.store:
+            raise PtselError(
+                f"task.store: expected the label store that holds {', '.join(active)}, found nothing; give the folder "
+                "that `ptsel extract --store` wrote, as an absolute path"
+            )
+        if self.cfg.store or active:
+            check_weights(weights, known, sum_to_one)
+        return active
+
+    def load_dataset(self, split: str, task_cfg=None, **kwargs) -> None:
+        with one_line_errors():
+            self._refuse_what_cannot_be_aligned(task_cfg or self.cfg)
+            manifest = read_manifest(manifest_file(self.cfg.data, split))
+            super().load_dataset(split, task_cfg=task_cfg, **kwargs)
+            store, scaling = None, {}
+            if self._labels:
+                store = self._open_store(split)
+                store.check_manifest(manifest)
+                scaling = {label: self._scaling(label) for label in self._labels}
+            dataset = PtselDataset(self.datasets[split], manifest, self._grid, store, scaling, self.cfg.seed)
+            dataset.audio.root_dir = str(manifest.root)
+            self.datasets[split] = dataset
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
+        with numpy_seed(sample["mask_seed"]):
+            return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **kwargs)
+
+    def valid_step(self, sample, model, criterion, **kwargs):
+        torch.manual_seed(sample["mask_seed"])  # the trainer seeds torch anew before each update
+        with numpy_seed(sample["mask_seed"]):
+            return super().valid_step(sample, model, criterion, **kwargs)
+
+    def _check_data_folder(self) -> None:
+        if not Path(self.cfg.data).is_dir():
+            raise PtselError(
+                f"task.data: expected the folder with train.tsv and valid.tsv as an absolute path, found {self.cfg.data!r}"
+            )
+
+    def _plan_heads(self, model_cfg) -> None:
+        """Write the labels of positive weight and their dimensions into the model's configuration.
+
+        They are then part of the checkpoint, which rebuilds its heads without store or criterion.
+        """
+        criterion_cfg = OmegaConf.select(model_cfg, "..criterion") if OmegaConf.is_config(model_cfg) else None
+        if criterion_cfg is None or "pretext_weights" not in criterion_cfg:
+            return
+        active = self.active_weights(criterion_cfg.pretext_weights or {}, criterion_cfg.pretext_sum_to_one)
+        dims = []
+        if active:
+            store = self._open_store(self.cfg.statistics_split)
+            self._check_grid(store, model_cfg.conv_feature_layers)
+            dims = [store.info(label).dim for label in active]
+        else:
+            logger.info("no label has a positive weight: plain wav2vec 2.0")
+        with open_dict(model_cfg):
+            model_cfg.pretext_labels = list(active)
+            model_cfg.pretext_dims = dims
+
+    def _check_grid(self, store: LabelStore, conv_feature_layers: str) -> None:
+        grid = self._grid_of(conv_feature_layers)
+        if grid != store.grid:
+            raise PtselError(
+                f"{store.folder}: the store's frames have hop {store.grid.hop} and window {store.grid.window} "
+                f"samples at {store.grid.sample_rate} Hz, the encoder's hop {grid.hop} and window {grid.window} at "
+                f"{grid.sample_rate} Hz; extract the labels for this encoder's grid"
+            )
+
+    def _grid_of(self, conv_feature_layers: str) -> FrameGrid:
+        # fairseq itself evaluates this field: "[(512, 10, 5)] + [(512, 3, 2)] * 4 + ..."
+        return FrameGrid.of_conv_layers(eval(conv_feature_layers), self.cfg.sample_rate)
+
+    def _open_store(self, split: str) -> LabelStore:
+        if not Path(self.cfg.store).is_absolute():
+            raise PtselError(
+                f"task.store: expected an absolute path, found {self.cfg.store!r}; fairseq changes the working folder "
+                "before it trains"
+            )
+        return LabelStore(self.cfg.store, split)
+
+    def _scaling(self, label: str) -> tuple[np.ndarray, np.ndarray]:
+        store = self._open_store(self.cfg.statistics_split)
+        statistics = store.statistics(label)
+        varies = statistics.std > 0
+        if not varies.any():
+            raise PtselError(
+                f"{store.folder}: the label {label} is constant over the split {self.cfg.statistics_split}; "
+                "give it the weight 0"
+            )
+        return statistics.mean, np.where(varies, statistics.std, 1.0)
+
+    @staticmethod
+    def _refuse_what_cannot_be_aligned(cfg) -> None:
+        refused = {
+            "binarized_dataset": "binarized manifests do not tell which utterance a line is; use a .tsv manifest",
+            "multi_corpus_keys": "several corpora in one run; write one manifest for all of them",
+            "num_batch_buckets": "buckets pad the audio after the labels are cut; set it to 0",
+            "tpu": "TPUs, on which fairseq's audio pretraining does not run; use GPUs or a CPU",
+            "precompute_mask_config": "masks made by the dataset; leave it out",
+        }
+        for key, reason in refused.items():
+            if cfg.get(key):
+                raise PtselError(f"task.{key}: {cfg.get(key)} is not supported: {reason}")
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Under fairseq's command line, end with the message and exit code 2 instead of a traceback."""
+    try:
+        yield
+    except PtselError as error:
+        from hydra.core.hydra_config import HydraConfig
+
+        if not HydraConfig.initialized():
+            raise
+        logger.error("%s", error)
+        raise SystemExit(2) from None

@@ -1,0 +1,138 @@
+"""Reading what a fairseq run logged (``common.log_format: json``) and drawing it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ptsel_fairseq.errors import PtselError
+
+# [2026-01-31 12:00:00,123][train_inner][INFO] - {"epoch": 1, "update": 0.5, "loss": "6.6", ...}
+LINE = re.compile(
+    r"^\[(?P<time>[\d\- :,]+)\]\[(?P<kind>train|train_inner|valid|test)\]\[INFO\] - (?P<json>\{.*\})\s*$"
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One report of a run: `kind` is fairseq's (train_inner, train, valid); values by fairseq's names."""
+
+    time: datetime
+    kind: str
+    update: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The reports of one run folder in the order of their updates; a resumed run has each update once."""
+
+    folder: Path
+    records: tuple[Record, ...]
+
+    def series(self, kind: str, key: str) -> tuple[list[int], list[float]]:
+        """Updates and values of one logged quantity; empty lists if it was never logged."""
+        found = [
+            (record.update, record.values[key])
+            for record in self.records
+            if record.kind == kind and key in record.values
+        ]
+        return [update for update, _ in found], [value for _, value in found]
+
+    def keys(self, kind: str) -> list[str]:
+        return sorted({key for record in self.records if record.kind == kind for key in record.values})
+
+    def updates_and_seconds(self) -> tuple[int, float]:
+        """Updates done and the seconds spent in training steps, as fairseq's ``train_wall`` sums them."""
+        steps = [
+            record
+            for record in self.records
+            if record.kind == "train_inner" and "train_wall" in record.values
+        ]
+        if not steps:
+            return 0, 0.0
+        return steps[-1].update, sum(record.values["train_wall"] for record in steps)
+
+
+def parse_line(line: str) -> Record | None:
+    """A report, or None if the line is another message."""
+    match = LINE.match(line)
+    if match is None:
+        return None
+    try:
+        logged = json.loads(match["json"])
+    except json.JSONDecodeError:
+        return None
+    prefix = f"{match['kind']}_"
+    values: dict[str, float] = {}
+    for key, value in logged.items():
+        try:
+            # fairseq writes valid_loss, train_loss; one name for one quantity is enough.
+            values[key.removeprefix(prefix) if key != "train_wall" else key] = float(value)
+        except (TypeError, ValueError):
+            continue
+    update = values.get("num_updates")
+    if update is None:
+        return None
+    time = datetime.strptime(match["time"], "%Y-%m-%d %H:%M:%S,%f")
+    return Record(time, match["kind"], int(update), values)
+
+
+def read_run(folder: Path | str) -> Run:
+    """Read every ``*.log`` of a run folder; raise PtselError if none holds a report."""
+    folder = Path(folder)
+    records: dict[tuple[str, int], Record] = {}
+    for file in sorted(folder.glob("*.log")):
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                record = parse_line(line)
+                if record is not None:
+                    records[record.kind, record.update] = record
+    if not records:
+        raise PtselError(
+            f"{folder}: expected fairseq's log with JSON reports, found none; train with common.log_format=json and "
+            "hydra.run.dir set to this folder"
+        )
+    return Run(folder, tuple(sorted(records.values(), key=lambda record: record.update)))
+
+
+def draw_run(run: Run, out: Path | str) -> None:
+    """Draw contrastive loss and accuracy beside the pretext losses, training and validation."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    labels = [key for key in run.keys("train_inner") if key.startswith("pretext_") and key != "pretext_total"]
+    figure, (contrastive, pretext) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
+    colours = plt.get_cmap("tab10")
+
+    _draw_both(contrastive, run, "loss", colours(0), "contrastive loss with penalties")
+    contrastive.set(xlabel="update", ylabel="bits", title="Contrastive loss and accuracy")
+    accuracy = contrastive.twinx()
+    _draw_both(accuracy, run, "accuracy", colours(1), "accuracy")
+    accuracy.set(ylabel="accuracy", ylim=(0, 1))
+    handles = contrastive.get_legend_handles_labels()[0] + accuracy.get_legend_handles_labels()[0]
+    contrastive.legend(handles, [handle.get_label() for handle in handles], frameon=False)
+
+    for i, key in enumerate(labels):
+        _draw_both(pretext, run, key, colours(i % 10), key.removeprefix("pretext_"))
+    pretext.set(xlabel="update", ylabel="mean absolute error\n(standard deviations)", title="Pretext losses")
+    if labels:
+        pretext.legend(frameon=False)
+    else:
+        pretext.text(0.5, 0.5, "no label has a positive weight", ha="center", transform=pretext.transAxes)
+    for axes in (contrastive, pretext):
+        axes.grid(alpha=0.25)
+        axes.spines[["top"]].set_visible(False)
+    figure.supxlabel("solid: training, dashed: validation", fontsize="small")
+    figure.savefig(out, dpi=150)
+    plt.close(figure)
+
+
+def _draw_both(axes, run: Run, key: str, colour, name: str) -> None:
+    axes.plot(*run.series("train_inner", key), color=colour, label=name)
+    axes.plot(*run.series("valid", key), color=colour, linestyle="--", marker="o", markersize=3)

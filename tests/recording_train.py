@@ -1,0 +1,50 @@
+"""fairseq-hydra-train that writes down what each update did; the tests of training start it.
+
+    RECORD=FILE [DIE_BEFORE_UPDATE=N] python recording_train.py --config-dir ...
+
+FILE gets one JSON line an update: a digest of all parameters after it, what the criterion returned on this
+rank, and what fairseq logged. With DIE_BEFORE_UPDATE the process ends there as by ``kill -9``.
+"""
+
+import hashlib
+import json
+import os
+
+import torch
+from fairseq.tasks.fairseq_task import FairseqTask
+from fairseq.trainer import Trainer
+from fairseq_cli.hydra_train import cli_main
+
+seen = []
+original_train_step, original_task_step = Trainer.train_step, FairseqTask.train_step
+
+
+def task_step(self, *args, **kwargs):
+    result = original_task_step(self, *args, **kwargs)
+    seen.append({key: float(value) for key, value in result[2].items()})
+    return result
+
+
+def train_step(self, samples, raise_oom=False):
+    if self.get_num_updates() + 1 == int(os.environ.get("DIE_BEFORE_UPDATE", -1)):
+        os._exit(9)
+    seen.clear()
+    logged = original_train_step(self, samples, raise_oom)
+    digest = hashlib.sha256()
+    for name, value in sorted(self.get_model().state_dict().items()):
+        digest.update(name.encode() + value.contiguous().view(torch.uint8).numpy().tobytes())
+    record = {
+        "update": self.get_num_updates(),
+        "parameters": digest.hexdigest(),
+        "seen": list(seen),
+        "logged": {key: float(value) for key, value in logged.items()},
+    }
+    with open(os.environ["RECORD"], "a") as file:
+        file.write(json.dumps(record) + "\n")
+    return logged
+
+
+Trainer.train_step, FairseqTask.train_step = train_step, task_step
+
+if __name__ == "__main__":
+    cli_main()

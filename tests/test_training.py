@@ -1,0 +1,324 @@
+"""Real training runs on a CPU: one process, two processes, stopped and resumed, exported and fine-tuned."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ASTERISK, ROOT, run_command, write_manifest
+from omegaconf import OmegaConf
+
+pytest.importorskip("fairseq", reason="training needs the extra [fairseq]")
+pytestmark = pytest.mark.slow
+
+UPDATES = 8
+
+
+@pytest.fixture(scope="session")
+def recipe_dir(tmp_path_factory, store_dir):
+    """The tiny recipe with weights as `ptsel select` writes them."""
+    from ptsel_fairseq.config import write_into_recipe
+
+    folder = tmp_path_factory.mktemp("recipe")
+    shutil.copyfile(ROOT / "configs" / "pretraining" / "tiny.yaml", folder / "tiny.yaml")
+    weights = {"alpha_ratio": 0.5, "f0": 0.3, "log_mel": 0.2, "zcr": 0.0}
+    write_into_recipe(folder / "tiny.yaml", weights, {"method": "manual"})
+    return folder
+
+
+def arguments(recipe_dir: Path, data: Path, store: Path, run: Path, **overrides: object) -> list[str]:
+    settings = {
+        "task.data": data,
+        "task.store": store,
+        "common.user_dir": ROOT / "ptsel_fairseq",
+        "common.log_interval": 1,
+        "checkpoint.save_dir": run,
+        "hydra.run.dir": run,
+        "checkpoint.save_interval_updates": 3,
+        "checkpoint.keep_interval_updates": 10,
+        "dataset.max_tokens": 160_000,
+        "dataset.validate_interval_updates": 4,
+        "dataset.num_workers": 0,
+        "optimization.max_update": UPDATES,
+        "optimization.update_freq": "[2]",
+        "lr_scheduler.warmup_updates": 2,
+        **overrides,
+    }
+    return [
+        "--config-dir",
+        str(recipe_dir),
+        "--config-name",
+        "tiny",
+        *(f"{k}={v}" for k, v in settings.items()),
+    ]
+
+
+def start(words: list[str], record: Path, die_before: int | None = None) -> subprocess.Popen:
+    environment = {**os.environ, "RECORD": str(record), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    if die_before is not None:
+        environment["DIE_BEFORE_UPDATE"] = str(die_before)
+    script = Path(__file__).with_name("recording_train.py")
+    return subprocess.Popen(
+        [sys.executable, str(script), *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(*processes: subprocess.Popen, code: int = 0) -> None:
+    outputs = [process.communicate(timeout=400)[0] for process in processes]
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == code, output[-3000:]
+
+
+def train(words: list[str], record: Path, processes: int = 1, die_before: int | None = None) -> None:
+    """Train to the end (or to the death asked for), in one process or in several with gloo."""
+    code = 0 if die_before is None else 9
+    if processes == 1:
+        finish(start(words, record, die_before), code=code)
+        return
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    running = []
+    for rank in range(processes):
+        distributed = {
+            "distributed_world_size": processes,
+            "distributed_rank": rank,
+            "distributed_init_method": f"tcp://localhost:{port}",
+            "distributed_backend": "gloo",
+            "distributed_no_spawn": "true",
+        }
+        extra = [f"distributed_training.{key}={value}" for key, value in distributed.items()]
+        running.append(start([*words, *extra], record.with_suffix(f".{rank}"), die_before))
+    finish(*running, code=code)
+
+
+def read(record: Path) -> dict[int, dict]:
+    return {line["update"]: line for line in map(json.loads, record.read_text().splitlines())}
+
+
+def model_of(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoint_last.pt", weights_only=True)["model"]
+
+
+@pytest.fixture(scope="session")
+def trained(recipe_dir, data_dir, store_dir, tmp_path_factory):
+    """A finished run in one process: its folder and its record."""
+    run = tmp_path_factory.mktemp("run")
+    train(arguments(recipe_dir, data_dir, store_dir, run), run / "record")
+    return run
+
+
+def test_a_run_logs_each_pretext_loss_by_name(trained):
+    from ptsel_fairseq.runs import read_run
+
+    run = read_run(trained)
+    for label in ("alpha_ratio", "f0", "log_mel"):
+        for kind in ("train_inner", "valid"):
+            updates, values = run.series(kind, f"pretext_{label}")
+            assert updates
+            assert all(0 < value < 5 for value in values)
+    assert "pretext_zcr" not in run.keys("train_inner")
+    assert run.updates_and_seconds()[0] == UPDATES
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_run_resumes_exactly(recipe_dir, data_dir, store_dir, tmp_path, processes):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(arguments(recipe_dir, data_dir, store_dir, whole), tmp_path / "whole.json", processes)
+    train(
+        arguments(recipe_dir, data_dir, store_dir, killed), tmp_path / "killed.json", processes, die_before=6
+    )
+    train(arguments(recipe_dir, data_dir, store_dir, killed), tmp_path / "killed.json", processes)
+    expected, got = model_of(whole), model_of(killed)
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+@pytest.fixture(scope="session")
+def two_processes(recipe_dir, data_dir, store_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    train(arguments(recipe_dir, data_dir, store_dir, folder / "run"), folder / "record", processes=2)
+    return [read(folder / f"record.{rank}") for rank in (0, 1)]
+
+
+def test_two_processes_keep_the_same_parameters(two_processes):
+    first, second = two_processes
+    assert sorted(first) == sorted(second) == list(range(1, UPDATES + 1))
+    for update in first:
+        assert first[update]["parameters"] == second[update]["parameters"]
+        assert first[update]["seen"] != second[update]["seen"]  # each rank has its own batches
+    assert len({first[update]["parameters"] for update in first}) == UPDATES
+
+
+def test_two_processes_log_the_weighted_mean_of_what_they_saw(two_processes):
+    first, second = two_processes
+    for update in first:
+        seen = first[update]["seen"] + second[update]["seen"]
+        assert len(seen) in (2, 4)  # two ranks with two micro-batches, with one at the end of an epoch
+        total = {key: sum(log[key] for log in seen) for key in seen[0]}
+        for logged in (first[update]["logged"], second[update]["logged"]):
+            for label in ("alpha_ratio", "f0", "log_mel"):
+                mean = total[f"_pretext_{label}_sum"] / total[f"_pretext_{label}_frames"]
+                assert logged[f"pretext_{label}"] == pytest.approx(mean, abs=2e-4)
+            assert logged["loss"] == pytest.approx(
+                total["loss"] / total["sample_size"] / math.log(2), abs=2e-3
+            )
+            assert logged["temp"] == pytest.approx(total["temp"] / len(seen), abs=2e-3)
+            assert logged["code_perplexity"] == pytest.approx(total["code_perplexity"] / len(seen), abs=2e-3)
+            assert logged["accuracy"] == pytest.approx(total["correct"] / total["count"], abs=1e-4)
+
+
+@pytest.fixture(scope="session")
+def exported(trained, tmp_path_factory):
+    out = tmp_path_factory.mktemp("export") / "stock.pt"
+    done = run_command("ptsel", "export", trained / "checkpoint_last.pt", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+WITHOUT_THE_PLUGIN = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] == 'ptsel_fairseq':
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def without_plugin(code: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python where importing ptsel_fairseq fails."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_PLUGIN + code, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        cwd="/",
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **environment},
+    )
+
+
+def test_the_export_holds_what_stock_holds(exported, trained):
+    from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
+    from omegaconf import OmegaConf
+
+    state = torch.load(exported, weights_only=True)
+    assert [state["cfg"][part]["_name"] for part in ("task", "model", "criterion")] == [
+        "audio_pretraining",
+        "wav2vec2",
+        "wav2vec",
+    ]
+    stock_fields = {k: v for k, v in state["cfg"]["model"].items() if k != "_name"}
+    model = Wav2Vec2Model(OmegaConf.merge(OmegaConf.structured(Wav2Vec2Config), stock_fields))
+    model.load_state_dict(state["model"], strict=True)
+    ours = model_of(trained)
+    assert all(torch.equal(value, ours[name]) for name, value in state["model"].items())
+
+
+def test_stock_fairseq_loads_fine_tunes_and_loads_again(exported, tmp_path):
+    load = (
+        "from fairseq import checkpoint_utils\n"
+        "models, cfg, task = checkpoint_utils.load_model_ensemble_and_task([sys.argv[1]])\n"
+        "print(type(models[0]).__name__, type(task).__name__)\n"
+    )
+    loaded = without_plugin(load, exported)
+    assert loaded.returncode == 0, loaded.stderr[-2000:]
+    assert loaded.stdout.split() == ["Wav2Vec2Model", "AudioPretrainingTask"]
+
+    data = tmp_path / "english"
+    for split, every in (("train", 4), ("valid", 1)):
+        write_manifest(ASTERISK / "english" / f"{split}.tsv", data / f"{split}.tsv", every)
+        for kind in ("ltr", "wrd"):
+            lines = (ASTERISK / "english" / f"{split}.{kind}").read_text().splitlines()
+            (data / f"{split}.{kind}").write_text("\n".join(lines[::every]) + "\n")
+    shutil.copyfile(ASTERISK / "english" / "dict.ltr.txt", data / "dict.ltr.txt")
+    run = tmp_path / "finetune"
+    tuned = without_plugin(
+        "from fairseq_cli.hydra_train import cli_main\ncli_main()\n",
+        "--config-dir", ROOT / "configs" / "finetuning", "--config-name", "tiny", f"task.data={data}",
+        f"model.w2v_path={exported}", f"checkpoint.save_dir={run}", f"hydra.run.dir={run}",
+        "optimization.max_update=4", "dataset.num_workers=0",
+    )  # fmt: skip
+    assert tuned.returncode == 0, tuned.stdout[-3000:] + tuned.stderr[-3000:]
+
+    from ptsel_fairseq.runs import read_run
+
+    assert read_run(run).series("valid", "uer")[1]
+    again = without_plugin(load, run / "checkpoint_last.pt", TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD="1")
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert again.stdout.split() == ["Wav2VecCtc", "AudioFinetuningTask"]
+
+
+def test_a_stock_checkpoint_is_continued_with_new_heads(exported, recipe_dir, data_dir, store_dir, tmp_path):
+    record = tmp_path / "record"
+    words = arguments(
+        recipe_dir, data_dir, store_dir, tmp_path / "run", **{"checkpoint.finetune_from_model": exported}
+    )
+    process = start([*words, "optimization.max_update=3"], record)
+    output = process.communicate(timeout=400)[0]
+    assert process.returncode == 0, output[-3000:]
+    assert "6 started afresh" in output  # weight and bias of three heads
+    stock = torch.load(exported, weights_only=True)["model"]
+    continued = model_of(tmp_path / "run")
+    moved = max(
+        (continued[name] - value).abs().max().item()
+        for name, value in stock.items()
+        if value.is_floating_point()
+    )
+    assert 0 < moved < 0.05  # a few updates away from the checkpoint, not from a fresh model
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"criterion.pretext_weights": {"pitch": 1.0}}, "no label pitch in the store"),
+        ({"criterion.pretext_weights": {"f0": 0.5}}, "found the sum 0.5"),
+        ({"criterion.pretext_weights": {"f0": 1.5, "zcr": -0.5}}, "at least 0 for zcr"),
+        ({"task.data": "/nowhere"}, "task.data: expected the folder"),
+        ({"task.store": "/nowhere"}, "/nowhere/train: expected a label store"),
+        ({"task.num_batch_buckets": 3}, "task.num_batch_buckets: 3 is not supported"),
+    ],
+)
+def test_a_run_that_cannot_work_ends_at_its_start_with_one_line(
+    recipe_dir, data_dir, store_dir, tmp_path, changed, message
+):
+    recipe = OmegaConf.load(recipe_dir / "tiny.yaml")
+    recipe.task.data, recipe.task.store = str(data_dir), str(store_dir)
+    for key, value in changed.items():
+        OmegaConf.update(recipe, key, value, merge=False)
+    OmegaConf.save(recipe, tmp_path / "bad.yaml")
+    done = run_command(
+        "fairseq-hydra-train", "--config-dir", tmp_path, "--config-name", "bad", f"hydra.run.dir={tmp_path}",
+        f"checkpoint.save_dir={tmp_path}", f"common.user_dir={ROOT / 'ptsel_fairseq'}", PYTHONWARNINGS="ignore",
+    )  # fmt: skip
+    output = done.stdout + done.stderr
+    assert done.returncode == 2, output[-3000:]
+    assert message in output
+    assert "Traceback" not in output
+
+
+def test_export_refuses_what_it_cannot_export(exported, tmp_path):
+    stock = run_command("ptsel", "export", exported, "--out", tmp_path / "again.pt")
+    assert stock.returncode == 2
+    assert "it is stock already" in stock.stderr
+    (tmp_path / "broken.pt").write_bytes(exported.read_bytes()[:1000])
+    broken = run_command("ptsel", "export", tmp_path / "broken.pt", "--out", tmp_path / "out.pt")
+    assert broken.returncode == 2
+    assert "cannot be read" in broken.stderr
+    assert not (tmp_path / "out.pt").exists()
+    missing = run_command("ptsel", "export", tmp_path / "absent.pt", "--out", tmp_path / "out.pt")
+    assert missing.returncode == 2
