@@ -67,8 +67,7 @@ def offline(out: Path) -> None:
     recipe = out / "tiny.yaml"
     if not recipe.exists():
         shutil.copyfile(ROOT / "configs" / "pretraining" / "tiny.yaml", recipe)
-    step("weights", out, "ptsel", "select", ci, "--method", "group", "--projection", "sparsemax",
-         "--out", out / "weights.yaml", "--config", recipe)  # fmt: skip
+    step("weights", out, "ptsel", "select", ci, "--method", "direct", "--support", "4", "--out", out / "weights.yaml", "--config", recipe)  # fmt: skip
 
 
 def training(out: Path, pretrain_updates: int | None, finetune_updates: int | None) -> None:

@@ -211,17 +211,21 @@ def check_store(store: Path, manifests: list[Manifest], weights: Path | str | No
             findings.append(Finding(kind, True, str(store), str(error)))
 
     for manifest in manifests:
-        if not (store / manifest.split).is_dir():
-            findings.append(
-                Finding("not extracted", False, str(store), f"no labels of the split {manifest.split}")
-            )
-            continue
-        attempt("store", lambda manifest=manifest: LabelStore(store, manifest.split).check_manifest(manifest))
+        if (store / manifest.split).is_dir():
+            attempt("store", partial(_compare_with_store, store, manifest))
+        else:
+            findings.append(Finding("not extracted", False, str(store), f"no labels of the split {manifest.split}"))
     if weights is not None:
         values, sum_to_one = read_weights(weights)
         labels = LabelStore(store, "train").labels
         attempt("weights", lambda: check_weights(values, labels, sum_to_one))
     return findings
+
+
+def _compare_with_store(store: Path, manifest: Manifest) -> None:
+    from ptsel_fairseq.labels.store import LabelStore
+
+    LabelStore(store, manifest.split).check_manifest(manifest)
 
 
 def report(findings: list[Finding]) -> None:

@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(
             f"{error.filename or 'writing'}: {error.strerror}; nothing already finished is lost, run the command again"
         )
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        sys.stdout = None
+        sys.exit(0)
     except KeyboardInterrupt:
         print(
             "ptsel: interrupted; what is finished is kept, the same command goes on from there",

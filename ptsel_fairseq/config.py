@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ptsel_fairseq.errors import PtselError
@@ -43,15 +45,28 @@ def check_weights(weights: Mapping[str, float], known: Collection[str], sum_to_o
         )
 
 
-def weights_block(weights: Mapping[str, float], sum_to_one: bool, indent: str) -> list[str]:
-    """The lines of the two settings, labels sorted, zeros too, below `indent`."""
-    lines = [f"{indent}pretext_sum_to_one: {'true' if sum_to_one else 'false'}", f"{indent}pretext_weights:"]
-    return lines + [f"{indent}  {label}: {_number(weights[label])}" for label in sorted(weights)]
+def weights_block(
+    weights: Mapping[str, float], sum_to_one: bool, indent: str, comments: Mapping[str, str] | None = None
+) -> list[str]:
+    """The lines of the two settings, labels sorted, zeros too, below `indent`.
+
+    `comments` by setting or label are put behind its line.
+    """
+    entries = [
+        ("", "pretext_sum_to_one", "true" if sum_to_one else "false"),
+        ("", "pretext_weights", ""),
+        *(("  ", label, _number(weights[label])) for label in sorted(weights)),
+    ]
+    comments = comments or {}
+    return [
+        f"{indent}{deeper}{key}: {value}".rstrip() + comments.get(key, "") for deeper, key, value in entries
+    ]
 
 
 def _number(weight: float) -> str:
-    text = f"{weight:.6g}"
-    return text if any(mark in text for mark in ".en") else text + ".0"
+    # Not 1e-05, which YAML 1.1 reads as text; less than that is nothing beside a sum of one.
+    text = f"{weight:.6f}".rstrip("0")
+    return text + "0" if text.endswith(".") else text
 
 
 def write_weights(
@@ -87,16 +102,24 @@ def write_into_recipe(
 
     Raises PtselError if the recipe has no such block, or cannot be read or written.
     """
-    recipe = Path(recipe)
+    recipe = Path(recipe).resolve()  # a link stays a link
     try:
-        lines = recipe.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise PtselError(f"{recipe}: the recipe cannot be read ({error.strerror})") from None
+        with recipe.open(encoding="utf-8", newline="") as file:
+            before = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PtselError(f"{recipe}: the recipe cannot be read ({error})") from None
+    ending = "\r\n" if "\r\n" in before else "\n"
+    lines = before.split(ending)
     first, last, indent = _criterion_block(lines, recipe)
-    kept, place = _without_ours(lines[first:last], indent)
-    block = [*_comments(provenance, indent), *weights_block(weights, sum_to_one, indent)]
-    text = "\n".join([*lines[:first], *kept[:place], *block, *kept[place:], *lines[last:]])
-    _write_checked(recipe, text, weights)
+    old = _find_ours(lines[first:last], indent)
+    block = [
+        *_comments(provenance, indent),
+        *weights_block(weights, sum_to_one, indent, old.behind),
+        *old.within,
+    ]
+    place = len(old.kept) if old.place is None else old.place
+    after = [*lines[:first], *old.kept[:place], *block, *old.kept[place:], *lines[last:]]
+    _write_checked(recipe, ending.join(after), weights, before)
 
 
 def _criterion_block(lines: Sequence[str], recipe: Path) -> tuple[int, int, str]:
@@ -120,24 +143,60 @@ def _criterion_block(lines: Sequence[str], recipe: Path) -> tuple[int, int, str]
     return first, last, settings[0][: len(settings[0]) - len(settings[0].lstrip())]
 
 
-def _without_ours(lines: Sequence[str], indent: str) -> tuple[list[str], int]:
-    """The block without our settings and comments, and the place where the first of them was."""
-    kept: list[str] = []
-    place, inside = None, False
+@dataclass
+class _Ours:
+    """A ``criterion`` block taken apart: the lines `kept`, and the `place` among them where ours stood.
+
+    Of ours only a person's comments survive: `behind` a setting or label (by its name), and lines `within`.
+    """
+
+    kept: list[str] = field(default_factory=list)
+    place: int | None = None
+    behind: dict[str, str] = field(default_factory=dict)
+    within: list[str] = field(default_factory=list)
+
+    def keep(self, lines: Sequence[str], here: bool = False) -> None:
+        self.kept += lines
+        if here and self.place is None:
+            self.place = len(self.kept)
+
+
+def _find_ours(lines: Sequence[str], indent: str) -> _Ours:
+    ours = _Ours()
+    waiting: list[str] = []  # comments and blank lines belong to the setting that follows them
+    inside = False
     for line in lines:
         text = line.strip()
+        key = text.split(":")[0]
         deeper = line.startswith(indent + " ")
-        starts = line.startswith(indent) and not deeper and text.split(":")[0] in OURS
-        inside = starts or (inside and (deeper or not text))
-        if inside or text.startswith(MARK):
-            place = len(kept) if place is None else place
+        if text.startswith(MARK):
+            ours.keep(waiting, here=True)
+        elif not text or text.startswith("#"):
+            waiting.append(line)
+            continue
+        elif not deeper and key in OURS:
+            ours.keep(waiting, here=True)
+            ours.behind[key] = _behind(line)
+            inside = True
+        elif deeper and inside:
+            ours.within += [comment for comment in waiting if comment.strip()]
+            ours.behind[key] = _behind(line)
         else:
-            kept.append(line)
-    return kept, len(kept) if place is None else place
+            ours.keep([*waiting, line])
+            inside = False
+        waiting = []
+    ours.keep(waiting)
+    return ours
+
+
+def _behind(line: str) -> str:
+    """The comment at the end of a line with the blanks before it, or nothing."""
+    comment = re.search(r"\s+#.*$", line)
+    return comment.group() if comment else ""
 
 
 def _comments(provenance: Mapping[str, object], indent: str) -> list[str]:
-    return [f"{indent}{MARK} {key}: {value}" for key, value in provenance.items()]
+    return [f"{indent}{MARK} {key}: {' '.join(str(value).split())}" for key, value in provenance.items()]
 
 
 def _parse(text: str, file: Path) -> tuple[dict[str, float], bool]:
@@ -157,20 +216,36 @@ def _parse(text: str, file: Path) -> tuple[dict[str, float], bool]:
     return weights, bool(criterion.get("pretext_sum_to_one", True))
 
 
-def _write_checked(file: Path, text: str, weights: Mapping[str, float]) -> None:
-    """Write by renaming, after making sure that what is read back is what was meant."""
+def _write_checked(file: Path, text: str, weights: Mapping[str, float], before: str | None = None) -> None:
+    """Write by renaming, after making sure that what is read back is what was meant and nothing else changed."""
     found, _ = _parse(text, file)
-    if any(abs(found.get(label, math.nan) - weight) > 1e-5 for label, weight in weights.items()) or len(
-        found
-    ) != len(weights):
+    as_meant = found.keys() == weights.keys() and all(
+        abs(found[name] - weights[name]) < 1e-5 for name in weights
+    )
+    if not as_meant or (before is not None and _all_but_ours(text) != _all_but_ours(before)):
         raise PtselError(
-            f"{file}: the weights could not be written into this file; write its criterion block one setting a line"
+            f"{file}: the weights cannot be written into this file; write its criterion block one setting a line"
         )
     partial = file.with_name(file.name + ".partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
+        with partial.open("w", encoding="utf-8", newline="") as out:
+            out.write(text)
+        if file.exists():
+            shutil.copymode(file, partial)
         os.replace(partial, file)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise PtselError(f"{file}: cannot be written ({error.strerror})") from None
+
+
+def _all_but_ours(text: str) -> dict:
+    """A recipe's settings without the two that are ours."""
+    import yaml
+
+    try:
+        settings = yaml.safe_load(text) or {}
+    except yaml.YAMLError:
+        return {}  # then what is written does not equal it, and is refused
+    criterion = {key: value for key, value in settings.get("criterion", {}).items() if key not in OURS}
+    return {**settings, "criterion": criterion}

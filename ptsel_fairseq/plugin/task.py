@@ -99,7 +99,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
     def _check_data_folder(self) -> None:
         if not Path(self.cfg.data).is_dir():
             raise PtselError(
-                f"task.data: expected the folder with train.tsv and valid.tsv as an absolute path, found {self.cfg.data!r}"
+                "task.data: expected the folder with train.tsv and valid.tsv as an absolute path, found "
+                f"{self.cfg.data!r}"
             )
 
     def _plan_heads(self, model_cfg) -> None:
