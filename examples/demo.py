@@ -67,7 +67,8 @@ def offline(out: Path) -> None:
     recipe = out / "tiny.yaml"
     if not recipe.exists():
         shutil.copyfile(ROOT / "configs" / "pretraining" / "tiny.yaml", recipe)
-    step("weights", out, "ptsel", "select", ci, "--method", "direct", "--support", "4", "--out", out / "weights.yaml", "--config", recipe)  # fmt: skip
+    step("weights", out, "ptsel", "select", ci, "--method", "direct", "--support", "4",
+         "--out", out / "weights.yaml", "--config", recipe)  # fmt: skip
 
 
 def training(out: Path, pretrain_updates: int | None, finetune_updates: int | None) -> None:
@@ -94,7 +95,9 @@ def step(title: str, out: Path, program: str, *arguments: object) -> None:
         return
     log = out / "logs" / (done.stem + ".log")
     log.parent.mkdir(exist_ok=True)
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    # One thread for the model leaves a core to the loader and does not collapse on a machine that others use.
+    threads = str(max(1, (os.cpu_count() or 1) // 2))
+    environment = {"OMP_NUM_THREADS": threads, **os.environ, "PYTHONWARNINGS": "ignore"}
     command = [str(BIN / program), *words]
     started = time.monotonic()
     if program == "ptsel":

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,7 +156,7 @@ _LABELS = (
     Label("zcr", 1, "crossings/sample", "zero-crossing rate", "definition", 0.060, _zcr),
     Label(
         "rasta_l1", 1, "arbitrary", "L1 norm of the RASTA-filtered auditory spectrum", "Hermansky and Morgan 1994",
-        0.020, _rasta_l1, parameters={"pole": 0.94, "warm_up_frames": 5},
+        0.020, _rasta_l1, parameters={"lower_edge_hz": 1.0, "warm_up_half_steps": 4},
     ),
     Label(
         "log_hnr", 1, "dB", "harmonics-to-noise ratio from the autocorrelation at the pitch period", "Boersma 1993",
@@ -205,9 +205,15 @@ def compute_tracks(waveform: np.ndarray, labels: Sequence[Label], grid: FrameGri
         name -> (values float32 [frames, dim], mask bool [frames] or None where the label is always defined).
 
     Raises:
-        PtselError: a value that is not finite, which would be a fault of the label.
+        PtselError: a grid of another sample rate than the labels are defined for, or a value that is not finite,
+            which would be a fault of the label.
     """
     import numpy as np
+
+    if grid.sample_rate != SAMPLE_RATE:
+        raise PtselError(
+            f"the labels are defined for audio at {SAMPLE_RATE} Hz, not for {grid.sample_rate} Hz"
+        )
 
     analysis = Analysis(waveform, grid)
     tracks = {label.name: label.compute(analysis) for label in labels}

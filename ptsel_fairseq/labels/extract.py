@@ -41,10 +41,11 @@ def extract_command(
     """
     grid = FrameGrid()
     wanted = resolve(labels)
-    writers = []
+    check_jobs(jobs)
+    manifests = [read_manifest(manifest_file(data_dir, split)) for split in dict.fromkeys(splits)]
+    writers: list[StoreWriter] = []
     try:
-        for split in splits:
-            manifest = read_manifest(manifest_file(data_dir, split))
+        for manifest in manifests:
             writers.append(StoreWriter(store, manifest, wanted, grid, command_line))
         announce(writers, Path(store), jobs or os.cpu_count() or 1)
         for writer in writers:
@@ -60,11 +61,17 @@ def extract_command(
 
 def extract(manifest: Manifest, labels: Sequence[str], store: Path | str, jobs: int | None = None) -> None:
     """As `extract_command` for one manifest, without the announcement."""
+    check_jobs(jobs)
     writer = StoreWriter(store, manifest, resolve(labels), FrameGrid())
     try:
         fill(writer, jobs)
     finally:
         writer.close()
+
+
+def check_jobs(jobs: int | None) -> None:
+    if jobs is not None and jobs < 1:
+        raise PtselError(f"--jobs: expected a number of processes from 1, found {jobs}")
 
 
 def fill(writer: StoreWriter, jobs: int | None) -> None:
@@ -135,8 +142,8 @@ def analyse_one(
     waveform = read_audio(manifest.audio_path(utterance), grid.sample_rate, where)
     if len(waveform) != utterance.samples:
         raise PtselError(
-            f"{where}: the manifest says {utterance.samples} samples, the audio has {len(waveform)}; the file is cut off "
-            "or the manifest old"
+            f"{where}: the manifest says {utterance.samples} samples, the audio has {len(waveform)}; "
+            "the file is cut off or the manifest old"
         )
     try:
         return compute_tracks(waveform, labels, grid)

@@ -18,14 +18,22 @@ from ptsel_fairseq.manifest import Manifest, Utterance
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LINE, SPREAD, PITCH = "#0072B2", "#D9D9D9", "#FFFFFF"  # the blue of Okabe and Ito's palette, which all eyes tell apart
+LINE, SPREAD, PITCH = (
+    "#0072B2",
+    "#D9D9D9",
+    "#FFFFFF",
+)  # the blue of Okabe and Ito's palette, which all eyes tell apart
 SPECTROGRAM_RANGE_DB = 70
 FREQUENCY_TICKS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # kHz
 WIDTH_INCHES, SPECTROGRAM_INCHES, ROW_INCHES = 10.0, 2.6, 0.85
 
 
 def draw_labels(
-    manifest: Manifest, utterance: Utterance, store: Path | str, out: Path | str, labels: Sequence[str] | None = None
+    manifest: Manifest,
+    utterance: Utterance,
+    store: Path | str,
+    out: Path | str,
+    labels: Sequence[str] | None = None,
 ) -> None:
     """Draw one utterance's log-mel spectrogram, with F0 over it if the store has it, and a row for each label.
 
@@ -53,7 +61,9 @@ def draw_labels(
     names = [name for name in found.labels if found.info(name).dim == 1] if labels is None else list(labels)
     grid, where = found.grid, manifest.where(utterance)
     if found.num_frames(utterance.index) == 0:
-        raise PtselError(f"{where}: {utterance.samples} samples are shorter than one frame ({grid.window}); nothing to draw")
+        raise PtselError(
+            f"{where}: {utterance.samples} samples are shorter than one frame ({grid.window}); nothing to draw"
+        )
     waveform = read_audio(manifest.audio_path(utterance), grid.sample_rate, where)
 
     rows = 1 + len(names)
@@ -65,12 +75,16 @@ def draw_labels(
     )[:, 0]
     figure.get_layout_engine().set(h_pad=0.03, hspace=0.02)  # type: ignore[union-attr, call-arg]
     # Frame i is drawn over the half hop to each side of its centre.
-    edges = (grid.centre(0) - grid.hop / 2 + grid.hop * np.arange(found.num_frames(utterance.index) + 1)) / grid.sample_rate
+    edges = (
+        grid.centre(0) - grid.hop / 2 + grid.hop * np.arange(found.num_frames(utterance.index) + 1)
+    ) / grid.sample_rate
 
     _draw_spectrogram(axes[0], log_mel(waveform, grid), edges, grid)
     if "f0" in found.labels:
         _draw_pitch(axes[0], *_defined(found, "f0", utterance.index), edges, grid)
-    axes[0].set_title(f"{utterance.path}   ({manifest.split}, line {utterance.index + 2})", fontsize=11, loc="left")
+    axes[0].set_title(
+        f"{utterance.path}   ({manifest.split}, line {utterance.index + 2})", fontsize=11, loc="left"
+    )
     axes[0].set_title("grey: mean ± 1 std of the split", fontsize=8, loc="right", color="#555555")
     for axis, name in zip(axes[1:], names, strict=True):
         draw = _draw_scalar if found.info(name).dim == 1 else _draw_vector
@@ -102,11 +116,19 @@ def _draw_spectrogram(axis: Axes, decibels: np.ndarray, edges: np.ndarray, grid:
     bands = decibels.shape[1]
     top = max(float(decibels.max()), -30.0)  # so that silence is not blown up into a pattern
     image = axis.pcolormesh(
-        edges, np.arange(bands + 1) - 0.5, decibels.T, cmap="magma", vmin=top - SPECTROGRAM_RANGE_DB, vmax=top, rasterized=True
+        edges,
+        np.arange(bands + 1) - 0.5,
+        decibels.T,
+        cmap="magma",
+        vmin=top - SPECTROGRAM_RANGE_DB,
+        vmax=top,
+        rasterized=True,
     )
     centres = _mel_centres(grid, bands)
     ticks = [tick for tick in FREQUENCY_TICKS if 1000 * tick <= grid.sample_rate / 2]
-    axis.set_yticks(np.interp(np.multiply(ticks, 1000), centres, np.arange(bands)), [f"{tick:g}" for tick in ticks])
+    axis.set_yticks(
+        np.interp(np.multiply(ticks, 1000), centres, np.arange(bands)), [f"{tick:g}" for tick in ticks]
+    )
     axis.set_ylim(-0.5, bands - 0.5)
     axis.set_ylabel("kHz (mel scale)", fontsize=9)
     bar = axis.figure.colorbar(image, ax=axis, pad=0.01, aspect=14)
@@ -123,7 +145,9 @@ def _draw_pitch(axis: Axes, hertz: np.ndarray, valid: np.ndarray, edges: np.ndar
     height = np.interp(hertz[:, 0], centres, np.arange(len(centres)))
     outline = [withStroke(linewidth=3.0, foreground="black")]
     times = (edges[:-1] + edges[1:]) / 2
-    axis.plot(times, np.where(valid, height, np.nan), color=PITCH, linewidth=1.3, path_effects=outline, label="f0")
+    axis.plot(
+        times, np.where(valid, height, np.nan), color=PITCH, linewidth=1.3, path_effects=outline, label="f0"
+    )
     axis.legend(loc="upper right", fontsize=8, facecolor="#666666", labelcolor="white", framealpha=0.85)
 
 
@@ -142,7 +166,13 @@ def _draw_scalar(axis: Axes, store: LabelStore, name: str, index: int, edges: np
     axis.grid(axis="x", color="#E5E5E5", linewidth=0.6)
     axis.set_axisbelow(True)
     if not valid.any():
-        axis.text(0.5, 0.5, f"undefined everywhere ({store.info(name).undefined})", transform=axis.transAxes, ha="center")
+        axis.text(
+            0.5,
+            0.5,
+            f"undefined everywhere ({store.info(name).undefined})",
+            transform=axis.transAxes,
+            ha="center",
+        )
 
 
 def _draw_vector(axis: Axes, store: LabelStore, name: str, index: int, edges: np.ndarray) -> None:
@@ -150,7 +180,9 @@ def _draw_vector(axis: Axes, store: LabelStore, name: str, index: int, edges: np
     statistics, dim = store.statistics(name), store.info(name).dim
     scores = (values - statistics.mean) / np.where(statistics.std > 0, statistics.std, 1)
     scores[~valid] = np.nan
-    image = axis.pcolormesh(edges, np.arange(dim + 1) - 0.5, scores.T, cmap="RdBu_r", vmin=-3, vmax=3, rasterized=True)
+    image = axis.pcolormesh(
+        edges, np.arange(dim + 1) - 0.5, scores.T, cmap="RdBu_r", vmin=-3, vmax=3, rasterized=True
+    )
     axis.set_ylabel(f"{name}\ndimension", fontsize=8, rotation=0, ha="right", va="center")
     bar = axis.figure.colorbar(image, ax=axis, pad=0.01, aspect=5)
     bar.set_label("std", fontsize=8)

@@ -47,6 +47,12 @@ def _blocks(waveform: np.ndarray, first_centre: int, step: int, count: int, widt
         yield padded[begin : begin + (rows - 1) * step + width].unfold(0, width, step)
 
 
+def power_spectra(frames: Tensor, points: int) -> Tensor:
+    """Squared magnitudes of the spectrum of each frame, [frames, points // 2 + 1]."""
+    spectrum = torch.view_as_real(torch.fft.rfft(frames, points))
+    return spectrum[..., 0].square() + spectrum[..., 1].square()
+
+
 def to_grid(half_steps: np.ndarray) -> np.ndarray:
     """Mean of the three half steps around each frame's centre: [2 T + 1, ...] -> [T, ...]."""
     return (half_steps[:-2:2] + half_steps[1:-1:2] + half_steps[2::2]) / np.float32(3)

@@ -32,7 +32,7 @@ class FrameGrid:
     sample_rate: int = SAMPLE_RATE
 
     def __post_init__(self) -> None:
-        if not (0 < self.hop and 0 < self.window and 0 < self.sample_rate):
+        if not (self.hop > 0 and self.window > 0 and self.sample_rate > 0):
             raise PtselError(
                 f"a frame grid needs a positive hop, window and sample rate, not hop={self.hop}, "
                 f"window={self.window}, sample_rate={self.sample_rate}"
@@ -77,12 +77,14 @@ class FrameGrid:
         the whole waveform.
         """
         total = self.num_frames(samples)
+        if total == 0:
+            return 0, 0
         offset, rate = self.window / 2, self.sample_rate
         end = min(end, samples / rate)
         first = max(0, -int((offset - start * rate) // self.hop))
         last = min(total, -int((offset - end * rate) // self.hop))
-        if first < last or total == 0:
-            return first, max(first, last)
+        if first < last:
+            return first, last
         middle = round(((start + end) / 2 * rate - offset) / self.hop)
         nearest = min(max(middle, 0), total - 1)
         return nearest, nearest + 1

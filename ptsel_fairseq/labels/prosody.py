@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptsel_fairseq.labels.framing import count_half_steps, half_step_frames, to_grid, to_grid_where_valid
+from ptsel_fairseq.labels.framing import (
+    count_half_steps,
+    half_step_frames,
+    power_spectra,
+    to_grid,
+    to_grid_where_valid,
+)
 from ptsel_fairseq.labels.grid import FrameGrid
 
 PITCH_SECONDS = 0.060
@@ -29,6 +35,8 @@ HARMONICS = 15
 COMPRESSION = 0.85  # weight of each harmonic against the one below
 CANDIDATES = 6
 
+KEPT_STEPS = 4096  # half steps (41 s) whose spectra, 8 MB, are kept rather than made again
+
 # Costs of the path through the candidates, in units of voicing strength times SCORE_GAIN.
 SCORE_GAIN = 4.0
 VOICING_THRESHOLD = 0.68
@@ -40,10 +48,14 @@ HNR_RANGE = (1e-3, 0.9999)  # of the periodic share of power: -30 to 40 dB
 
 @dataclass(frozen=True)
 class Pitch:
-    """The pitch analysis by half step, all [2 T + 1]: `f0` in Hz, 0 where unvoiced; `strength` 0 to 1."""
+    """The pitch analysis by half step, all [2 T + 1]: `f0` in Hz, 0 where unvoiced; `strength` 0 to 1.
+
+    `power` holds the blocks of power spectra of a waveform that is not too long, so that they are made once.
+    """
 
     f0: np.ndarray
     strength: np.ndarray
+    power: tuple[Tensor, ...] | None = None
 
     @property
     def voiced(self) -> np.ndarray:
@@ -61,13 +73,17 @@ def pitch(waveform: np.ndarray, grid: FrameGrid) -> Pitch:
     if not steps:
         return Pitch(np.zeros(0, np.float32), np.zeros(0, np.float32))
     summation, lowest = _harmonic_summation(grid.sample_rate)
-    found = [_candidates(_peaks_only(power.sqrt()) @ summation, lowest) for power in _long_power(waveform, grid)]
+    found, kept = [], []
+    for power in _long_power(waveform, grid):
+        found.append(_candidates(_peaks_only(power.sqrt()) @ summation, lowest))
+        if steps <= KEPT_STEPS:
+            kept.append(power)
     frequency, strength = (np.concatenate(parts) for parts in zip(*found, strict=True))
     silent = frame_rms(waveform, grid) < SILENCE_RMS
     unvoiced = np.where(silent, np.float32(1e3), np.float32(SCORE_GAIN * VOICING_THRESHOLD))
-    f0 = _best_path()(frequency, SCORE_GAIN * strength, unvoiced, JUMP_COST, CHANGE_COST)
+    f0 = _compiled(_path)(frequency, SCORE_GAIN * strength, unvoiced, JUMP_COST, CHANGE_COST)
     strongest = np.where(silent, np.float32(0), strength.max(axis=1).clip(min=0))
-    return Pitch(f0.astype(np.float32), strongest.astype(np.float32))
+    return Pitch(f0.astype(np.float32), strongest.astype(np.float32), tuple(kept) or None)
 
 
 def f0(found: Pitch) -> tuple[np.ndarray, np.ndarray]:
@@ -84,15 +100,16 @@ def voicing(found: Pitch) -> np.ndarray:
 def log_hnr(waveform: np.ndarray, found: Pitch, grid: FrameGrid) -> tuple[np.ndarray, np.ndarray]:
     """Harmonics-to-noise ratio from the autocorrelation at the pitch period (Boersma 1993, eq. 4).
 
-    With r the autocorrelation of the windowed 60 ms frame at the period (the best of three neighbouring lags)
-    over that at lag 0, the ratio is ``10 log10(r / (1 - r))``.
+    With r the autocorrelation of the windowed 60 ms frame at the period over that at lag 0, the ratio is
+    ``10 log10(r / (1 - r))``, kept between -30 and 40 dB. As in openSMILE, r is not divided by the window's own
+    autocorrelation, so that a perfect voice reads 5 dB at 80 Hz, 8 at 110, 13 at 200 and 19 at 400.
 
     Returns:
         dB, float32 [T, 1], and where it is defined (voiced frames), bool [T].
     """
     ratio = np.zeros(len(found.f0), np.float32)
     first = 0
-    for power in _long_power(waveform, grid):
+    for power in found.power or _long_power(waveform, grid):
         voiced = np.flatnonzero(found.voiced[first : first + len(power)])
         if len(voiced):
             period = np.rint(grid.sample_rate / found.f0[first + voiced]).astype(np.int64)
@@ -122,11 +139,12 @@ def zcr(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
     neighbours have the same sign; digital silence therefore counts at every sample.
     """
     width = round(ZCR_SECONDS * grid.sample_rate)
-    crossing = np.zeros(len(waveform))
-    before, here, after = waveform[:-2], waveform[1:-1], waveform[2:]
+    sign = np.sign(waveform).astype(np.int8)  # products of samples would underflow in near silence
+    crossing = np.zeros(len(sign))
+    before, here, after = sign[:-2], sign[1:-1], sign[2:]
     crossing[1:-1] = (here * before < 0) | ((here == 0) & (before * after <= 0))
-    if len(waveform) > 1:
-        crossing[-1] = waveform[-1] * waveform[-2] < 0
+    if len(sign) > 1:
+        crossing[-1] = sign[-1] * sign[-2] < 0
     return to_grid((_window_sums(crossing, grid, width) / width).astype(np.float32))[:, None]
 
 
@@ -138,14 +156,14 @@ def _window_sums(values: np.ndarray, grid: FrameGrid, width: int) -> np.ndarray:
     return cumulative[np.clip(first + width, 0, len(values))] - cumulative[np.clip(first, 0, len(values))]
 
 
-def _long_power(waveform: np.ndarray, grid: FrameGrid):
+def _long_power(waveform: np.ndarray, grid: FrameGrid) -> Iterator[Tensor]:
     """Blocks of power spectra [frames, 513] of 60 ms Gaussian frames at the half steps."""
     width = round(PITCH_SECONDS * grid.sample_rate)
     position = np.arange(width) - (width - 1) / 2
     window = np.exp(-0.5 * (position / (GAUSS_WIDTH * (width - 1) / 2)) ** 2)
     weights = torch.from_numpy(window.astype(np.float32))
     for frames in half_step_frames(waveform, grid, width):
-        yield torch.view_as_real(torch.fft.rfft(frames * weights, PITCH_N_FFT)).square().sum(-1)
+        yield power_spectra(frames * weights, PITCH_N_FFT)
 
 
 def _peaks_only(amplitude: Tensor) -> Tensor:
@@ -199,42 +217,78 @@ def _candidates(sums: Tensor, lowest: float) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         frequency in Hz and strength, float32 [frames, CANDIDATES]; strength -1 where there are fewer maxima.
     """
-    mean, sums = sums[:, -1:], sums[:, :-1]
-    left, middle, right = sums[:, :-2], sums[:, 1:-1], sums[:, 2:]
-    maximum = (middle >= left) & (middle > right) & (middle > 0)
-    value, index = torch.where(maximum, middle, torch.zeros_like(middle)).topk(CANDIDATES, dim=1)
-    # The vertex of the parabola through a maximum and its neighbours.
-    curvature = left.gather(1, index) - 2 * value + right.gather(1, index)
-    offset = 0.5 * (left.gather(1, index) - right.gather(1, index)) / curvature.clamp(max=-1e-12)
-    position = index + 1 + offset.clamp(-0.5, 0.5)
-    strength = torch.where(value > 0, 1 - mean / value.clamp(min=1e-12), torch.full_like(value, -1.0))
-    frequency = lowest * torch.exp2(position / POINTS_PER_OCTAVE)
-    return frequency.numpy(), strength.clamp(min=-1.0).numpy()
+    position = np.ones((len(sums), CANDIDATES), np.float32)
+    strength = np.full((len(sums), CANDIDATES), -1, np.float32)
+    _compiled(_strongest_maxima)(sums.numpy(), position, strength)
+    return lowest * np.exp2(position / np.float32(POINTS_PER_OCTAVE)), strength
+
+
+def _strongest_maxima(sums: Any, position: Any, strength: Any) -> None:
+    """Fill `position` (vertex of the parabola through a maximum and its neighbours) and `strength`, strongest first."""
+    last = sums.shape[1] - 1  # the column of means
+    for t in range(sums.shape[0]):
+        row = sums[t]
+        values = np.zeros(strength.shape[1], np.float32)
+        for i in range(1, last - 1):
+            if row[i] >= row[i - 1] and row[i] > row[i + 1] and row[i] > values[-1]:
+                k = len(values) - 1
+                while k > 0 and values[k - 1] < row[i]:
+                    values[k], position[t, k] = values[k - 1], position[t, k - 1]
+                    k -= 1
+                curvature = row[i - 1] - 2 * row[i] + row[i + 1]
+                values[k] = row[i]
+                position[t, k] = i + min(max(0.5 * (row[i - 1] - row[i + 1]) / curvature, -0.5), 0.5)
+        for k in range(len(values)):
+            if values[k] > 0:
+                strength[t, k] = max(1 - row[last] / values[k], -1.0)
 
 
 def _periodic_share(power: np.ndarray, period: np.ndarray) -> np.ndarray:
-    """Autocorrelation at the best of three lags around `period`, over that at lag 0: [frames]."""
-    weights = np.full(power.shape[1], 2.0, np.float32)
-    weights[0] = weights[-1] = 1.0
-    power = power * weights
-    cosine = np.cos(2 * np.pi * np.arange(PITCH_N_FFT) / PITCH_N_FFT).astype(np.float32)
-    bins = np.arange(power.shape[1])
-    best = np.zeros(len(power), np.float32)
-    for lag in (period - 1, period, period + 1):
-        phase = (lag[:, None] * bins) % PITCH_N_FFT
-        best = np.maximum(best, np.einsum("fk,fk->f", power, cosine[phase]))
-    return best / np.maximum(power.sum(axis=1), 1e-20)
+    """Autocorrelation at its peak near `period` (in samples), over that at lag 0: [frames].
+
+    The peak is the vertex of the parabola through the lag next to the period and its neighbours, or the greatest of
+    the three where they have no vertex between them.
+    """
+    cosine = np.cos(2 * np.pi * np.arange(PITCH_N_FFT) / PITCH_N_FFT)
+    correlation = np.empty((len(power), 4))
+    _compiled(_autocorrelation)(power, period, cosine, correlation)
+    before, here, after, zero = correlation.T
+    curvature = before - 2 * here + after
+    vertex = here - (after - before) ** 2 / np.where(curvature < 0, 8 * curvature, -np.inf)
+    inside = (curvature < 0) & (np.abs(after - before) <= -2 * curvature)
+    best = np.where(inside, vertex, np.maximum(np.maximum(before, here), after))
+    return np.maximum(best, 0) / np.maximum(zero, 1e-20)
+
+
+def _autocorrelation(power: Any, period: Any, cosine: Any, correlation: Any) -> None:
+    """Fill `correlation` [frames, 4] with that at the lags period - 1, period, period + 1 and 0, from power spectra."""
+    mask, nyquist = len(cosine) - 1, power.shape[1] - 1  # a power of two of points: the mask is the remainder
+    for t in range(power.shape[0]):
+        lag = period[t]
+        first, second, third, zero = 0.0, 0.0, 0.0, 0.0
+        for k in range(power.shape[1]):
+            share = float(power[t, k]) * (1 if k in (0, nyquist) else 2)
+            first += share * cosine[(lag - 1) * k & mask]
+            second += share * cosine[lag * k & mask]
+            third += share * cosine[(lag + 1) * k & mask]
+            zero += share
+        correlation[t, 0], correlation[t, 1], correlation[t, 2], correlation[t, 3] = (
+            first,
+            second,
+            third,
+            zero,
+        )
 
 
 @lru_cache
-def _best_path() -> Callable[..., np.ndarray]:
-    """`_path` compiled; on disk where the place it is installed to can be written."""
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A loop compiled by numba; kept on disk where the place it is installed to can be written."""
     import numba
 
     try:
-        return numba.njit(cache=True)(_path)
+        return numba.njit(cache=True)(function)
     except RuntimeError:  # numba finds no folder for its cache
-        return numba.njit(_path)
+        return numba.njit(function)
 
 
 def _path(frequency: Any, score: Any, unvoiced: Any, jump_cost: float, change_cost: float) -> Any:

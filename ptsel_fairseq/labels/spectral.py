@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptsel_fairseq.labels.framing import grid_frames, half_step_frames, to_grid
+from ptsel_fairseq.labels.framing import grid_frames, half_step_frames, power_spectra, to_grid
 from ptsel_fairseq.labels.grid import FrameGrid
 
 FRAME_SECONDS = 0.020
@@ -18,8 +19,9 @@ AUDITORY_BANDS = 26
 AUDITORY_RANGE = (20.0, 8000.0)  # Hz
 POWER_FLOOR = 1e-10  # -100 dB re full scale
 COMPRESSION = 0.33  # Stevens' power law of hearing, as rounded in Hermansky (1990), section III.D
-RASTA_POLE = 0.94
-RASTA_WARM_UP = 5  # filtered frames set to 0 while the filter has no history
+RASTA_LOWER_HZ = 1.0  # slowest modulation that passes
+# Filtered half steps set to 0 while the five taps of the filter reach before the waveform.
+RASTA_WARM_UP = 4
 LOW_BAND, HIGH_BAND = (50.0, 1000.0), (1000.0, 5000.0)  # Hz, of the alpha ratio
 MEL_SECONDS = 0.025
 MEL_BANDS = 80
@@ -45,7 +47,9 @@ def short_spectra(waveform: np.ndarray, grid: FrameGrid) -> ShortSpectra:
     width = round(FRAME_SECONDS * grid.sample_rate)
     window = torch.from_numpy(np.hamming(width).astype(np.float32))
     bands = _all_bands(grid.sample_rate)
-    blocks = [_power(frames * window, N_FFT) @ bands for frames in half_step_frames(waveform, grid, width)]
+    blocks = [
+        power_spectra(frames * window, N_FFT) @ bands for frames in half_step_frames(waveform, grid, width)
+    ]
     summed = torch.cat(blocks).numpy() if blocks else np.zeros((0, AUDITORY_BANDS + 2), np.float32)
     return ShortSpectra(summed[:, :-2], summed[:, -2], summed[:, -1])
 
@@ -63,9 +67,12 @@ def loudness(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
 def rasta_l1(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
     """L1 norm of the RASTA-filtered auditory spectrum: Hermansky and Morgan (1994), eq. 1.
 
-    The logarithm of each band is band-passed over time by ``0.1 (2 z^2 + z - z^-1 - 2 z^-2) / (1 - 0.94 z^-1)``,
+    The logarithm of each band is band-passed over time by ``0.1 (2 z^2 + z - z^-1 - 2 z^-2) / (1 - p z^-1)``,
     brought back by the exponential, weighted for equal loudness, compressed, and summed. The numerator is
     centred, as in the paper's ``z^4``; implementations that only look back answer two half steps (20 ms) later.
+    The pole p = 1 - 2 pi f t puts the lower edge of the band at f = 1 Hz for half steps of t seconds (0.937 for 10 ms;
+    printed values are 0.98 and 0.94). A filter without history would ring for long on the first frames, so its first
+    half steps are set to 0.
 
     Returns:
         float32 [T, 1], arbitrary unit.
@@ -78,20 +85,28 @@ def rasta_l1(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
     logarithm = np.log(np.maximum(spectra.auditory, POWER_FLOOR)).astype(np.float64)
     padded = np.pad(logarithm, ((2, 2), (0, 0)), mode="edge")
     slope = 0.1 * (2 * padded[4:] + padded[3:-1] - padded[1:-3] - 2 * padded[:-4])
-    slope[: min(RASTA_WARM_UP, steps)] = 0.0
-    filtered = lfilter([1.0], [1.0, -RASTA_POLE], slope, axis=0)
+    slope[:RASTA_WARM_UP] = 0.0
+    filtered = lfilter([1.0], [1.0, -rasta_pole(grid)], slope, axis=0)
     heard = np.exp(filtered).astype(np.float32) * _equal_loudness(grid.sample_rate)
     return to_grid((heard**COMPRESSION).sum(axis=1))[:, None]
+
+
+def rasta_pole(grid: FrameGrid) -> float:
+    """Pole of the RASTA filter that puts the lower edge of its band at 1 Hz."""
+    return 1 - 2 * math.pi * RASTA_LOWER_HZ * (grid.hop // 2) / grid.sample_rate
 
 
 def alpha_ratio(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
     """Power in 1 to 5 kHz over power in 50 Hz to 1 kHz (Sundberg and Nordenberg 2006, as in GeMAPS).
 
+    Half steps of digital silence, which have no ratio, are left out of a frame's mean.
+
     Returns:
-        float32 [T, 1], dB; 0 for digital silence.
+        float32 [T, 1], dB; 0 where all of a frame is digital silence.
     """
-    ratio = np.maximum(spectra.high, POWER_FLOOR) / np.maximum(spectra.low, POWER_FLOOR)
-    return to_grid(10 * np.log10(ratio))[:, None]
+    ratio = 10 * np.log10(np.maximum(spectra.high, POWER_FLOOR) / np.maximum(spectra.low, POWER_FLOOR))
+    heard = (np.maximum(spectra.high, spectra.low) > POWER_FLOOR).astype(np.float32)
+    return (to_grid(ratio * heard) / np.maximum(to_grid(heard), np.float32(0.1)))[:, None]
 
 
 def log_mel(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
@@ -104,7 +119,7 @@ def log_mel(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
     # The periodic Hann window, which librosa and torch use.
     window = torch.hann_window(width, periodic=True, dtype=torch.float32)
     bands = _mel_bands(grid.sample_rate)
-    blocks = [_power(frames * window, N_FFT) @ bands for frames in grid_frames(waveform, grid, width)]
+    blocks = [power_spectra(frames * window, N_FFT) @ bands for frames in grid_frames(waveform, grid, width)]
     power = torch.cat(blocks).numpy() if blocks else np.zeros((0, MEL_BANDS), np.float32)
     return 10 * np.log10(np.maximum(power, POWER_FLOOR))
 
@@ -127,13 +142,10 @@ def mfcc(log_mel_db: np.ndarray) -> np.ndarray:
         return np.zeros((0, 3 * MFCC_COEFFICIENTS), np.float32)
     cepstrum = dct(log_mel_db, type=2, norm="ortho", axis=1)[:, :MFCC_COEFFICIENTS]
     derivatives = [
-        savgol_filter(cepstrum, DELTA_WIDTH, polyorder=order, deriv=order, axis=0, mode="nearest") for order in (1, 2)
+        savgol_filter(cepstrum, DELTA_WIDTH, polyorder=order, deriv=order, axis=0, mode="nearest")
+        for order in (1, 2)
     ]
     return np.concatenate([cepstrum, *derivatives], axis=1).astype(np.float32)
-
-
-def _power(frames: Tensor, n_fft: int) -> Tensor:
-    return torch.view_as_real(torch.fft.rfft(frames, n_fft)).square().sum(-1)
 
 
 def hz_to_mel(frequency: np.ndarray | float) -> np.ndarray:
@@ -147,7 +159,12 @@ def mel_to_hz(mel: np.ndarray | float) -> np.ndarray:
 
 def band_edges() -> np.ndarray:
     """The 28 corner frequencies in Hz of the 26 auditory bands, evenly spaced in mel."""
-    return mel_to_hz(np.linspace(hz_to_mel(AUDITORY_RANGE[0]), hz_to_mel(AUDITORY_RANGE[1]), AUDITORY_BANDS + 2))
+    return mel_to_hz(
+        np.linspace(hz_to_mel(AUDITORY_RANGE[0]), hz_to_mel(AUDITORY_RANGE[1]), AUDITORY_BANDS + 2)
+    )
+
+
+# The matrices are cloned: torch's memory is aligned, so that products do not depend on where numpy put them.
 
 
 @lru_cache
@@ -162,14 +179,16 @@ def _all_bands(sample_rate: int) -> Tensor:
         columns.append(np.clip(np.minimum(rising, falling), 0, None))
     for low, high in (LOW_BAND, HIGH_BAND):
         columns.append((frequency >= low) & (frequency < high))
-    return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+    return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32)).clone()
 
 
 @lru_cache
 def _mel_bands(sample_rate: int) -> Tensor:
     import librosa.filters
 
-    return torch.from_numpy(librosa.filters.mel(sr=sample_rate, n_fft=N_FFT, n_mels=MEL_BANDS).T.copy())
+    return torch.from_numpy(
+        librosa.filters.mel(sr=sample_rate, n_fft=N_FFT, n_mels=MEL_BANDS).T.copy()
+    ).clone()
 
 
 def equal_loudness(frequency: np.ndarray) -> np.ndarray:

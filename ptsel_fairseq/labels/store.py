@@ -78,7 +78,7 @@ class LabelStore:
         self.manifest_checksum: str = header["manifest_checksum"]
         self._labels: dict[str, Any] = header["labels"]
         self._arrays: dict[str, np.ndarray] = {}
-        lengths = _load(self._folder / LENGTHS, None)
+        lengths = _load(self._folder / LENGTHS, None, np.int64)
         self._lengths = lengths
         self.num_utterances = len(lengths)
         frames = np.array([self.grid.num_frames(int(samples)) for samples in lengths], dtype=np.int64)
@@ -96,8 +96,7 @@ class LabelStore:
         return LabelInfo(**self._entry(label)["info"])
 
     def statistics(self, label: str) -> Statistics:
-        found = self._entry(label)["statistics"]
-        return Statistics(np.array(found["mean"]), np.array(found["std"]), int(found["frames"]))
+        return _statistics(self._entry(label))
 
     def num_frames(self, index: int) -> int:
         return int(self._offsets[index + 1] - self._offsets[index])
@@ -122,17 +121,17 @@ class LabelStore:
                 break
             if utterance.samples != self._lengths[utterance.index]:
                 raise PtselError(
-                    f"{manifest.where(utterance)}: {utterance.samples} samples, but the store {self._folder} was made from "
-                    f"a manifest with {self._lengths[utterance.index]} on that line; {advice}"
+                    f"{manifest.where(utterance)}: {utterance.samples} samples, but the store {self._folder} was "
+                    f"made from a manifest with {self._lengths[utterance.index]} on that line; {advice}"
                 )
         if len(manifest) != self.num_utterances:
             raise PtselError(
-                f"{manifest.file}: {len(manifest)} utterances, but the store {self._folder} was made from a manifest of "
-                f"{self.num_utterances}; {advice}"
+                f"{manifest.file}: {len(manifest)} utterances, but the store {self._folder} was made from a manifest "
+                f"of {self.num_utterances}; {advice}"
             )
         raise PtselError(
-            f"{manifest.file}: the paths differ from those of the manifest that the store {self._folder} was made from, "
-            f"though the lengths agree; {advice}"
+            f"{manifest.file}: the paths differ from those of the manifest that the store {self._folder} was made "
+            f"from, though the lengths agree; {advice}"
         )
 
     def _entry(self, label: str) -> dict[str, Any]:
@@ -149,7 +148,7 @@ class LabelStore:
             entry = self._entry(label)["info"]
             total = int(self._offsets[-1])
             shape = (total, entry["dim"]) if not kind else (total,)
-            self._arrays[name] = _load(self._folder / f"{name}.npy", shape)
+            self._arrays[name] = _load(self._folder / f"{name}.npy", shape, np.bool_ if kind else np.float32)
         return self._arrays[name]
 
 
@@ -163,13 +162,38 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise PtselError(
             f"{folder}: expected a label store with {HEADER}, found {state}; run `ptsel extract`"
         ) from None
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:  # not UTF-8, not JSON
         raise PtselError(f"{file}: the header of the label store cannot be read ({error})") from None
+    if not isinstance(header, dict):
+        raise PtselError(
+            f"{file}: expected the header of a label store, found {type(header).__name__}; "
+            f"remove {folder} and extract it again"
+        )
     if header.get("format") != FORMAT:
         raise PtselError(
             f"{file}: a label store of format {header.get('format')}, this version reads {FORMAT}; extract it again"
         )
+    try:
+        FrameGrid(**header["grid"])
+        header["manifest_checksum"]
+        for entry in header["labels"].values():
+            LabelInfo(**entry["info"])
+            entry["checksums"]
+            _statistics(entry)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PtselError(
+            f"{file}: the header of the label store is damaged ({error!r}); remove {folder} and extract it again"
+        ) from None
     return header
+
+
+def _statistics(entry: dict[str, Any]) -> Statistics:
+    found = entry["statistics"]
+    return Statistics(
+        np.array(found["mean"], dtype=np.float64),
+        np.array(found["std"], dtype=np.float64),
+        int(found["frames"]),
+    )
 
 
 def label_entry(info: LabelInfo, statistics: Statistics, checksums: dict[str, str]) -> dict[str, Any]:
@@ -185,11 +209,13 @@ def label_entry(info: LabelInfo, statistics: Statistics, checksums: dict[str, st
     }
 
 
-def _load(file: Path, shape: tuple[int, ...] | None) -> np.ndarray:
+def _load(file: Path, shape: tuple[int, ...] | None, dtype: type) -> np.ndarray:
+    advice = f"remove {file.parent} and extract it again"
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise PtselError(f"{file}: the label store is damaged ({error}); extract it again") from None
-    if shape is not None and array.shape != shape:
-        raise PtselError(f"{file}: expected an array of shape {shape}, found {array.shape}; extract it again")
+        raise PtselError(f"{file}: the label store is damaged ({error}); {advice}") from None
+    if array.dtype != dtype or (shape is not None and array.shape != shape):
+        expected = f"{np.dtype(dtype)} of shape {shape}" if shape is not None else str(np.dtype(dtype))
+        raise PtselError(f"{file}: expected {expected}, found {array.dtype} of shape {array.shape}; {advice}")
     return array

@@ -86,12 +86,14 @@ class StoreWriter:
 
     def close(self) -> None:
         """Give the folder back; what is written stays for the next run."""
-        if self._unflushed:
-            self._flush()
-        self._arrays.clear()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        try:
+            if self._unflushed:
+                self._flush()
+        finally:
+            self._arrays.clear()
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
     def bytes_missing(self) -> int:
         """Disk space that the missing labels will take beyond what their partial arrays have claimed."""
@@ -110,9 +112,11 @@ class StoreWriter:
     def open(self) -> list[Utterance]:
         """Claim the disk space and begin or go on; returns the utterances still to do."""
         todo = self.todo()
-        if not self.missing:
-            return []
         with self._named_errors():
+            if not self.missing:
+                if not any(self.folder.glob("*.npy.partial")):  # killed between the header and the end
+                    (self.folder / JOURNAL).unlink(missing_ok=True)
+                return []
             if len(todo) == len(self.manifest):
                 self._start_journal()
             for name, shape, dtype in self._shapes():
@@ -196,6 +200,8 @@ class StoreWriter:
         """Begin anew, dropping arrays that an extraction with another plan has left."""
         for file in self.folder.glob("*.npy.partial"):
             file.unlink()
+        for name, _, _ in self._shapes():  # renamed, but never named by a header
+            (self.folder / f"{name}.npy").unlink(missing_ok=True)
         write_atomically(self.folder / JOURNAL, (self._plan() + "\n").encode())
 
     def _read_journal(self) -> set[int]:
@@ -254,8 +260,8 @@ class StoreWriter:
         header = read_header(self.folder)
         if header["manifest_checksum"] != self.manifest.checksum:
             raise PtselError(
-                f"{self.folder}: this store was made from another manifest than {self.manifest.file}; give another --store, "
-                "or remove this one"
+                f"{self.folder}: this store was made from another manifest than {self.manifest.file}; "
+                "give another --store, or remove this one"
             )
         if header["grid"] != vars(self.grid):
             raise PtselError(
@@ -265,8 +271,8 @@ class StoreWriter:
             entry = header["labels"].get(label.name)
             if entry is not None and entry["info"]["version"] != label.version:
                 raise PtselError(
-                    f"{self.folder}: {label.name} is of definition {entry['info']['version']}, this version of ptsel makes "
-                    f"{label.version}; extract into another --store"
+                    f"{self.folder}: {label.name} is of definition {entry['info']['version']}, this version of "
+                    f"ptsel makes {label.version}; extract into another --store"
                 )
         return header
 
@@ -295,8 +301,8 @@ class StoreWriter:
             yield
         except OSError as error:
             raise PtselError(
-                f"{self.folder}: the store cannot be written ({error.strerror or error}); what is finished is kept, run the "
-                "command again when there is room"
+                f"{self.folder}: the store cannot be written ({error.strerror or error}); what is finished is kept, "
+                "run the command again when there is room"
             ) from None
 
 
@@ -316,16 +322,11 @@ def label_info(label: Label) -> LabelInfo:
 
 
 def software_versions() -> dict[str, str]:
-    import librosa
-    import scipy
-    import torch
+    """Versions of what the values of a track may depend on."""
+    from importlib.metadata import version
 
-    return {
-        "ptsel_fairseq": __version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "torch": torch.__version__,
-        "librosa": librosa.__version__,
+    return {"ptsel_fairseq": __version__} | {
+        name: version(name) for name in ("librosa", "numba", "numpy", "scipy", "soundfile", "torch")
     }
 
 

@@ -1,0 +1,231 @@
+"""Compare the labels with openSMILE's tracks on real speech: Pearson r, gross errors, voicing decisions.
+
+    python benchmarks/agreement_opensmile.py [DATA_DIR] [--every N]
+
+Needs `pip install opensmile` (audEERING's research licence); F0 is also compared with Praat's if
+`pip install praat-parselmouth` (GPL) is there. Without openSMILE it says so and ends well.
+
+openSMILE's frame k starts at 10 k ms; a 20 ms frame is centred at 10 k + 10 ms, a 60 ms frame at 10 k + 30 ms. Two
+columns come out. "same place": the labels on a frame grid whose centres are those of every second openSMILE frame,
+which compares the definitions alone. "encoder": the labels on the encoder's grid (centres at 20 i + 12.5 ms),
+openSMILE's tracks brought there by linear interpolation in time, as anyone would who aligns them by time stamp.
+openSMILE works on 16-bit samples, so the waveforms are rounded to these for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ptsel_fairseq.audio import read_audio
+from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
+from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.manifest import read_manifest
+
+HOP = 0.010  # seconds between openSMILE's frames
+SHORT, LONG = 0.020, 0.060  # seconds of its frames
+COMPARED = {
+    # label: (feature set, column, length of the frame, how much later openSMILE answers)
+    "loudness": ("eGeMAPSv02", "Loudness_sma3", SHORT, 0.0),
+    "alpha_ratio": ("eGeMAPSv02", "alphaRatio_sma3", SHORT, 0.0),
+    "rms_energy": ("ComParE_2016", "pcm_RMSenergy_sma", SHORT, 0.0),
+    "zcr": ("ComParE_2016", "pcm_zcr_sma", LONG, 0.0),
+    # Its RASTA filter only looks back: two frames.
+    "rasta_l1": ("ComParE_2016", "audspecRasta_lengthL1norm_sma", SHORT, 0.020),
+    "voicing": ("ComParE_2016", "voicingFinalUnclipped_sma", LONG, 0.0),
+    "f0": ("ComParE_2016", "F0final_sma", LONG, 0.0),
+    "log_hnr": ("eGeMAPSv02", "HNRdBACF_sma3nz", LONG, 0.0),
+}
+VOICED_ONLY = ("f0", "log_hnr")
+GROSS = 0.2
+FEWEST = 10  # frames of an utterance for a correlation
+Rows = dict[str, list[float]]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    root = Path(__file__).resolve().parent.parent
+    parser = argparse.ArgumentParser(description="Compare the labels with openSMILE's tracks.")
+    parser.add_argument(
+        "data_dir", nargs="?", type=Path, default=root / "examples" / "asterisk", metavar="DATA_DIR"
+    )
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="only each n-th utterance (default: all)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        import opensmile  # noqa: F401
+    except ImportError:
+        print("openSMILE is not installed (pip install opensmile); nothing compared")
+        return
+    rows = compare(read_waveforms(options.data_dir, options.every))
+    print_table(rows)
+
+
+def read_waveforms(data_dir: Path, every: int = 1) -> list[np.ndarray]:
+    waveforms = []
+    for split in ("train", "valid"):
+        manifest = read_manifest(data_dir / f"{split}.tsv")
+        waveforms += [
+            read_audio(manifest.audio_path(utterance), SAMPLE_RATE)
+            for utterance in manifest.utterances[::every]
+        ]
+    return [
+        np.clip(np.rint(waveform * 2**15), -(2**15), 2**15 - 1).astype(np.float32) / 2**15
+        for waveform in waveforms
+    ]
+
+
+def compare(waveforms: Sequence[np.ndarray]) -> Rows:
+    """Agreement of each utterance: row name -> one number an utterance."""
+    torch.set_num_threads(1)
+    sets = opensmile_sets()
+    praat = praat_f0()
+    rows: Rows = {}
+    for waveform in tqdm(waveforms, unit="file"):
+        theirs = {name: extractor.process_signal(waveform, SAMPLE_RATE) for name, extractor in sets.items()}
+        for place, grids in placements().items():
+            compare_one(waveform, theirs, grids, place, rows)
+        if praat is not None:
+            compare_praat(waveform, praat, rows)
+    return rows
+
+
+def opensmile_sets() -> dict[str, Any]:
+    """The extractors of frame-wise (low-level) tracks."""
+    import opensmile
+
+    level = opensmile.FeatureLevel.LowLevelDescriptors
+    return {
+        name: opensmile.Smile(opensmile.FeatureSet[name], level) for name in ("ComParE_2016", "eGeMAPSv02")
+    }
+
+
+def placements() -> dict[str, dict[float, FrameGrid]]:
+    """For both columns the grid on which to compute labels, by the length of openSMILE's frame."""
+    hop = round(2 * HOP * SAMPLE_RATE)
+    same = {seconds: FrameGrid(hop, round(seconds * SAMPLE_RATE)) for seconds in (SHORT, LONG)}
+    return {"same place": same, "encoder": {SHORT: FrameGrid(), LONG: FrameGrid()}}
+
+
+def compare_one(
+    waveform: np.ndarray, theirs: dict[str, Any], grids: dict[float, FrameGrid], place: str, rows: Rows
+) -> None:
+    tracks = {
+        length: compute_tracks(waveform, resolve(list(COMPARED)), grid) for length, grid in set(grids.items())
+    }
+    for label, (name, column, length, late) in COMPARED.items():
+        grid = grids[length]
+        values, valid = tracks[length][label]
+        centres = np.array([grid.centre(frame) for frame in range(len(values))]) / SAMPLE_RATE
+        position = (centres - length / 2 + late) / HOP  # in openSMILE's frames
+        track = theirs[name][column].to_numpy(dtype=np.float64)
+        inside = (position >= 0) & (position <= len(track) - 1)
+        ours, position = values[inside, 0].astype(np.float64), position[inside]
+        voiced = interpolate_all(theirs["ComParE_2016"]["F0final_sma"].to_numpy() > 0, position)
+        other = np.interp(position, np.arange(len(track)), track)
+        if label == "voicing":
+            record(rows, f"voicing, all frames|{place}", correlation(ours, other))
+            record(rows, f"voicing, voiced frames|{place}", correlation(ours[voiced], other[voiced]))
+        elif label not in VOICED_ONLY:
+            record(rows, f"{label}|{place}", correlation(ours, other))
+        else:
+            own = valid[inside]
+            if label == "log_hnr":
+                voiced &= interpolate_all(track != 0, position)
+            both = voiced & own
+            if label == "f0":
+                unvoiced = ~interpolate_all(
+                    theirs["ComParE_2016"]["F0final_sma"].to_numpy() > 0, position, combine=np.logical_or
+                )
+                decided = voiced | unvoiced
+                record(rows, f"voiced or not|{place}", float(np.mean((own == voiced)[decided])))
+                gross = np.abs(ours[both] / other[both] - 1) > GROSS
+                record(rows, f"f0, gross errors|{place}", (int(gross.sum()), int(both.sum())))
+                ours, other = np.log(ours[both][~gross]), np.log(other[both][~gross])
+                record(rows, f"f0 (log)|{place}", correlation(ours, other))
+            else:
+                record(rows, f"log_hnr|{place}", correlation(ours[both], other[both]))
+
+
+def interpolate_all(
+    flags: np.ndarray, position: np.ndarray, combine: Callable[..., np.ndarray] = np.logical_and
+) -> np.ndarray:
+    """Whether both openSMILE frames around each position are flagged (or one, with `logical_or`)."""
+    below = np.floor(position + 1e-9).astype(int)
+    above = np.ceil(position - 1e-9).astype(int)
+    return combine(flags[below], flags[above])
+
+
+def praat_f0() -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None:
+    """Praat's autocorrelation tracker (times in s, Hz with 0 for unvoiced), if it is installed."""
+    try:
+        import parselmouth
+    except ImportError:
+        return None
+
+    def track(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sound = parselmouth.Sound(waveform.astype(np.float64), SAMPLE_RATE)
+        pitch = sound.to_pitch_ac(time_step=HOP, pitch_floor=60.0, pitch_ceiling=600.0)
+        return pitch.xs(), pitch.selected_array["frequency"]
+
+    return track
+
+
+def compare_praat(
+    waveform: np.ndarray, praat: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], rows: Rows
+) -> None:
+    grid = FrameGrid()
+    values, valid = compute_tracks(waveform, resolve(["f0"]), grid)["f0"]
+    times, theirs = praat(waveform)
+    centres = np.array([grid.centre(frame) for frame in range(len(values))]) / SAMPLE_RATE
+    position = (centres - times[0]) / HOP
+    inside = (position >= 0) & (position <= len(theirs) - 1)
+    position, ours, own = position[inside], values[inside, 0], valid[inside]
+    voiced = interpolate_all(theirs > 0, position)
+    unvoiced = ~interpolate_all(theirs > 0, position, combine=np.logical_or)
+    other = np.interp(position, np.arange(len(theirs)), theirs)
+    both = voiced & own
+    gross = np.abs(ours[both] / other[both] - 1) > GROSS
+    record(rows, "Praat: voiced or not|encoder", float(np.mean((own == voiced)[voiced | unvoiced])))
+    record(rows, "Praat: f0, gross errors|encoder", (int(gross.sum()), int(both.sum())))
+    record(
+        rows, "Praat: f0 (log)|encoder", correlation(np.log(ours[both][~gross]), np.log(other[both][~gross]))
+    )
+
+
+def correlation(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Pearson r; NaN where it says nothing (few frames, a constant)."""
+    if len(ours) < FEWEST or ours.std() == 0 or theirs.std() == 0:
+        return math.nan
+    return float(np.corrcoef(ours, theirs)[0, 1])
+
+
+def record(rows: Rows, key: str, value: Any) -> None:
+    rows.setdefault(key, []).append(value)
+
+
+def summary(numbers: list[Any]) -> str:
+    if isinstance(numbers[0], tuple):
+        wrong, compared = np.array(numbers).sum(axis=0)
+        return f"{100 * wrong / max(compared, 1):.2f} %"
+    return f"{np.nanmedian(numbers):.4f} / {np.nanmean(numbers):.4f}"
+
+
+def print_table(rows: Rows) -> None:
+    places = list(placements())
+    print(f"| label (median / mean of an utterance's r) | {' | '.join(places)} |")
+    print("| --- " * (1 + len(places)) + "|")
+    for name in dict.fromkeys(key.split("|")[0] for key in rows):
+        cells = [summary(rows[f"{name}|{place}"]) if f"{name}|{place}" in rows else "" for place in places]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()

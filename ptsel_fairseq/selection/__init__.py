@@ -1,0 +1,27 @@
+"""Tracks and downstream classes to scores of conditional independence, and these to weights λ."""
+
+from ptsel_fairseq.selection.embedding import embed, gaussian_downsample, log_mel_db
+from ptsel_fairseq.selection.group import GroupObjective
+from ptsel_fairseq.selection.hsic import cka, hsic
+from ptsel_fairseq.selection.kernels import cosine_kernel, label_kernel
+from ptsel_fairseq.selection.points import Points, build_points
+from ptsel_fairseq.selection.score import score_labels
+from ptsel_fairseq.selection.scores_file import LabelScore
+from ptsel_fairseq.selection.weights import Weights, select_weights
+
+__all__ = [
+    "GroupObjective",
+    "LabelScore",
+    "Points",
+    "Weights",
+    "build_points",
+    "cka",
+    "cosine_kernel",
+    "embed",
+    "gaussian_downsample",
+    "hsic",
+    "label_kernel",
+    "log_mel_db",
+    "score_labels",
+    "select_weights",
+]

@@ -1,0 +1,101 @@
+"""What the commands print: what will be done, what came out, what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptsel_fairseq.selection.inputs import minimum_points
+from ptsel_fairseq.selection.scores_file import LabelScore, in_order
+
+if TYPE_CHECKING:
+    from ptsel_fairseq.labels.store import LabelStore
+    from ptsel_fairseq.manifest import ClassFile, Manifest
+    from ptsel_fairseq.selection.points import Points
+
+
+def score_table(scores: Mapping[str, LabelScore]) -> str:
+    """The scores for reading, lowest first, labels without a score at the end with the reason."""
+    width = max(12, *(len(name) for name in scores))
+    lines = [
+        f"{'label':{width}s} {'score':>9s} {'95 % interval':>19s} {'p':>7s} {'z':>7s} {'points':>7s} {'classes':>7s}"
+    ]
+    for name, record in in_order(scores):
+        if record.score is None:
+            lines.append(f"{name:{width}s} {'-':>9s} no score: {record.reason}")
+            continue
+        interval = "-" if record.interval is None else f"{record.interval[0]:.3g} .. {record.interval[1]:.3g}"
+        p = "-" if record.p is None else f"{record.p:.2g}"
+        z = "-" if record.z is None else f"{record.z:.1f}"
+        lines.append(
+            f"{name:{width}s} {record.score:9.4g} {interval:>19s} {p:>7s} {z:>7s} {record.points:7d} "
+            f"{record.classes:7d}"
+        )
+    return "\n".join(lines)
+
+
+def cost_line(
+    manifest: Manifest, store: LabelStore, class_file: ClassFile, labels: Sequence[str], permutations: int
+) -> str:
+    """What will be scored, and about how long that takes."""
+    names = [segment.name for segment in class_file.segments]
+    sizes = np.unique(names, return_counts=True)[1].astype(np.float64)
+    used = {segment.utterance for segment in class_file.segments}
+    seconds = sum(manifest.utterances[index].samples for index in used) / store.grid.sample_rate
+    optional = sum(store.info(label).undefined is not None for label in labels)
+    values = float((sizes**2).sum()) * (1 + permutations) * (2 if optional else 1)
+    megabytes = 100 + (len(labels) + 10) * sizes.max() ** 2 * 8 / 2**20
+    lines = [
+        f"{manifest.file}: {len(names)} points in {len(sizes)} classes (of {int(sizes.min())} to {int(sizes.max())}), "
+        f"{len(labels)} labels",
+        f"cost: {seconds / 60:.1f} min of audio to embed, about {max(1, seconds / 600):.0f} s on one core; "
+        f"kernels about {max(1, values * 6e-9):.0f} s; memory about {megabytes:.0f} MB",
+    ]
+    if class_file.unlabelled or class_file.other_paths:
+        lines.append(
+            f"left out: {class_file.unlabelled} utterances of the manifest without a class, {class_file.other_paths} "
+            "lines of the class file about other utterances"
+        )
+    return "\n".join(lines)
+
+
+def left_out_lines(scores: Mapping[str, LabelScore], estimator: str, points: Points) -> list[str]:
+    """What was not used, by label; empty if everything was."""
+    lines = []
+    small = [
+        name for name, size in zip(*class_sizes(points), strict=True) if size < minimum_points(estimator)
+    ]
+    if small:
+        lines.append(
+            f"left out: {len(small)} classes of fewer than {minimum_points(estimator)} points: {', '.join(small)}"
+        )
+    for name, record in scores.items():
+        too_small = record.classes_too_small - len(small) if record.classes_too_small else 0
+        parts = [
+            (record.points_undefined, "points where it is undefined"),
+            (too_small, f"classes with fewer than {minimum_points(estimator)} points where it is defined"),
+            (record.classes_constant, "classes in which it does not vary"),
+        ]
+        said = [f"{count} {what}" for count, what in parts if count > 0]
+        if said and record.score is not None:
+            lines.append(f"left out for {name}: {', '.join(said)}")
+    return lines
+
+
+def indifferent_lines(scores: Mapping[str, LabelScore]) -> list[str]:
+    """A warning about scores that every order of the label's values gives; they say nothing about the speech."""
+    names = [name for name, record in scores.items() if record.null_interval and record.z is None]
+    if not names:
+        return []
+    return [
+        f"no information: {', '.join(names)}: every order of the values inside the classes gives this score; for "
+        "`reference` the values lie too far apart, in their unit, for the papers' kernel"
+    ]
+
+
+def class_sizes(points: Points) -> tuple[list[str], list[int]]:
+    """Names of the classes and how many points each has."""
+    names, sizes = np.unique(points.classes, return_counts=True)
+    return names.tolist(), sizes.tolist()
