@@ -41,7 +41,9 @@ def main() -> None:
         store = LabelStore(Path(folder) / "store", "train")
         scaling = {label: (store.statistics(label).mean, store.statistics(label).std) for label in LABELS}
         plain = stock_dataset(manifest, folder)
-        labelled = PtselDataset(stock_dataset(manifest, folder), manifest, FrameGrid(), store, scaling, seed=1)
+        labelled = PtselDataset(
+            stock_dataset(manifest, folder), manifest, FrameGrid(), store, scaling, seed=1
+        )
         times = {"audio alone": [], "with seven labels": []}
         for _ in range(options.rounds + 1):  # the first round fills the file cache
             for name, data in (("audio alone", plain), ("with seven labels", labelled)):

@@ -214,7 +214,9 @@ def check_store(store: Path, manifests: list[Manifest], weights: Path | str | No
         if (store / manifest.split).is_dir():
             attempt("store", partial(_compare_with_store, store, manifest))
         else:
-            findings.append(Finding("not extracted", False, str(store), f"no labels of the split {manifest.split}"))
+            findings.append(
+                Finding("not extracted", False, str(store), f"no labels of the split {manifest.split}")
+            )
     if weights is not None:
         values, sum_to_one = read_weights(weights)
         labels = LabelStore(store, "train").labels

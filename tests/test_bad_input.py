@@ -71,7 +71,9 @@ def test_one_class_with_one_member_is_left_out_aloud(score, data_dir, tmp_path):
 
 @pytest.mark.parametrize("method", ["group", "direct", "naive", "all"])
 def test_selecting_from_a_folder_without_scores(method, tmp_path):
-    assert "scores.json" in refused("ptsel", "select", tmp_path, "--method", method, "--out", tmp_path / "w.yaml")
+    assert "scores.json" in refused(
+        "ptsel", "select", tmp_path, "--method", method, "--out", tmp_path / "w.yaml"
+    )
 
 
 def test_a_recipe_without_a_criterion(score, tmp_path):
@@ -80,7 +82,9 @@ def test_a_recipe_without_a_criterion(score, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("model:\n  _name: ptsel_wav2vec2\n")
     ci = scored[scored.index("--out") + 1]
-    message = refused("ptsel", "select", ci, "--method", "naive", "--out", tmp_path / "w.yaml", "--config", recipe)
+    message = refused(
+        "ptsel", "select", ci, "--method", "naive", "--out", tmp_path / "w.yaml", "--config", recipe
+    )
     assert "recipe.yaml" in message
     assert recipe.read_text() == "model:\n  _name: ptsel_wav2vec2\n"
 
@@ -93,5 +97,15 @@ def test_a_label_that_does_not_exist(data_dir, tmp_path, label):
 
 
 def test_a_split_that_does_not_exist(data_dir, tmp_path):
-    words = ("ptsel", "extract", data_dir, "--splits", "test", "--labels", LABELS[0], "--store", tmp_path / "store")
+    words = (
+        "ptsel",
+        "extract",
+        data_dir,
+        "--splits",
+        "test",
+        "--labels",
+        LABELS[0],
+        "--store",
+        tmp_path / "store",
+    )
     assert "test.tsv: no such file" in refused(*words)

@@ -34,7 +34,9 @@ def test_installed_beside_nothing_it_answers_and_lists_labels(wheel, tmp_path):
     install = [venv / "bin" / "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
     subprocess.run(install, check=True, capture_output=True)
     for command in (["--help"], ["--version"], ["labels"], ["user-dir"]):
-        done = subprocess.run([venv / "bin" / "ptsel", *command], capture_output=True, text=True, cwd=tmp_path)
+        done = subprocess.run(
+            [venv / "bin" / "ptsel", *command], capture_output=True, text=True, cwd=tmp_path
+        )
         assert done.returncode == 0, done.stderr
     assert str(venv) in done.stdout
 
@@ -42,7 +44,9 @@ def test_installed_beside_nothing_it_answers_and_lists_labels(wheel, tmp_path):
 def test_the_core_requirements_are_lower_bounds_without_fairseq(wheel):
     archive = zipfile.ZipFile(wheel)
     metadata = archive.read(next(name for name in archive.namelist() if name.endswith("METADATA"))).decode()
-    requirements = [line.split(": ", 1)[1] for line in metadata.splitlines() if line.startswith("Requires-Dist")]
+    requirements = [
+        line.split(": ", 1)[1] for line in metadata.splitlines() if line.startswith("Requires-Dist")
+    ]
     core = [requirement for requirement in requirements if "extra ==" not in requirement]
     assert not [requirement for requirement in core if "fairseq" in requirement]
     for requirement in core:

@@ -31,7 +31,12 @@ def shell(commands: str, work: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", script],
         cwd=ROOT,
-        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "WORK": str(work), "PYTHONWARNINGS": "ignore"},
+        env={
+            **os.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "WORK": str(work),
+            "PYTHONWARNINGS": "ignore",
+        },
         capture_output=True,
         text=True,
         timeout=900,

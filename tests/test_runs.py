@@ -23,7 +23,12 @@ def test_a_report_becomes_numbers_under_fairseqs_names():
     assert record.values["pretext_f0"] == 0.8
     assert "note" not in record.values
     valid = parse_line(VALID)
-    assert (valid.kind, valid.update, valid.values["loss"], valid.values["pretext_f0"]) == ("valid", 20, 6.4, 0.7)
+    assert (valid.kind, valid.update, valid.values["loss"], valid.values["pretext_f0"]) == (
+        "valid",
+        20,
+        6.4,
+        0.7,
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,7 +45,9 @@ def test_other_lines_are_passed_over(line):
 
 
 def test_a_resumed_run_has_each_update_once(tmp_path):
-    (tmp_path / "hydra_train.log").write_text("\n".join([INNER, VALID, INNER.replace("6.5", "6.6"), "other"]) + "\n")
+    (tmp_path / "hydra_train.log").write_text(
+        "\n".join([INNER, VALID, INNER.replace("6.5", "6.6"), "other"]) + "\n"
+    )
     run = read_run(tmp_path)
     assert run.series("train_inner", "loss") == ([20], [6.6])
     assert run.series("valid", "pretext_f0") == ([20], [0.7])
