@@ -16,6 +16,10 @@ LINE = re.compile(
 )
 
 
+# Okabe and Ito's palette, which readers of all kinds of colour vision can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
 @dataclass(frozen=True)
 class Record:
     """One report of a run: `kind` is fairseq's (train_inner, train, valid); values by fairseq's names."""
@@ -108,18 +112,18 @@ def draw_run(run: Run, out: Path | str) -> None:
 
     labels = [key for key in run.keys("train_inner") if key.startswith("pretext_") and key != "pretext_total"]
     figure, (contrastive, pretext) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
-    colours = plt.get_cmap("tab10")
 
-    _draw_both(contrastive, run, "loss", colours(0), "contrastive loss with penalties")
+    _draw_both(contrastive, run, "loss", COLOURS[0], "contrastive loss with penalties")
     contrastive.set(xlabel="update", ylabel="bits", title="Contrastive loss and accuracy")
     accuracy = contrastive.twinx()
-    _draw_both(accuracy, run, "accuracy", colours(1), "accuracy")
-    accuracy.set(ylabel="accuracy", ylim=(0, 1))
+    _draw_both(accuracy, run, "accuracy", COLOURS[1], "accuracy")
+    accuracy.set(ylabel="accuracy")
+    accuracy.set_ylim(bottom=0)
     handles = contrastive.get_legend_handles_labels()[0] + accuracy.get_legend_handles_labels()[0]
     contrastive.legend(handles, [handle.get_label() for handle in handles], frameon=False)
 
     for i, key in enumerate(labels):
-        _draw_both(pretext, run, key, colours(i % 10), key.removeprefix("pretext_"))
+        _draw_both(pretext, run, key, COLOURS[i % len(COLOURS)], key.removeprefix("pretext_"))
     pretext.set(xlabel="update", ylabel="mean absolute error\n(standard deviations)", title="Pretext losses")
     if labels:
         pretext.legend(frameon=False)

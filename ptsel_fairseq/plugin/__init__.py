@@ -1,5 +1,7 @@
 """The rooms that import fairseq: dataset, model, criterion and task, registered on import."""
 
+import warnings
+
 try:
     import fairseq
     from fairseq.criterions.wav2vec_criterion import Wav2vecCriterion  # noqa: F401
@@ -18,5 +20,16 @@ except ImportError as error:
         f"{getattr(fairseq, '__file__', 'the fairseq found')} lacks it ({error}); "
         "install one that fits this Python, for example pip install 've-fairseq>=0.12.3' (Python 3.11, 3.12)"
     ) from None
+
+# Loud at every start or step, and nothing that a user could do about them: fairseq's own code.
+warnings.filterwarnings(
+    "ignore", message=".*torch.nn.utils.weight_norm.* is deprecated", category=FutureWarning
+)
+warnings.filterwarnings(
+    "ignore",
+    message="Converting a tensor with requires_grad=True to a scalar",
+    category=UserWarning,
+    module=r"fairseq\.criterions",
+)
 
 from ptsel_fairseq.plugin import criterion, model, task  # noqa: F401

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,34 +29,25 @@ def softmax(w: np.ndarray) -> np.ndarray:
 
 
 def sparsemax(w: np.ndarray) -> np.ndarray:
-    """The point of the simplex nearest to w [k]: argmin over λ of |λ - w|².
+    """The point of the simplex nearest to w [k]: argmin over λ of |λ - w|² (Martins and Astudillo 2016)."""
+    import entmax
 
-    λ = max(w - t, 0) with t such that the sum is one. With w sorted downwards, t = (sum of the first s - 1) / s,
-    where s is the largest size for which the s-th value still exceeds t (Martins and Astudillo 2016).
-    """
-    w = w - w.max()
-    ordered = np.sort(w)[::-1]
-    sizes = np.arange(1, len(w) + 1)
-    thresholds = (np.cumsum(ordered) - 1) / sizes
-    kept = np.flatnonzero(ordered > thresholds)[-1]
-    weights = np.maximum(w - thresholds[kept], 0)
-    return weights / weights.sum()
+    return _by_entmax(entmax.sparsemax, w)
 
 
 def entmax15(w: np.ndarray) -> np.ndarray:
-    """The projection between softmax and sparsemax: argmax over λ of <λ, w> + Tsallis entropy of order 1.5.
+    """Between softmax and sparsemax: argmax over λ of <λ, w> + Tsallis entropy of order 1.5 (Peters et al. 2019)."""
+    import entmax
 
-    λ = max(w / 2 - t, 0)² with t such that the sum is one. Over the s largest of w / 2, with mean m and mean
-    square q, the sum condition s (q - 2 m t + t²) = 1 has the smaller root t = m - sqrt(1/s - (q - m²)); s is the
-    largest size whose last value is not below t (Peters, Niculae and Martins 2019).
-    """
-    w = (w - w.max()) / 2
-    ordered = np.sort(w)[::-1]
-    sizes = np.arange(1, len(w) + 1)
-    mean, square = np.cumsum(ordered) / sizes, np.cumsum(ordered**2) / sizes
-    thresholds = mean - np.sqrt(np.maximum(1 / sizes - (square - mean**2), 0))
-    kept = np.flatnonzero(thresholds <= ordered)[-1]
-    weights = np.maximum(w - thresholds[kept], 0) ** 2
+    return _by_entmax(entmax.entmax15, w)
+
+
+def _by_entmax(projection: Callable[..., Any], w: np.ndarray) -> np.ndarray:
+    """A projection of the library entmax, in float64 and with the rounding taken out of the sum."""
+    import torch
+
+    # The projections do not change when a constant is added; without it large values keep their digits.
+    weights = projection(torch.from_numpy(w - w.max()), dim=-1).numpy()
     return weights / weights.sum()
 
 
