@@ -38,6 +38,10 @@ WEIGHTS_HELP = """\
 weights.yaml  what `ptsel select` writes: an overlay for fairseq-hydra-train
     criterion: {pretext_weights: {alpha_ratio: 0.42, f0: 0.58, zcr: 0.0}}
 """
+RUN_HELP = """\
+RUN_DIR/hydra_train.log  fairseq's log with common.log_format=json
+    [2026-01-31 12:00:00,123][train_inner][INFO] - {"update": 0.5, "loss": "6.6", "num_updates": "20", ...}
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,6 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_score,
         add_select,
         add_export,
+        add_plot,
         add_user_dir,
     ):
         add(commands)
@@ -291,6 +296,21 @@ def add_export(commands) -> None:
         from ptsel_fairseq.export import export_command
 
         export_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_plot(commands) -> None:
+    parser = add_command(commands, "plot", "draw the losses of a training run, or compare several", RUN_HELP)
+    parser.add_argument(
+        "folders", metavar="RUN_DIR", nargs="+", type=Path, help="hydra.run.dir of a training"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.runs import plot_command
+
+        plot_command(**options)
 
     parser.set_defaults(command=run)
 

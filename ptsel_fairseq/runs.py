@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from ptsel_fairseq.errors import PtselError
 
@@ -16,6 +18,7 @@ LINE = re.compile(
 )
 
 
+DASHES = "solid: training, dashed: validation"
 # Okabe and Ito's palette, which readers of all kinds of colour vision can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -103,14 +106,64 @@ def read_run(folder: Path | str) -> Run:
     return Run(folder, tuple(sorted(records.values(), key=lambda record: record.update)))
 
 
+def plot_command(folders: Sequence[Path | str], out: Path | str) -> None:
+    """Draw one run, or compare several; print where each stands.
+
+    Raises:
+        PtselError: a folder without a log, or two folders of one name.
+    """
+    runs = [read_run(folder) for folder in folders]
+    names = [run.folder.resolve().name for run in runs]
+    if len(set(names)) < len(names):
+        raise PtselError(f"expected run folders of different names, found {', '.join(names)}")
+    if len(runs) == 1:
+        draw_run(runs[0], out)
+    else:
+        draw_comparison(dict(zip(names, runs, strict=True)), out)
+    for name, run in zip(names, runs, strict=True):
+        updates, seconds = run.updates_and_seconds()
+        last = {key: run.series("valid", key)[1][-1:] for key in quantities([run])}
+        shown = "  ".join(f"{key} {values[0]:g}" for key, values in last.items() if values)
+        print(f"{name}: {updates} updates, {seconds:.0f} s; last validation: {shown or 'none'}")
+    print(out)
+
+
+def quantities(runs: Sequence[Run]) -> list[str]:
+    """What is worth drawing of some runs: contrastive loss, accuracy, perplexity, and each pretext loss."""
+    logged = {key for run in runs for kind in ("train_inner", "valid") for key in run.keys(kind)}
+    always = [key for key in ("loss", "accuracy", "code_perplexity") if key in logged]
+    return always + sorted(key for key in logged if key.startswith("pretext_"))
+
+
+def draw_comparison(runs: Mapping[str, Run], out: Path | str) -> None:
+    """Draw several runs by name, one panel for each quantity, training solid and validation dashed."""
+    plt = _pyplot()
+    keys = quantities(list(runs.values()))
+    columns = min(3, len(keys))
+    rows = -(-len(keys) // columns)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=(4.2 * columns, 3 * rows), layout="constrained", squeeze=False
+    )
+    for axes, key in zip(panels.flat, keys, strict=False):
+        for i, (name, run) in enumerate(runs.items()):
+            _draw_both(axes, run, key, COLOURS[i % len(COLOURS)], name)
+        axes.set(title=key, xlabel="update", ylabel="bits" if key == "loss" else "")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels.flat[len(keys) :]:
+        axes.set_visible(False)
+    handles, names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=min(4, len(names)), frameon=False)
+    figure.supxlabel(DASHES, fontsize="small")
+    figure.savefig(out, dpi=150)
+    plt.close(figure)
+
+
 def draw_run(run: Run, out: Path | str) -> None:
     """Draw contrastive loss and accuracy beside the pretext losses, training and validation."""
-    import matplotlib
+    plt = _pyplot()
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    labels = [key for key in run.keys("train_inner") if key.startswith("pretext_") and key != "pretext_total"]
+    labels = [key for key in quantities([run]) if key.startswith("pretext_") and key != "pretext_total"]
     figure, (contrastive, pretext) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
 
     _draw_both(contrastive, run, "loss", COLOURS[0], "contrastive loss with penalties")
@@ -132,9 +185,18 @@ def draw_run(run: Run, out: Path | str) -> None:
     for axes in (contrastive, pretext):
         axes.grid(alpha=0.25)
         axes.spines[["top"]].set_visible(False)
-    figure.supxlabel("solid: training, dashed: validation", fontsize="small")
+    figure.supxlabel(DASHES, fontsize="small")
     figure.savefig(out, dpi=150)
     plt.close(figure)
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt
 
 
 def _draw_both(axes, run: Run, key: str, colour, name: str) -> None:

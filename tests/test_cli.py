@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import run_command
 
-COMMANDS = ("manifest", "check", "labels", "extract", "score", "select", "export", "user-dir")
+COMMANDS = ("manifest", "check", "labels", "extract", "score", "select", "export", "plot", "user-dir")
 
 
 def test_help_answers_at_once():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.runs import draw_run, parse_line, read_run
+from ptsel_fairseq.runs import draw_run, parse_line, plot_command, read_run
 
 INNER = (
     '[2026-01-31 12:00:01,500][train_inner][INFO] - {"epoch": 2, "update": 1.5, "loss": "6.5", "accuracy": "0.1", '
@@ -55,6 +55,17 @@ def test_a_resumed_run_has_each_update_once(tmp_path):
     assert run.updates_and_seconds() == (20, 3.0)
     draw_run(run, tmp_path / "run.png")
     assert (tmp_path / "run.png").stat().st_size > 10_000
+
+
+def test_several_runs_are_compared_by_folder(tmp_path, capsys):
+    for name, loss in (("one", "6.5"), ("two", "5.5")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hydra_train.log").write_text(INNER.replace("6.5", loss) + "\n" + VALID + "\n")
+    plot_command([tmp_path / "one", tmp_path / "two"], tmp_path / "both.png")
+    assert (tmp_path / "both.png").stat().st_size > 10_000
+    assert "two: 20 updates, 3 s; last validation: loss 6.4  pretext_f0 0.7" in capsys.readouterr().out
+    with pytest.raises(PtselError, match="different names"):
+        plot_command([tmp_path / "one", tmp_path / "one"], tmp_path / "both.png")
 
 
 def test_a_folder_without_a_log_is_refused(tmp_path):

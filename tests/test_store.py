@@ -18,7 +18,7 @@ from conftest import LABELS, ROOT, write_manifest
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels import catalogue, writer
-from ptsel_fairseq.labels.extract import extract
+from ptsel_fairseq.labels.extract import analyse_one, extract
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.labels.writer import StoreWriter, file_checksum
@@ -299,7 +299,7 @@ KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
 from ptsel_fairseq.labels import writer, catalogue
-from ptsel_fairseq.labels.extract import extract
+from ptsel_fairseq.labels.extract import analyse_one, extract
 from ptsel_fairseq.manifest import read_manifest
 
 manifest, out, kind, count = read_manifest(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
@@ -368,3 +368,82 @@ def test_killed_at_any_moment_a_rerun_gives_the_same_bytes(kind, count, data_dir
     assert {"valid/header.json", "valid/f0.npy", "valid/f0.valid.npy", "valid/lengths.npy"} <= set(clean)
     for n in range(1, count + 1):
         assert contents(tmp_path / f"store{n}") == clean, n
+
+
+def extract_a_part(store: Path, manifest: Manifest, labels: list[str], count: int) -> None:
+    """Begin or go on, do `count` utterances and stop."""
+    part = StoreWriter(store, manifest, catalogue.resolve(labels), GRID)
+    for utterance in part.open()[:count]:
+        part.write(utterance.index, analyse_one(manifest, utterance, part.missing, GRID))
+    part.close()
+
+
+def assert_finishes_as_clean(store: Path, manifest: Manifest, labels: list[str]) -> None:
+    extract(manifest, labels, store, jobs=1)
+    extract(manifest, labels, store.parent / "clean", jobs=1)
+    assert contents(store) == contents(store.parent / "clean")
+
+
+def test_a_record_behind_a_torn_one_is_read_right(tmp_path, data_dir):
+    """A full disk cuts "2 3 ." to "2"; with the next record it must not read 21, whose frames would stay zero."""
+    store, manifest = tmp_path / "store", read_manifest(data_dir / "train.tsv")
+    assert len(manifest) > 21
+    extract_a_part(store, manifest, ["zcr"], 1)
+    with (store / "train" / "journal.partial").open("a") as journal:
+        journal.write("2")
+    extract_a_part(store, manifest, ["zcr"], 1)
+    assert_finishes_as_clean(store, manifest, ["zcr"])
+
+
+@pytest.mark.parametrize("text", ["x y .\n", "1 -2 .\n", "\x00\x00\xff\n", "3 4\n"])
+def test_damage_in_the_journal_is_passed_over(tmp_path, valid_manifest, text):
+    extract_a_part(tmp_path / "store", valid_manifest, ["zcr"], 2)
+    with (tmp_path / "store" / "valid" / "journal.partial").open("ab") as journal:
+        journal.write(text.encode("latin-1"))
+    assert_finishes_as_clean(tmp_path / "store", valid_manifest, ["zcr"])
+
+
+def test_killed_while_another_plan_clears_the_arrays(tmp_path, valid_manifest, monkeypatch):
+    """The first plan's journal must not outlive its arrays: its frames would be stored as zeros."""
+    store = tmp_path / "store"
+    extract_a_part(store, valid_manifest, ["zcr"], 3)
+
+    class Kill(BaseException):
+        pass
+
+    def die(*arguments) -> None:
+        raise Kill
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_atomically", die)
+        with pytest.raises(Kill):
+            extract(valid_manifest, ["rms_energy", "zcr"], store, jobs=1)
+    assert_finishes_as_clean(store, valid_manifest, ["zcr"])
+
+
+def test_an_array_removed_in_the_middle_is_made_again(tmp_path, valid_manifest):
+    extract_a_part(tmp_path / "store", valid_manifest, ["f0", "zcr"], 3)
+    (tmp_path / "store" / "valid" / "f0.valid.npy.partial").unlink()
+    assert_finishes_as_clean(tmp_path / "store", valid_manifest, ["f0", "zcr"])
+
+
+def test_lengths_that_are_not_the_manifests(copied_store, valid_manifest):
+    """Two exchanged: as many frames in all, and every label of the first utterances in the wrong place."""
+    file = copied_store / "valid" / "lengths.npy"
+    lengths = np.load(file)
+    lengths[[0, 1]] = lengths[[1, 0]]
+    np.save(file, lengths)
+    with pytest.raises(PtselError, match=rf"line 2 .*{lengths[0]}"):
+        LabelStore(copied_store, "valid").check_manifest(valid_manifest)
+
+
+@pytest.mark.parametrize("index", [-1, 10_000])
+def test_an_utterance_that_is_not_there(store_dir, index):
+    store = LabelStore(store_dir, "train")
+    for read in (
+        lambda: store.track("zcr", index),
+        lambda: store.valid("f0", index),
+        lambda: store.num_frames(index),
+    ):
+        with pytest.raises(PtselError, match=f"no utterance {index}"):
+            read()

@@ -47,7 +47,7 @@ def extract_command(
     try:
         for manifest in manifests:
             writers.append(StoreWriter(store, manifest, wanted, grid, command_line))
-        announce(writers, Path(store), jobs or os.cpu_count() or 1)
+        announce(writers, Path(store), jobs or available_cores())
         for writer in writers:
             fill(writer, jobs)
     finally:
@@ -72,6 +72,13 @@ def extract(manifest: Manifest, labels: Sequence[str], store: Path | str, jobs: 
 def check_jobs(jobs: int | None) -> None:
     if jobs is not None and jobs < 1:
         raise PtselError(f"--jobs: expected a number of processes from 1, found {jobs}")
+
+
+def available_cores() -> int:
+    """Cores that this process may use; a batch system often grants fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def fill(writer: StoreWriter, jobs: int | None) -> None:
@@ -100,7 +107,7 @@ def analyse(
     manifest: Manifest, todo: Sequence[Utterance], labels: Sequence[Label], grid: FrameGrid, jobs: int | None
 ) -> Iterator[tuple[int, dict[str, Track]]]:
     """The tracks of the utterances in `todo`, in this order, from one process or several."""
-    jobs = jobs or os.cpu_count() or 1
+    jobs = jobs or available_cores()
     seconds = sum(utterance.samples for utterance in todo) / grid.sample_rate
     if jobs == 1 or seconds < SHORT_WORK_SECONDS:
         with one_thread():
@@ -127,8 +134,8 @@ def analyse(
                 yield index, future.result()
         except concurrent.futures.process.BrokenProcessPool:
             raise PtselError(
-                f"{manifest.file}: a worker process was killed, perhaps for lack of memory; what is finished is kept, "
-                "run the command again with fewer --jobs"
+                f"{manifest.file}: a worker process ended early, perhaps for lack of memory; what is finished is kept, "
+                "run again with fewer jobs (an own script must call extract below `if __name__ == '__main__':`)"
             ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -99,22 +99,21 @@ class LabelStore:
         return _statistics(self._entry(label))
 
     def num_frames(self, index: int) -> int:
-        return int(self._offsets[index + 1] - self._offsets[index])
+        place = self._place(index)
+        return place.stop - place.start
 
     def track(self, label: str, index: int) -> np.ndarray:
         """float32 [frames, dim] of one manifest line, a view of the memory map; 0 where undefined."""
-        return self._array(label)[self._offsets[index] : self._offsets[index + 1]]
+        return self._array(label)[self._place(index)]
 
     def valid(self, label: str, index: int) -> np.ndarray:
         """bool [frames]: where the label is defined."""
         if self._entry(label)["info"]["undefined"] is None:
             return np.ones(self.num_frames(index), dtype=bool)
-        return self._array(label, ".valid")[self._offsets[index] : self._offsets[index + 1]]
+        return self._array(label, ".valid")[self._place(index)]
 
     def check_manifest(self, manifest: Manifest) -> None:
         """Raise PtselError if the store was made from another manifest, naming the first line that differs."""
-        if manifest.checksum == self.manifest_checksum:
-            return
         advice = f"run `ptsel extract` for {manifest.file} into a new store"
         for utterance in manifest:
             if utterance.index >= self.num_utterances:
@@ -129,10 +128,19 @@ class LabelStore:
                 f"{manifest.file}: {len(manifest)} utterances, but the store {self._folder} was made from a manifest "
                 f"of {self.num_utterances}; {advice}"
             )
-        raise PtselError(
-            f"{manifest.file}: the paths differ from those of the manifest that the store {self._folder} was made "
-            f"from, though the lengths agree; {advice}"
-        )
+        if manifest.checksum != self.manifest_checksum:
+            raise PtselError(
+                f"{manifest.file}: the paths differ from those of the manifest that the store {self._folder} was "
+                f"made from, though the lengths agree; {advice}"
+            )
+
+    def _place(self, index: int) -> slice:
+        """The frames of one manifest line in the arrays."""
+        if not 0 <= index < self.num_utterances:
+            raise PtselError(
+                f"{self._folder}: no utterance {index}; the store holds 0 to {self.num_utterances - 1}"
+            )
+        return slice(int(self._offsets[index]), int(self._offsets[index + 1]))
 
     def _entry(self, label: str) -> dict[str, Any]:
         if label not in self._labels:

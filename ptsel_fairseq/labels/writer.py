@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ptsel_fairseq.labels.catalogue import Track
 
 JOURNAL = "journal.partial"
+END_OF_RECORD = "."
 SECONDS_BETWEEN_FLUSHES = 5.0
 STATISTICS_BLOCK = 1 << 16  # frames
 
@@ -144,9 +145,7 @@ class StoreWriter:
                 names = [label.name] + [f"{label.name}.valid"] * (label.undefined is not None)
                 for name in names:
                     self._arrays.pop(name)
-                    partial, final = self._partial(name), self.folder / f"{name}.npy"
-                    if partial.exists():
-                        os.replace(partial, final)
+                    os.replace(self._partial(name), self.folder / f"{name}.npy")
                 checksums = {f"{name}.npy": file_checksum(self.folder / f"{name}.npy") for name in names}
                 self._header["labels"][label.name] = {
                     **label_entry(label_info(label), statistics, checksums),
@@ -169,7 +168,7 @@ class StoreWriter:
     def _open_array(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         final, partial = self.folder / f"{name}.npy", self._partial(name)
         if not partial.exists() and final.exists():  # killed between renaming and the header
-            return np.load(final, mmap_mode="r")
+            os.replace(final, partial)
         if not partial.exists():
             header = {
                 "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
@@ -198,6 +197,8 @@ class StoreWriter:
 
     def _start_journal(self) -> None:
         """Begin anew, dropping arrays that an extraction with another plan has left."""
+        # First of all the old journal: it must never speak of arrays that are not those it was written for.
+        (self.folder / JOURNAL).unlink(missing_ok=True)
         for file in self.folder.glob("*.npy.partial"):
             file.unlink()
         for name, _, _ in self._shapes():  # renamed, but never named by a header
@@ -205,15 +206,23 @@ class StoreWriter:
         write_atomically(self.folder / JOURNAL, (self._plan() + "\n").encode())
 
     def _read_journal(self) -> set[int]:
-        """Finished utterances of an interrupted extraction with the same plan."""
+        """Finished utterances of an interrupted extraction with the same plan whose arrays are still there."""
         try:
-            text = (self.folder / JOURNAL).read_text(encoding="utf-8")
+            text = (self.folder / JOURNAL).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return set()
-        plan, *lines = text.split("\n")
-        if plan != self._plan():
+        plan, *records = text.split("\n")
+        if plan != self._plan() or not all(self._array_exists(name) for name, _, _ in self._shapes()):
             return set()
-        return {int(word) for line in lines[:-1] for word in line.split()}  # the last line may be torn
+        done: set[int] = set()
+        for record in records:
+            *indices, mark = record.split() or [""]
+            if mark == END_OF_RECORD and all(word.isdecimal() for word in indices):
+                done.update(map(int, indices))
+        return done
+
+    def _array_exists(self, name: str) -> bool:
+        return self._partial(name).exists() or (self.folder / f"{name}.npy").exists()
 
     def _flush(self) -> None:
         with self._named_errors():
@@ -222,7 +231,8 @@ class StoreWriter:
                     array.flush()
             if self._unflushed:
                 with (self.folder / JOURNAL).open("a", encoding="utf-8") as journal:
-                    journal.write(" ".join(map(str, self._unflushed)) + "\n")
+                    # A record that a full disk tore has no mark, and the line break keeps the next one apart.
+                    journal.write("\n" + " ".join(map(str, self._unflushed)) + f" {END_OF_RECORD}\n")
                     journal.flush()
                     os.fsync(journal.fileno())
         self._unflushed.clear()

@@ -32,4 +32,4 @@ warnings.filterwarnings(
     module=r"fairseq\.criterions",
 )
 
-from ptsel_fairseq.plugin import criterion, model, task  # noqa: F401
+from ptsel_fairseq.plugin import criterion, model, task  # noqa: E402,F401
