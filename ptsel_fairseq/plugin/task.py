@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +44,9 @@ class PtselPretrainingTask(AudioPretrainingTask):
     Files of the store are touched only when a run starts: fine-tuning rebuilds this task where they do not
     exist.
     """
+
+    _labels: Sequence[str] = ()
+    _grid = FrameGrid()
 
     def build_model(self, model_cfg, from_checkpoint: bool = False):
         if not from_checkpoint:
