@@ -133,6 +133,17 @@ def test_a_run_logs_each_pretext_loss_by_name(trained):
     assert run.updates_and_seconds()[0] == UPDATES
 
 
+def test_training_in_bfloat16_stays_near_float32(recipe_dir, data_dir, store_dir, trained, tmp_path):
+    overrides = {"common.bf16": "true"}
+    train(arguments(recipe_dir, data_dir, store_dir, tmp_path / "run", **overrides), tmp_path / "record")
+    exact, half = read(trained / "record"), read(tmp_path / "record")
+    assert sorted(half) == sorted(exact)
+    for update, record in half.items():
+        for label in ("alpha_ratio", "f0", "log_mel"):
+            expected = exact[update]["logged"][f"pretext_{label}"]
+            assert record["logged"][f"pretext_{label}"] == pytest.approx(expected, rel=0.1)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_run_resumes_exactly(recipe_dir, data_dir, store_dir, tmp_path, processes):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
