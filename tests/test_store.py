@@ -296,11 +296,15 @@ def test_a_torn_last_line_of_the_journal_is_not_believed(tmp_path, valid_manifes
 
 # One interpreter that forks children, each killed at another moment; a fresh interpreter each would take minutes.
 KILLER = """
-import os, random, signal, sys, time
+import os, random, signal, sys, threading, time
 from pathlib import Path
-from ptsel_fairseq.labels import writer, catalogue
-from ptsel_fairseq.labels.extract import analyse_one, extract
+from tqdm import tqdm
+from ptsel_fairseq.labels import writer
+from ptsel_fairseq.labels.extract import extract
 from ptsel_fairseq.manifest import read_manifest
+
+tqdm.monitor_interval = 0
+tqdm.set_lock(threading.RLock())  # its own is shared with forked children, and a killed one never gives it back
 
 manifest, out, kind, count = read_manifest(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 labels = ["f0", "log_mel", "zcr"]
