@@ -206,6 +206,22 @@ def add_extract(commands) -> None:
     parser.set_defaults(command=run)
 
 
+def memory_size(text: str) -> int:
+    """Bytes of a size such as 4GB, 500MB or 2e9."""
+    units = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "b": 1}
+    word = text.strip().lower()
+    number, unit = next(
+        ((word[: -len(name)], size) for name, size in units.items() if word.endswith(name)), (word, 1)
+    )
+    try:
+        size = float(number) * unit
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a size above 0 such as 4GB or 500MB, found {text!r}")
+    return int(size)
+
+
 def add_score(commands) -> None:
     parser = add_command(
         commands,
@@ -234,6 +250,13 @@ def add_score(commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    parser.add_argument(
+        "--memory",
+        type=memory_size,
+        default=4_000_000_000,
+        metavar="SIZE",
+        help="limit, e.g. 500MB (default 4GB)",
+    )
 
     def run(options: dict) -> None:
         from ptsel_fairseq.selection.score import score_command

@@ -27,7 +27,10 @@ from scipy.spatial.distance import squareform
 
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.selection import solve
-from ptsel_fairseq.selection.hsic import centred, centred_norm
+from ptsel_fairseq.selection.class_scores import MEMORY, large_variance, speech_norm
+from ptsel_fairseq.selection.features import speech_features
+from ptsel_fairseq.selection.group_tiles import TiledClass
+from ptsel_fairseq.selection.hsic import ROUNDING, centred, centred_norm
 from ptsel_fairseq.selection.inputs import minimum_points, no_class_left, prepare_labels
 from ptsel_fairseq.selection.kernels import (
     LARGEST_EXPONENT,
@@ -37,7 +40,10 @@ from ptsel_fairseq.selection.kernels import (
     median_variance,
     squared_distances,
 )
+from ptsel_fairseq.selection.tiles import tiled_norm
 
+LARGE = 500  # points from which a class is computed in blocks, see `group_tiles`
+MEMORY_OF_A_BLOCK = 64 * 2**20
 SEEDED_STARTS, RANDOM_CANDIDATES = 4, 200
 REFERENCE_RESTARTS = 10
 SAME_OPTIMUM = 1e-3  # of every weight
@@ -70,16 +76,26 @@ class GroupObjective:
         points: samples used, of `points_given`.
         classes: classes used, of `classes_given`.
 
+    Args:
+        memory: bytes that the classes may take (default 4e9). Large classes are held as half of their
+            speech kernel, or if that does not fit as their points, for several times the work.
+
     Raises:
         PtselError: as `score.score_labels`, or no class that has enough samples where all labels are defined.
     """
 
     def __init__(
-        self, x: np.ndarray, labels: Mapping[str, np.ndarray], classes: np.ndarray, estimator: str = "cka"
+        self,
+        x: np.ndarray,
+        labels: Mapping[str, np.ndarray],
+        classes: np.ndarray,
+        estimator: str = "cka",
+        memory: float = MEMORY,
     ) -> None:
         x, classes = np.asarray(x), np.asarray(classes)
         values, unusable = prepare_labels(x, labels, classes, estimator)
         self.estimator = estimator
+        self._memory_left = memory - 3 * MEMORY_OF_A_BLOCK
         self.labels = tuple(values)
         self.unusable = {name: str(record.reason) for name, record in unusable.items()}
         if not values:
@@ -100,14 +116,21 @@ class GroupObjective:
             np.full(len(counts), 1 / len(counts)) if estimator == "reference" else counts / counts.sum()
         )
 
-    def _class(self, x: np.ndarray, values: Mapping[str, np.ndarray], rows: np.ndarray) -> _Class | None:
+    def _class(
+        self, x: np.ndarray, values: Mapping[str, np.ndarray], rows: np.ndarray
+    ) -> _Class | TiledClass | None:
         n = len(rows)
         if n < minimum_points(self.estimator):
             return None
+        pairs = n * (n - 1) // 2
+        stored = 8 * pairs * (len(values) + 1)
+        if n >= LARGE or stored > self._memory_left:
+            return self._large_class(x[rows], {name: z[rows] for name, z in values.items()})
+        self._memory_left -= stored
         reference = self.estimator == "reference"
         C = centred(cosine_kernel(x[rows]), "reference" if reference else "unbiased")
         length = 1.0 if reference else centred_norm(C)
-        exponents = np.empty((len(values), n * (n - 1) // 2))
+        exponents = np.empty((len(values), pairs))
         for row, z in zip(exponents, values.values(), strict=True):
             distances = squared_distances(z[rows])
             variance = PAPER_VARIANCE if reference else median_variance(distances)
@@ -120,10 +143,37 @@ class GroupObjective:
             np.minimum(exponents, LARGEST_EXPONENT, out=exponents)
         return _Class(n, 2 * squareform(C, checks=False), float(np.trace(C)), length, exponents)
 
+    def _large_class(self, x: np.ndarray, values: Mapping[str, np.ndarray]) -> TiledClass | None:
+        n, reference = len(x), self.estimator == "reference"
+        speech = speech_features(x, "reference" if reference else "unbiased")
+        block = min(MEMORY_OF_A_BLOCK, max(0.0, self._memory_left))
+        length = 1.0 if reference else speech_norm(speech, "cka", block)
+        scaled = []
+        for z in values.values():
+            variance = PAPER_VARIANCE if reference else large_variance(z, MEMORY)
+            if variance is None or length == 0:
+                return None
+            if not reference and tiled_norm(z, variance, MEMORY_OF_A_BLOCK) * (n - 3) <= ROUNDING:
+                return None
+            scaled.append(z / np.sqrt(variance))
+        keep = 5 * n**2 < self._memory_left - 10 * n**2  # half a matrix, and the kernel of one evaluation
+        entry = TiledClass(speech, length, scaled, self.estimator, keep)
+        self._memory_left -= 5 * n**2 if keep else speech.nbytes
+        if self._memory_left < 0:
+            raise PtselError(
+                f"memory: the limit does not hold the points of all classes, here one of {n} points; raise it, or use "
+                "fewer points"
+            )
+        return entry
+
     def __call__(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         """J and its gradient [labels] at λ [labels], which need not lie on the simplex."""
         value, gradient = 0.0, np.zeros(len(self.labels))
         for share, entry in zip(self._weights, self._classes, strict=True):
+            if isinstance(entry, TiledClass):
+                inner, slope = entry.value(weights)
+                value, gradient = value + share * inner, gradient + share * slope
+                continue
             kernel = np.exp(-(weights @ entry.exponents))
             inner = entry.diagonal + float(entry.pairs @ kernel)
             slope = entry.pairs * kernel  # of J with respect to -E

@@ -8,6 +8,7 @@ from scipy.spatial.distance import pdist, squareform
 from ptsel_fairseq.errors import PtselError
 
 PAPER_VARIANCE = 0.05  # of the released code; the paper's text would make it 0.0025
+SAMPLED_VALUES, LISTED_PAIRS = 200, 40
 LARGEST_EXPONENT = 10.0  # the released optimiser cuts log L to [-10, 0]
 
 
@@ -40,7 +41,8 @@ def unit_vectors(x: np.ndarray) -> np.ndarray:
         raise PtselError(
             f"x: sample {sample} is zero in every dimension, which has no direction; leave it out"
         )
-    return x / lengths
+    x /= lengths
+    return x
 
 
 def check_finite(values: np.ndarray, name: str) -> None:
@@ -110,6 +112,67 @@ def median_variance(distances: np.ndarray) -> float | None:
         return middle
     apart = distances[distances > 0]
     return float(np.median(apart)) if len(apart) else None
+
+
+def scalar_median_variance(z: np.ndarray) -> float | None:
+    """`median_variance` of the values z [n] without the list of their n (n - 1) / 2 distances.
+
+    The pairs up to a distance are counted by bisection in the sorted values; the few pairs around the
+    median, found from a sample of the values, are then listed.
+    """
+    z = np.sort(z)
+    n = len(z)
+    ties = np.unique(z, return_counts=True)[1].astype(np.int64)
+    tied, pairs = int((ties * (ties - 1) // 2).sum()), n * (n - 1) // 2
+    if pairs == tied:
+        return None
+    low, high = _distances_of_ranks(z, (pairs - 1) // 2, pairs // 2)
+    if low**2 + high**2 > 0:
+        return (low**2 + high**2) / 2
+    apart = pairs - tied
+    low, high = _distances_of_ranks(z, tied + (apart - 1) // 2, tied + apart // 2)
+    return (low**2 + high**2) / 2
+
+
+def _distances_of_ranks(z: np.ndarray, first: int, second: int) -> tuple[float, float]:
+    """The pair distances of two neighbouring ranks, counted from 0, of sorted values z [n]."""
+    n = len(z)
+    own = np.arange(1, n + 1)
+
+    def ends(distance: float) -> np.ndarray:
+        """For each value, where the values end that lie no further above it than `distance`."""
+        return np.maximum(np.searchsorted(z, z + distance, side="right"), own)
+
+    sample = pdist(z[:: max(1, n // SAMPLED_VALUES)][:, None], "cityblock")
+    share = first / (n * (n - 1) / 2)
+    guesses = np.quantile(sample, [max(0.0, share - 0.01), min(1.0, share + 0.01)])
+    below, above = own, np.full(n, n)
+    low, high = 0.0, float(z[-1] - z[0])
+    untried = [float(guess) for guess in guesses]
+    while (above - below).sum() > LISTED_PAIRS * n:
+        some = above > below
+        shortest, longest = float((z[below[some]] - z[some]).min()), float((z[above - 1] - z)[some].max())
+        bisected = not untried
+        middle = (low + high) / 2 if bisected else untried.pop()
+        if shortest == longest or (bisected and not low < middle < high):
+            return longest, longest
+        if not low < middle < high:
+            continue
+        reached = ends(middle)
+        count = int((reached - own).sum())
+        if count <= first:
+            below, low = reached, middle
+        elif count > second:
+            above, high = reached, middle
+        else:  # the two ranks lie on its two sides
+            more = reached < n
+            return float((z[reached - 1] - z).max()), float((z[reached[more]] - z[more]).min())
+    lengths = above - below
+    starts = np.repeat(below - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+    listed = z[starts + np.arange(len(starts))] - np.repeat(z, lengths)
+    passed = int((below - own).sum())
+    listed.partition([first - passed, second - passed])
+    return float(listed[first - passed]), float(listed[second - passed])
 
 
 def standardise(z: np.ndarray) -> np.ndarray | None:

@@ -40,18 +40,35 @@ def cost_line(
     manifest: Manifest, store: LabelStore, class_file: ClassFile, labels: Sequence[str], permutations: int
 ) -> str:
     """What will be scored, and about how long that takes."""
+    from ptsel_fairseq.selection.class_scores import class_seconds, matrix_bytes
+    from ptsel_fairseq.selection.points import downsampled_frames
+
     names = [segment.name for segment in class_file.segments]
     sizes = np.unique(names, return_counts=True)[1].astype(np.float64)
     used = {segment.utterance for segment in class_file.segments}
     seconds = sum(manifest.utterances[index].samples for index in used) / store.grid.sample_rate
-    optional = sum(store.info(label).undefined is not None for label in labels)
-    values = float((sizes**2).sum()) * (1 + permutations) * (2 if optional else 1)
-    megabytes = 100 + (len(labels) + 10) * sizes.max() ** 2 * 8 / 2**20
+    dims = [
+        [store.info(label).dim for label in labels if (store.info(label).undefined is not None) == optional]
+        for optional in (False, True)
+    ]  # where a label is undefined the class is another one
+    d, orders = 40 * downsampled_frames(class_file), 1 + permutations
+    kernels, largest = 0.0, 0.0
+    for group in filter(None, dims):
+        scalars = group.count(1)
+        for size in sizes.astype(int).tolist():
+            if size < 4:
+                continue
+            by_matrices, by_blocks = class_seconds(size, d, scalars, len(group) - scalars, orders)
+            kernels += min(by_matrices, by_blocks)
+            held = (
+                16 * size * d + 128e6 if by_blocks < by_matrices else matrix_bytes(size, len(group), orders)
+            )
+            largest = max(largest, held)
     lines = [
         f"{manifest.file}: {len(names)} points in {len(sizes)} classes (of {int(sizes.min())} to {int(sizes.max())}), "
         f"{len(labels)} labels",
         f"cost: {seconds / 60:.1f} min of audio to embed, about {max(1, seconds / 600):.0f} s on one core; "
-        f"kernels about {max(1, values * 6e-9):.0f} s; memory about {megabytes:.0f} MB",
+        f"kernels about {max(1, kernels):.0f} s; memory about {100 + largest / 1e6:.0f} MB",
     ]
     if class_file.unlabelled or class_file.other_paths:
         lines.append(

@@ -23,15 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.selection.hsic import centred, centred_norm, inner_products
+from ptsel_fairseq.selection.class_scores import MEMORY, score_class
 from ptsel_fairseq.selection.inputs import minimum_points, no_class_left, prepare_labels
-from ptsel_fairseq.selection.kernels import (
-    PAPER_VARIANCE,
-    cosine_kernel,
-    gaussian,
-    median_variance,
-    squared_distances,
-)
 from ptsel_fairseq.selection.report import (
     class_sizes,
     cost_line,
@@ -74,6 +67,7 @@ def score_labels(
     average: str | None = None,
     divisor: str = "n2",
     progress: bool = False,
+    memory: float = MEMORY,
 ) -> dict[str, LabelScore]:
     """Score each label; lower means closer to independent of the speech given the class.
 
@@ -89,13 +83,14 @@ def score_labels(
             released code; default of reference).
         divisor: of `reference`, see `hsic.hsic`.
         progress: show a bar on stderr.
+        memory: bytes that the computation may take beside its arguments (default 4e9); see `class_scores`.
 
     Returns:
         Label -> LabelScore, sorted by name.
 
     Raises:
-        PtselError: arrays that do not fit each other, values that are not finite, an unknown setting, or no
-            class with enough points.
+        PtselError: arrays that do not fit each other, values that are not finite, an unknown setting, a
+            class that does not fit into `memory`, or no class with enough points.
     """
     x, classes = np.asarray(x), np.asarray(classes)
     average = average or ("plain" if estimator == "reference" else "count")
@@ -112,7 +107,7 @@ def score_labels(
         for members, group in _same_rows(rows, values):
             rng = np.random.default_rng([seed, number, len(members)])
             _score_class(
-                str(name), x[members], members, group, estimator, divisor, permutations, rng, tallies
+                str(name), x[members], members, group, estimator, divisor, permutations, rng, memory, tallies
             )
     scores |= {
         name: _summarise(tally, values[name], estimator, average, bootstrap, seed)
@@ -154,6 +149,7 @@ def _score_class(
     divisor: str,
     permutations: int,
     rng: np.random.Generator,
+    memory: float,
     tallies: Mapping[str, _Tally],
 ) -> None:
     """Score the labels of a group on the samples x [n, d] of one class, and on permutations of them."""
@@ -162,43 +158,15 @@ def _score_class(
         for name in group:
             tallies[name].left_out[TOO_SMALL] += 1
         return
-    form = "reference" if estimator == "reference" else "unbiased"
-    C = centred(cosine_kernel(x), form, divisor)
-    kept, kernels, lengths = [], [], []
-    for name, z in group.items():
-        kernel, length = class_kernel(z, estimator)
-        speech = 1.0 if estimator == "reference" else centred_norm(C)
-        if kernel is None or length * speech == 0:
+    orders = np.array([np.arange(n), *(rng.permutation(n) for _ in range(permutations))])
+    results = score_class(x, group, estimator, divisor, orders, memory)
+    for name in group:
+        if name not in results:
             tallies[name].left_out[CONSTANT] += 1
             continue
-        kept.append(name)
-        kernels.append(kernel)
-        lengths.append(length * speech if estimator == "cka" else 1.0)
-    if not kept:
-        return
-    orders = np.array([np.arange(n), *(rng.permutation(n) for _ in range(permutations))])
-    results = inner_products(C, np.array(kernels), orders) / np.array(lengths)[:, None]
-    for name, result in zip(kept, results, strict=True):
         tallies[name].counts[class_name] = n
-        tallies[name].scores[class_name] = float(result[0])
-        tallies[name].nulls.append(result[1:])
-
-
-def class_kernel(z: np.ndarray, estimator: str) -> tuple[np.ndarray | None, float]:
-    """Label kernel of one class, and the length of its U-centred form scaled as cka needs it.
-
-    (None, 0) if the label does not vary in the class, which `reference` does not mind.
-    """
-    distances = squared_distances(z)
-    if estimator == "reference":
-        return gaussian(distances, PAPER_VARIANCE), 1.0
-    variance = median_variance(distances)
-    if variance is None:
-        return None, 0.0
-    kernel = gaussian(distances, variance)
-    n = len(z)
-    # <U(K), L> = <U(K), U(L)>, so the cosine needs |U(L)| without the divisor that `centred` puts on K.
-    return kernel, centred_norm(centred(kernel, "unbiased")) * (n * (n - 3))
+        tallies[name].scores[class_name] = float(results[name][0])
+        tallies[name].nulls.append(results[name][1:])
 
 
 def _summarise(
@@ -270,6 +238,7 @@ def score_command(
     permutations: int = 1000,
     bootstrap: int = 1000,
     jobs: int | None = None,
+    memory: float = MEMORY,
     command_line: str = "",
 ) -> None:
     """Score the labels of a store for one downstream task; write scores.json, points.npz and scores.png into `out`.
@@ -296,7 +265,15 @@ def score_command(
     fill = estimator == "reference"
     points = build_points(manifest, opened, class_file, chosen, summary, fill_undefined=fill, jobs=jobs)
     scores = score_labels(
-        points.x, points.labels, points.classes, estimator, seed, permutations, bootstrap, progress=True
+        points.x,
+        points.labels,
+        points.classes,
+        estimator,
+        seed,
+        permutations,
+        bootstrap,
+        progress=True,
+        memory=memory,
     )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
