@@ -16,7 +16,7 @@ Nothing here claims that a low score of one estimator predicts what a low score 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def score_labels(
     _check_settings(estimator, average, permutations, bootstrap)
     values, scores = prepare_labels(x, labels, classes, estimator)
     tallies = {name: _Tally() for name in values}
-    names = np.unique(classes)
+    names: Iterable[str] = np.unique(classes)
     if progress:
         from tqdm import tqdm
 
