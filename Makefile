@@ -26,7 +26,7 @@ lint: setup  ## ruff (check and format) and mypy on the offline rooms
 	@$(VENV_PYTHON) -m mypy
 
 bench: setup  ## measure against peers, each a ratio from one run
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(VENV_PYTHON) $$file || exit 1; done
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; OMP_NUM_THREADS=1 $(VENV_PYTHON) $$file || exit 1; done
 
 clean:  ## remove .venv and the demo's output
 	rm -rf .venv $(OUTPUT)
