@@ -28,12 +28,24 @@ setup(
         "omegaconf>=2.3",
         "entmax>=1.3",
         "tqdm>=4.60",
+        "loky>=3.4",
+        "threadpoolctl>=3.1",
+        "scikit-learn>=1.3",
         "matplotlib>=3.7",
     ],
     extras_require={
+        "dask": ["dask[distributed]>=2024.1"],
+        "ray": ["ray[client]>=2.9"],
         # Several distributions share fairseq's import name, so users may bring their own build instead.
         "fairseq": ["ve-fairseq>=0.12.3", "editdistance>=0.6", "tensorboardX>=2.5"],
-        "dev": ["pytest>=7", "hypothesis>=6", "ruff>=0.6", "mypy>=1.10", "types-tqdm"],
+        "dev": [
+            "pytest>=7",
+            "hypothesis>=6",
+            "ruff>=0.6",
+            "mypy>=1.10",
+            "types-tqdm",
+            "dask[distributed]>=2024.1",
+        ],
     },
     entry_points={"console_scripts": ["ptsel = ptsel_fairseq.cli:main"]},
     classifiers=[

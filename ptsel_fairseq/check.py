@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from ptsel_fairseq.config import check_weights, read_weights
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.manifest import SEGMENT_HEADER, UTTERANCE_HEADER, Manifest, read_classes, read_manifest
+from ptsel_fairseq.workers import available_cores
 
 SILENT_RMS = 1e-3  # of full scale, -60 dB
 SHOWN_OF_EACH_KIND = 5
@@ -95,7 +95,7 @@ def check_audio(manifest: Manifest, headers_only: bool, jobs: int | None) -> lis
     seen_paths: dict[str, int] = {}
     inspect = partial(inspect_file, headers_only=headers_only)
     arguments = [(manifest.audio_path(utterance), utterance.samples) for utterance in manifest]
-    with concurrent.futures.ProcessPoolExecutor(max_workers=jobs or os.cpu_count()) as pool:
+    with concurrent.futures.ProcessPoolExecutor(max_workers=jobs or available_cores()) as pool:
         facts = pool.map(inspect, *zip(*arguments, strict=True), chunksize=16)
         progress = tqdm(
             facts, total=len(arguments), desc=f"checking {manifest.split}", unit="file", file=sys.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.files import replacing
 
 TOLERANCE = 1e-3
 WEIGHTS_EXAMPLE = "criterion: {pretext_weights: {alpha_ratio: 0.4, f0: 0.6}}"
@@ -226,17 +226,10 @@ def _write_checked(file: Path, text: str, weights: Mapping[str, float], before: 
         raise PtselError(
             f"{file}: the weights cannot be written into this file; write its criterion block one setting a line"
         )
-    partial = file.with_name(file.name + ".partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", newline="") as out:
-            out.write(text)
+    with replacing(file) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
         if file.exists():
             shutil.copymode(file, partial)
-        os.replace(partial, file)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise PtselError(f"{file}: cannot be written ({error.strerror})") from None
 
 
 def _all_but_ours(text: str) -> dict:

@@ -8,7 +8,6 @@ What makes a checkpoint stock are three names in its configuration and the absen
 from __future__ import annotations
 
 import argparse
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from ptsel_fairseq import __version__
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.files import replacing
 
 STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec"}
 HEADS_PREFIX = "pretext_heads."
@@ -109,11 +109,8 @@ def pretext_weights(state: Mapping[str, Any]) -> dict[str, float]:
 def save_atomically(state: Mapping[str, Any], out: Path) -> None:
     import torch
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    try:
-        torch.save(dict(state), partial)
-        os.replace(partial, out)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
-        raise PtselError(f"{out}: cannot be written ({error})") from None
+    with replacing(out) as partial:
+        try:
+            torch.save(dict(state), partial)
+        except RuntimeError as error:  # how torch reports a full disk
+            raise PtselError(f"{out}: cannot be written ({error})") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.files import write_text
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
 from ptsel_fairseq.manifest import read_manifest
 
@@ -77,7 +77,5 @@ def scan_audio(source: Path, out: Path, valid_percent: float, seed: int) -> list
 
 
 def write_lines(file: Path, lines: Sequence[str]) -> Path:
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(partial, file)
+    write_text(file, "\n".join(lines) + "\n")
     return file

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.pictures import COLOURS, save
 
 # [2026-01-31 12:00:00,123][train_inner][INFO] - {"epoch": 1, "update": 0.5, "loss": "6.6", ...}
 LINE = re.compile(
@@ -20,7 +21,6 @@ LINE = re.compile(
 
 DASHES = "solid: training, dashed: validation"
 # Okabe and Ito's palette, which readers of all kinds of colour vision can tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def draw_comparison(runs: Mapping[str, Run], out: Path | str) -> None:
     handles, names = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=min(4, len(names)), frameon=False)
     figure.supxlabel(DASHES, fontsize="small")
-    figure.savefig(out, dpi=150)
+    save(figure, out)
     plt.close(figure)
 
 
@@ -186,7 +186,7 @@ def draw_run(run: Run, out: Path | str) -> None:
         axes.grid(alpha=0.25)
         axes.spines[["top"]].set_visible(False)
     figure.supxlabel(DASHES, fontsize="small")
-    figure.savefig(out, dpi=150)
+    save(figure, out)
     plt.close(figure)
 
 

@@ -15,8 +15,9 @@ from conftest import ASTERISK, BIN, run_command, write_manifest
 from test_store import contents
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.files import readable_size, readable_time
 from ptsel_fairseq.labels import extract as extraction
-from ptsel_fairseq.labels.extract import extract, extract_command, readable_size, readable_time
+from ptsel_fairseq.labels.extract import extract, extract_command
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import read_manifest

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
-import os
 import shutil
 import sys
 import time
@@ -14,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.files import readable_size, readable_time
 from ptsel_fairseq.labels.catalogue import Label, compute_tracks, resolve
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Manifest, Utterance, manifest_file, read_manifest
+from ptsel_fairseq.workers import LOCAL, available_cores, check_jobs, map_ordered
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.catalogue import Track
@@ -69,18 +68,6 @@ def extract(manifest: Manifest, labels: Sequence[str], store: Path | str, jobs: 
         writer.close()
 
 
-def check_jobs(jobs: int | None) -> None:
-    if jobs is not None and jobs < 1:
-        raise PtselError(f"--jobs: expected a number of processes from 1, found {jobs}")
-
-
-def available_cores() -> int:
-    """Cores that this process may use; a batch system often grants fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def fill(writer: StoreWriter, jobs: int | None) -> None:
     """Extract what the writer's split still lacks, then finish its labels."""
     from tqdm import tqdm
@@ -104,77 +91,54 @@ def fill(writer: StoreWriter, jobs: int | None) -> None:
 
 
 def analyse(
-    manifest: Manifest, todo: Sequence[Utterance], labels: Sequence[Label], grid: FrameGrid, jobs: int | None
+    manifest: Manifest,
+    todo: Sequence[Utterance],
+    labels: Sequence[Label],
+    grid: FrameGrid,
+    jobs: int | None,
+    engine: str = LOCAL,
 ) -> Iterator[tuple[int, dict[str, Track]]]:
     """The tracks of the utterances in `todo`, in this order, from one process or several."""
-    jobs = jobs or available_cores()
     seconds = sum(utterance.samples for utterance in todo) / grid.sample_rate
-    if jobs == 1 or seconds < SHORT_WORK_SECONDS:
-        with one_thread():
-            for utterance in todo:
-                yield utterance.index, analyse_one(manifest, utterance, labels, grid)
-        return
-    # Spawned, not forked: a fork of a process in which torch has started threads can hang.
-    pool = concurrent.futures.ProcessPoolExecutor(
-        jobs,
-        multiprocessing.get_context("spawn"),
-        _start_worker,
-        (manifest, [label.name for label in labels], grid),
+    if engine == LOCAL and seconds < SHORT_WORK_SECONDS:
+        jobs = 1
+    names = [label.name for label in labels]
+    pieces = (
+        (manifest.audio_path(utterance), utterance.samples, manifest.where(utterance), names, grid)
+        for utterance in todo
     )
-    with pool:
-        try:
-            ahead = 4 * jobs  # bounded, so that finished tracks do not pile up in memory
-            waiting: list[tuple[int, concurrent.futures.Future]] = []
-            for utterance in todo:
-                waiting.append((utterance.index, pool.submit(_work, utterance)))
-                if len(waiting) > ahead:
-                    index, future = waiting.pop(0)
-                    yield index, future.result()
-            for index, future in waiting:
-                yield index, future.result()
-        except concurrent.futures.process.BrokenProcessPool:
-            raise PtselError(
-                f"{manifest.file}: a worker process ended early, perhaps for lack of memory; what is finished is kept, "
-                "run again with fewer jobs (an own script must call extract below `if __name__ == '__main__':`)"
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    tracks = map_ordered(_analyse_piece, pieces, engine, jobs)
+    yield from zip((utterance.index for utterance in todo), tracks, strict=True)
 
 
 def analyse_one(
     manifest: Manifest, utterance: Utterance, labels: Sequence[Label], grid: FrameGrid
 ) -> dict[str, Track]:
     """The tracks of one utterance; raise PtselError naming its line if the audio is not as the manifest says."""
-    where = manifest.where(utterance)
-    waveform = read_audio(manifest.audio_path(utterance), grid.sample_rate, where)
-    if len(waveform) != utterance.samples:
+    return _analyse_file(
+        manifest.audio_path(utterance), utterance.samples, manifest.where(utterance), labels, grid
+    )
+
+
+def _analyse_piece(piece: tuple[Path, int, str, Sequence[str], FrameGrid]) -> dict[str, Track]:
+    file, samples, where, names, grid = piece
+    with one_thread():
+        return _analyse_file(file, samples, where, resolve(names), grid)
+
+
+def _analyse_file(
+    file: Path, samples: int, where: str, labels: Sequence[Label], grid: FrameGrid
+) -> dict[str, Track]:
+    waveform = read_audio(file, grid.sample_rate, where)
+    if len(waveform) != samples:
         raise PtselError(
-            f"{where}: the manifest says {utterance.samples} samples, the audio has {len(waveform)}; "
+            f"{where}: the manifest says {samples} samples, the audio has {len(waveform)}; "
             "the file is cut off or the manifest old"
         )
     try:
         return compute_tracks(waveform, labels, grid)
     except PtselError as error:
         raise PtselError(f"{where}: {error}") from None
-
-
-_worker: tuple[Manifest, list[Label], FrameGrid]
-
-
-def _start_worker(manifest: Manifest, names: list[str], grid: FrameGrid) -> None:
-    import signal
-
-    import torch
-
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the pool
-    torch.set_num_threads(1)
-    _worker = (manifest, resolve(names), grid)
-
-
-def _work(utterance: Utterance) -> dict[str, Track]:
-    manifest, labels, grid = _worker
-    return analyse_one(manifest, utterance, labels, grid)
 
 
 class one_thread:  # noqa: N801  (used like a function)
@@ -231,17 +195,3 @@ def measure_speed(writer: StoreWriter, todo: Sequence[Utterance]) -> float:
             analyse_one(writer.manifest, utterance, writer.missing, writer.grid)
         spent = time.perf_counter() - started
     return sum(utterance.samples for utterance in sample[1:]) / writer.grid.sample_rate / spent
-
-
-def readable_size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
-
-
-def readable_time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

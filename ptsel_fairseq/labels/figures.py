@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +13,12 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import Manifest, Utterance
+from ptsel_fairseq.pictures import BLUE, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LINE, SPREAD, PITCH = (
-    "#0072B2",
-    "#D9D9D9",
-    "#FFFFFF",
-)  # the blue of Okabe and Ito's palette, which all eyes tell apart
+SPREAD, PITCH = "#D9D9D9", "#FFFFFF"
 SPECTROGRAM_RANGE_DB = 70
 FREQUENCY_TICKS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # kHz
 WIDTH_INCHES, SPECTROGRAM_INCHES, ROW_INCHES = 10.0, 2.6, 0.85
@@ -98,7 +94,7 @@ def draw_labels(
         axis.yaxis.set_label_coords(-0.055, 0.5)
     axes[-1].set_xlim(0, len(waveform) / grid.sample_rate)
     axes[-1].set_xlabel("time / s")
-    _save(figure, Path(out))
+    save(figure, out)
 
 
 def _defined(store: LabelStore, name: str, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -158,7 +154,7 @@ def _draw_scalar(axis: Axes, store: LabelStore, name: str, index: int, edges: np
     low, high = statistics.mean[0] - statistics.std[0], statistics.mean[0] + statistics.std[0]
     axis.axhspan(low, high, color=SPREAD, alpha=0.5, linewidth=0)
     track = np.where(valid, values[:, 0], np.nan)
-    axis.plot(times, track, color=LINE, linewidth=1.3, marker=".", markersize=2.5)
+    axis.plot(times, track, color=BLUE, linewidth=1.3, marker=".", markersize=2.5)
     unit = store.info(name).unit
     axis.set_ylabel(f"{name}\n{unit}", fontsize=8, rotation=0, ha="right", va="center")
     axis.margins(y=0.12)
@@ -187,18 +183,3 @@ def _draw_vector(axis: Axes, store: LabelStore, name: str, index: int, edges: np
     bar = axis.figure.colorbar(image, ax=axis, pad=0.01, aspect=5)
     bar.set_label("std", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-
-
-def _save(figure, out: Path) -> None:
-    """Write under a temporary name, then rename: an interrupted run leaves no half picture."""
-    kind = out.suffix.lstrip(".") or "png"
-    partial = out.with_name(out.name + ".partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(partial, format=kind, dpi=150)
-        os.replace(partial, out)
-    except ValueError as error:
-        partial.unlink(missing_ok=True)
-        raise PtselError(f"{out}: expected a picture ending in .png, .pdf or .svg ({error})") from None
-    except OSError as error:
-        raise PtselError(f"{out}: the picture cannot be written ({error.strerror})") from None

@@ -22,6 +22,7 @@ import numpy as np
 
 from ptsel_fairseq import __version__
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.files import replacing
 from ptsel_fairseq.labels.catalogue import Label
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import (
@@ -288,10 +289,8 @@ class StoreWriter:
 
     def _save_lengths(self) -> None:
         lengths = np.array([utterance.samples for utterance in self.manifest], dtype=np.int64)
-        partial = self.folder / (LENGTHS + ".partial")
-        with partial.open("wb") as file:
+        with replacing(self.folder / LENGTHS) as partial, partial.open("wb") as file:
             np.save(file, lengths)
-        os.replace(partial, self.folder / LENGTHS)
 
     def _take_lock(self) -> int:
         """Lock the folder itself, which leaves no file behind and ends with the process."""

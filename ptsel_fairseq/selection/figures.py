@@ -1,12 +1,12 @@
-"""Pictures of scores and weights; colours of Okabe and Ito, which the colour-blind can tell apart."""
+"""Pictures of scores and weights."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptsel_fairseq.pictures import BLUE, GREY, ORANGE, save
 from ptsel_fairseq.selection.scores_file import LabelScore, in_order
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from ptsel_fairseq.selection.weights import Weights
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 SIGNIFICANT = 0.05
 AXIS = {
     "cka": "CKA of speech and label given the class (debiased; at most 1, 0 = independent)",
@@ -117,11 +116,3 @@ def _rows_figure(names: list[str], title: str) -> tuple[Figure, Axes]:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     return figure, axes
-
-
-def save(figure: Figure, file: Path | str) -> None:
-    """Write a PNG by renaming."""
-    file = Path(file)
-    partial = file.with_name(file.name + ".partial")
-    figure.savefig(partial, dpi=150, format="png")
-    os.replace(partial, file)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,12 @@ import numpy as np
 
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.files import replacing
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import ClassFile, Manifest, Segment
 from ptsel_fairseq.selection.embedding import NUM_MELS, SEGMENT_POINTS, UTTERANCE_POINTS, embed
+from ptsel_fairseq.workers import map_ordered
 
 SUMMARIES = ("mean", "mean_std")
 LABEL_KEY = "label:"
@@ -50,15 +50,12 @@ class Points:
 
     def save(self, file: Path | str) -> None:
         """Write an .npz without pickles, by renaming."""
-        file = Path(file)
-        partial = file.with_name(file.name + ".partial")
         arrays: dict[str, Any] = {
             name: getattr(self, name) for name in ("x", "classes", "utterance", "start", "end")
         }
         arrays |= {LABEL_KEY + name: self.labels[name] for name in sorted(self.labels)}
-        with partial.open("wb") as out:
+        with replacing(file) as partial, partial.open("wb") as out:
             np.savez(out, **arrays)
-        os.replace(partial, file)
 
     @classmethod
     def load(cls, file: Path | str) -> Points:
@@ -111,6 +108,8 @@ def build_points(
         PtselError: audio that cannot be read or is not as long as the manifest says, a store made from
             another manifest, an unknown label or summary.
     """
+    from tqdm import tqdm
+
     if summary not in SUMMARIES:
         raise PtselError(f"expected a summary among {', '.join(SUMMARIES)}, found {summary!r}")
     store.check_manifest(manifest)
@@ -135,7 +134,9 @@ def build_points(
     ]
     x = np.empty((len(segments), arguments[0][-1] * NUM_MELS), dtype=np.float32)
     done = 0
-    for vectors in _embed_all(arguments, jobs):
+    bar = tqdm(total=len(arguments), desc="embedding speech", unit="utterance", file=sys.stderr)
+    for vectors in map_ordered(_embed_file, arguments, jobs=jobs):
+        bar.update()
         x[done : done + len(vectors)] = vectors
         done += len(vectors)
     return Points(
@@ -180,35 +181,9 @@ def summarise_label(
     return np.array(rows)
 
 
-def _embed_all(arguments: Sequence[tuple], jobs: int | None) -> Iterator[np.ndarray]:
-    """The vectors of each utterance, in order, computed in processes."""
-    from tqdm import tqdm
-
-    jobs = min(jobs or os.cpu_count() or 1, len(arguments))
-    bar = tqdm(total=len(arguments), desc="embedding speech", unit="utterance", file=sys.stderr)
-    with bar, concurrent.futures.ProcessPoolExecutor(jobs) if jobs > 1 else _InThisProcess() as pool:
-        for vectors in pool.map(_embed_file, *zip(*arguments, strict=True), chunksize=16):
-            bar.update()
-            yield vectors
-
-
-class _InThisProcess:
-    """A pool of no processes."""
-
-    def __enter__(self) -> _InThisProcess:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return None
-
-    @staticmethod
-    def map(function, *arguments, chunksize: int) -> Iterator[np.ndarray]:
-        return map(function, *arguments)
-
-
-def _embed_file(
-    file: Path, samples: int, where: str, segments: Sequence[tuple[float, float]], frames: int
-) -> np.ndarray:
+def _embed_file(piece: tuple[Path, int, str, Sequence[tuple[float, float]], int]) -> np.ndarray:
+    """The vectors of one utterance's segments."""
+    file, samples, where, segments, frames = piece
     waveform = read_audio(file, SAMPLE_RATE, where)
     if len(waveform) != samples:
         raise PtselError(f"{where}: the manifest says {samples} samples, the audio has {len(waveform)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -12,6 +11,7 @@ from typing import Any
 
 from ptsel_fairseq import __version__
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.files import write_text
 
 FORMAT = 1
 SCORES, POINTS, PICTURE = "scores.json", "points.npz", "scores.png"
@@ -91,17 +91,12 @@ def versions() -> dict[str, str]:
 
 def write_scores(file: Path | str, scores: Mapping[str, LabelScore], provenance: Mapping[str, Any]) -> None:
     """Write scores and how they were made, by renaming; no dates, so that equal runs give equal files."""
-    file = Path(file)
     content = {
         "format": FORMAT,
         **provenance,
         "scores": {name: scores[name].to_dict() for name in sorted(scores)},
     }
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(
-        json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
-    os.replace(partial, file)
+    write_text(file, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_scores(file: Path | str) -> tuple[dict[str, LabelScore], dict[str, Any]]:
