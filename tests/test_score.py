@@ -27,8 +27,8 @@ from ptsel_fairseq.selection import (
     score_labels,
 )
 from ptsel_fairseq.selection.kernels import median_variance, squared_distances, standardise
-from ptsel_fairseq.selection.report import indifferent_lines
 from ptsel_fairseq.selection.scores_file import read_scores
+from ptsel_fairseq.selection.tables import indifferent_lines
 
 ESTIMATORS = ("cka", "hsic", "reference")
 PERMUTATIONS = 99

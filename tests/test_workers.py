@@ -99,7 +99,7 @@ def test_an_error_in_a_worker_reaches_the_caller(engine):
 
 
 def test_a_lost_process_is_named():
-    with pytest.raises(PtselError, match="a worker process ended early.*fewer --jobs"):
+    with pytest.raises(PtselError, match=r"a worker process ended early.*fewer --jobs"):
         list(map_ordered(die, range(4), jobs=2))
 
 
@@ -128,7 +128,7 @@ def test_an_unknown_engine_is_refused(engine, message):
 
 def test_a_cluster_that_does_not_answer(monkeypatch):
     monkeypatch.setattr("ptsel_fairseq.workers.SECONDS_TO_CONNECT", 1)
-    with pytest.raises(PtselError, match="dask://127.0.0.1:9: no cluster answers there"):
+    with pytest.raises(PtselError, match=r"dask://127.0.0.1:9: no cluster answers there"):
         list(map_ordered(gram_trace, pieces(), "dask://127.0.0.1:9"))
 
 
@@ -151,7 +151,7 @@ def test_ray(monkeypatch):
         subprocess.run(start, check=True, **quiet)
         found = list(map_ordered(np.linalg.norm, pieces(), "ray://127.0.0.1:9381"))  # importable there
         np.testing.assert_allclose(found, list(map(np.linalg.norm, pieces())), rtol=1e-12)
-        with pytest.raises(PtselError, match="--jobs: expected .* found -1"):
+        with pytest.raises(PtselError, match=r"--jobs: expected .* found -1"):
             list(map_ordered(check_jobs, [1, 1, -1], "ray://127.0.0.1:9381"))
     finally:
         subprocess.run([*ray, "stop", "--force"], **quiet)

@@ -8,16 +8,19 @@ tiles         other labels of larger ones: `tiles`; n x n kernels, a few rows at
 
 All three give the same numbers within 1e-9. A class is small if `class_seconds` says so and its kernels fit
 into the memory: without permutations from about 150 points on features are cheaper, with many of them from
-about n = d * labels / 4 on, since a permutation costs n² by matrices and some 40 n d labels by features.
+about n = d * labels / 4 on, since a permutation costs n² by matrices and some 40 n d labels by features. With a GPU
+every class takes the first form whose kernels fit into its memory; the other forms stay on the CPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 import numpy as np
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.selection.device import device_inner_products, free_bytes
 from ptsel_fairseq.selection.features import (
     compressed,
     feature_count,
@@ -54,6 +57,7 @@ def score_class(
     divisor: str,
     orders: np.ndarray,
     memory: float = MEMORY,
+    device: str = "cpu",
 ) -> dict[str, np.ndarray]:
     """Scores of labels for each order of the samples.
 
@@ -64,6 +68,7 @@ def score_class(
         divisor: of `reference`, see `hsic.hsic`.
         orders: int [P, n].
         memory: bytes that this may take.
+        device: of the products over orders.
 
     Returns:
         Label -> float64 [P]; labels that do not vary are missing.
@@ -73,8 +78,9 @@ def score_class(
     """
     n, scalars = len(x), sum(z.shape[1] == 1 for z in group.values())
     matrices, blocks = class_seconds(n, x.shape[1], scalars, len(group) - scalars, len(orders))
-    if matrices <= blocks and matrix_bytes(n, len(group), len(orders)) < memory:
-        return _by_matrices(x, group, estimator, divisor, orders)
+    needed = matrix_bytes(n, len(group), len(orders))
+    if needed < memory and (matrices <= blocks or (device != "cpu" and needed < free_bytes(device))):
+        return _by_matrices(x, group, estimator, divisor, orders, device)
     needed = 8 * (2 * n * x.shape[1] + x.shape[1] ** 2 + 16 * n)
     if needed + 2**24 > memory:
         raise PtselError(
@@ -92,13 +98,25 @@ def class_seconds(n: int, d: int, scalars: int, vectors: int, orders: int) -> tu
     return matrices, CLASS + features + tiles
 
 
+def scoring_seconds(sizes: np.ndarray, d: int, labels: Iterable[np.ndarray], orders: int) -> float:
+    """About how long classes of the `sizes` [C] take on one core; `labels` are values [N, dim]."""
+    dims = [z.shape[1] for z in labels]
+    scalars = dims.count(1)
+    return sum(min(class_seconds(int(n), d, scalars, len(dims) - scalars, orders)) for n in sizes)
+
+
 def matrix_bytes(n: int, labels: int, orders: int) -> int:
     """What `_by_matrices` takes at most."""
     return 8 * n**2 * (2 * labels + 6) + (BYTES_OF_PERMUTED if orders > 1 else 0)
 
 
 def _by_matrices(
-    x: np.ndarray, group: Mapping[str, np.ndarray], estimator: str, divisor: str, orders: np.ndarray
+    x: np.ndarray,
+    group: Mapping[str, np.ndarray],
+    estimator: str,
+    divisor: str,
+    orders: np.ndarray,
+    device: str = "cpu",
 ) -> dict[str, np.ndarray]:
     C = centred(cosine_kernel(x), "reference" if estimator == "reference" else "unbiased", divisor)
     speech = 1.0 if estimator == "reference" else centred_norm(C)
@@ -112,7 +130,8 @@ def _by_matrices(
         lengths.append(length * speech if estimator == "cka" else 1.0)
     if not kept:
         return {}
-    results = inner_products(C, np.array(kernels), orders) / np.array(lengths)[:, None]
+    products = inner_products if device == "cpu" else partial(device_inner_products, device=device)
+    results = products(C, np.array(kernels), orders) / np.array(lengths)[:, None]
     return dict(zip(kept, results, strict=True))
 
 
@@ -195,6 +214,17 @@ def large_variance(z: np.ndarray, memory: float) -> float | None:
             "left; raise --memory or use scalar labels"
         )
     return median_variance(squared_distances(z))
+
+
+def label_norm(z: np.ndarray, variance: float, memory: float) -> float:
+    """Norm of the U-centred Gaussian kernel of z [n, dim], 0 if it vanishes; see `hsic.centred_norm`."""
+    n, length, digits = len(z), 0.0, 0.0
+    if z.shape[1] == 1 and feature_count(z[:, 0], variance) <= FEATURES_PER_POINT * n:
+        columns = gaussian_features(z[:, 0], variance)
+        length, digits = unbiased_norm(columns - columns.mean(axis=0))
+    if digits <= DIGITS:
+        length = tiled_norm(z, variance, memory)
+    return 0.0 if vanishes(length, n, ROUNDING) else length
 
 
 def class_kernel(z: np.ndarray, estimator: str) -> tuple[np.ndarray | None, float]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ptsel_fairseq.pictures import BLUE, GREY, ORANGE, save
+import numpy as np
+
+from ptsel_fairseq.pictures import BLUE, COLOURS, GREY, ORANGE
 from ptsel_fairseq.selection.scores_file import LabelScore, in_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ptsel_fairseq.selection.comparison import Comparison
     from ptsel_fairseq.selection.weights import Weights
 
 SIGNIFICANT = 0.05
+MOST_CLASSES = 60  # columns of the picture of classes
+MOST_NUMBERS = 20  # labels up to which a matrix has its numbers written in
+SHOWN_WEIGHT = 0.005  # a label that never gets more has no line
+LINES = ("-", "--", ":", "-.")  # where there are more labels than colours
 AXIS = {
     "cka": "CKA of speech and label given the class (debiased; at most 1, 0 = independent)",
     "hsic": "HSIC of speech and label given the class (unbiased; 0 = independent)",
@@ -23,7 +29,7 @@ AXIS = {
 }
 
 
-def draw_scores(scores: Mapping[str, LabelScore], estimator: str, file: Path | str) -> None:
+def scores_figure(scores: Mapping[str, LabelScore], estimator: str) -> Figure:
     """Score of each label with its interval, over the range of scores that chance gives; lowest on top."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -79,10 +85,10 @@ def draw_scores(scores: Mapping[str, LabelScore], estimator: str, file: Path | s
     figure.legend(
         handles=legend, loc="outside lower center", ncols=len(legend), frameon=False, fontsize="small"
     )
-    save(figure, file)
+    return figure
 
 
-def draw_weights(found: Weights, estimator: str, file: Path | str) -> None:
+def weights_figure(found: Weights, estimator: str) -> Figure:
     """λ by label, largest on top."""
     rows = sorted(found.weights.items(), key=lambda item: (-item[1], item[0]))
     how = ", ".join(part for part in (found.method, found.projection) if part)
@@ -94,7 +100,127 @@ def draw_weights(found: Weights, estimator: str, file: Path | str) -> None:
     axes.set_xlim(0, 1.12 * max(1e-9, *found.weights.values()))
     total = sum(found.weights.values())
     axes.set_xlabel(f"weight of the label's loss in pretraining (sum {total:.3g})")
-    save(figure, file)
+    return figure
+
+
+def comparison_figure(compared: Comparison, estimator: str) -> Figure:
+    """λ over its sum, one row a method and one column a label, those with the most weight first."""
+    rows = {title: row for title, row in compared.rows.items() if row.reason is None}
+    names = compared.label_order()
+    shares = np.array(
+        [[row.weights[name] / sum(row.weights.values()) for name in names] for row in rows.values()]
+    )
+    figure, axes = _matrix_figure(len(names), len(rows), f"Weights λ by method (scores by {estimator})")
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    _name_axes(axes, names, list(rows))
+    for (y, x), share in np.ndenumerate(shares):
+        if share > 0:
+            colour = "white" if share > 0.6 else "black"
+            axes.text(
+                x, y, f"{share:.2f}".lstrip("0") or "0", ha="center", va="center", fontsize=8, color=colour
+            )
+    figure.colorbar(image, ax=axes, label="share of the total weight", pad=0.02)
+    return figure
+
+
+def dependence_figure(labels: Sequence[str], R: np.ndarray) -> Figure:
+    """Dependence of each two labels on each other given the class, similar labels beside each other."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    order = np.arange(len(labels))
+    if len(labels) > 2:
+        distance = np.clip(1 - R, 0, None)
+        np.fill_diagonal(distance, 0.0)
+        order = leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
+    names, shown = [labels[int(i)] for i in order], R[np.ix_(order, order)]
+    figure, axes = _matrix_figure(
+        len(names), len(names), "What is redundant: dependence of labels given the class"
+    )
+    image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=1)
+    _name_axes(axes, names, names)
+    if len(names) <= MOST_NUMBERS:
+        for (y, x), value in np.ndenumerate(shown):
+            colour = "white" if value > 0.6 else "black"
+            axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    figure.colorbar(image, ax=axes, label="CKA (debiased; 1 = the same)", pad=0.02)
+    return figure
+
+
+def classes_figure(scores: Mapping[str, LabelScore], estimator: str) -> Figure:
+    """Score of each label in each class, the largest classes first, labels as in `scores_figure`."""
+    rows = [(name, record) for name, record in in_order(scores) if record.score is not None]
+    sizes: dict[str, int] = {}
+    for _, record in rows:
+        for name, count in record.points_per_class.items():
+            sizes[name] = max(count, sizes.get(name, 0))
+    classes = sorted(sizes, key=lambda name: (-sizes[name], name))[:MOST_CLASSES]
+    values = np.array([[record.per_class.get(name, np.nan) for name in classes] for _, record in rows])
+    title = f"Scores by class ({estimator})"
+    if len(sizes) > len(classes):
+        title += f", the {len(classes)} largest of {len(sizes)}"
+    figure, axes = _matrix_figure(len(classes), len(rows), title)
+    largest = float(np.nanquantile(np.abs(values), 0.98)) or 1.0
+    axes.set_facecolor("#DDDDDD")
+    image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
+    _name_axes(axes, [f"{name} ({sizes[name]})" for name in classes], [name for name, _ in rows])
+    figure.colorbar(image, ax=axes, label="score (grey: none)", pad=0.02)
+    axes.set_xlabel("class (points)")
+    return figure
+
+
+def paths_figure(compared: Comparison) -> Figure:
+    """λ of `direct` over its setting τ, and λ of `group` over the steps of its descent from equal weights."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    direct, group = compared.direct_path, compared.group_path
+    names = compared.label_order()
+    for axes, path, along in (
+        (left, direct, direct["tau"]),
+        (right, group, range(len(group["weights"]))),
+    ):
+        weights = np.array(path["weights"])
+        for name, track in zip(path["labels"], weights.T, strict=True):
+            if track.max() > SHOWN_WEIGHT:
+                number = names.index(name)
+                style = LINES[number // len(COLOURS) % len(LINES)]
+                axes.plot(along, track, color=COLOURS[number % len(COLOURS)], linestyle=style, label=name)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    left.set(xscale="log", xlabel="τ (in units of the scores)", ylabel="weight λ")
+    left.set_title("direct: from the best label to all")
+    right.set(xlabel="step", title="group: descent from equal weights")
+    entries: dict[str, Any] = {}
+    for axes in (left, right):
+        lines, shown = axes.get_legend_handles_labels()
+        entries |= dict(zip(shown, lines, strict=True))
+    ordered = sorted(entries, key=names.index)
+    figure.legend(
+        [entries[name] for name in ordered],
+        ordered,
+        loc="outside right upper",
+        frameon=False,
+        fontsize="small",
+    )
+    return figure
+
+
+def _matrix_figure(columns: int, rows: int, title: str) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6 + 0.42 * columns, 1.8 + 0.36 * rows), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontweight="bold")
+    return figure, axes
+
+
+def _name_axes(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
+    axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
 
 
 def _beside(record: LabelScore) -> str:

@@ -17,21 +17,21 @@ All matrices are symmetric and E has a zero diagonal, so only pairs i < j are ke
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
 
 import numpy as np
 from scipy.spatial.distance import squareform
+from threadpoolctl import ThreadpoolController
 
 from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.selection import solve
-from ptsel_fairseq.selection.class_scores import MEMORY, large_variance, speech_norm
+from ptsel_fairseq.selection.class_scores import MEMORY, label_norm, large_variance, speech_norm
 from ptsel_fairseq.selection.features import speech_features
 from ptsel_fairseq.selection.group_tiles import TiledClass
-from ptsel_fairseq.selection.hsic import ROUNDING, centred, centred_norm
-from ptsel_fairseq.selection.inputs import minimum_points, no_class_left, prepare_labels
+from ptsel_fairseq.selection.hsic import centred, centred_norm
+from ptsel_fairseq.selection.inputs import all_defined, minimum_points, no_class_left, prepare_labels
 from ptsel_fairseq.selection.kernels import (
     LARGEST_EXPONENT,
     PAPER_VARIANCE,
@@ -40,15 +40,11 @@ from ptsel_fairseq.selection.kernels import (
     median_variance,
     squared_distances,
 )
-from ptsel_fairseq.selection.tiles import tiled_norm
+from ptsel_fairseq.workers import available_cores
 
+WORTH_THREADS = 1e6  # pairs times labels
 LARGE = 500  # points from which a class is computed in blocks, see `group_tiles`
 MEMORY_OF_A_BLOCK = 64 * 2**20
-SEEDED_STARTS, RANDOM_CANDIDATES = 4, 200
-REFERENCE_RESTARTS = 10
-SAME_OPTIMUM = 1e-3  # of every weight
-SOFTMAX_NOTE = "softmax reaches no edge of the simplex; where the minimum lies on one, it is only approached"
-PROJECTED_NOTE = "sparsemax and entmax15 reach every point of the simplex, so their minimum is the same"
 
 
 @dataclass(frozen=True)
@@ -74,6 +70,7 @@ class GroupObjective:
         labels: sorted names; λ follows this order.
         unusable: label -> why it has no part in the group (constant, or undefined everywhere).
         points: samples used, of `points_given`.
+        pairs: of samples in one class.
         classes: classes used, of `classes_given`.
 
     Args:
@@ -100,7 +97,7 @@ class GroupObjective:
         self.unusable = {name: str(record.reason) for name, record in unusable.items()}
         if not values:
             raise PtselError("labels: none of them varies, so there is nothing to weigh")
-        defined = ~np.any([np.isnan(z[:, 0]) for z in values.values()], axis=0)
+        defined = all_defined(values)
         names = np.unique(classes)
         found = [self._class(x, values, np.flatnonzero(defined & (classes == name))) for name in names]
         self._classes = [entry for entry in found if entry is not None]
@@ -111,6 +108,7 @@ class GroupObjective:
             )
         counts = np.array([entry.points for entry in self._classes], dtype=np.float64)
         self.points, self.points_given = int(counts.sum()), len(x)
+        self.pairs = int((counts * (counts - 1)).sum() // 2)
         self.classes, self.classes_given = len(counts), len(names)
         self._weights = (
             np.full(len(counts), 1 / len(counts)) if estimator == "reference" else counts / counts.sum()
@@ -150,10 +148,12 @@ class GroupObjective:
         length = 1.0 if reference else speech_norm(speech, "cka", block)
         scaled = []
         for z in values.values():
-            variance = PAPER_VARIANCE if reference else large_variance(z, MEMORY)
+            variance = (
+                PAPER_VARIANCE if reference else large_variance(z, max(self._memory_left, MEMORY_OF_A_BLOCK))
+            )
             if variance is None or length == 0:
                 return None
-            if not reference and tiled_norm(z, variance, MEMORY_OF_A_BLOCK) * (n - 3) <= ROUNDING:
+            if not reference and label_norm(z, variance, MEMORY_OF_A_BLOCK) == 0:
                 return None
             scaled.append(z / np.sqrt(variance))
         keep = 5 * n**2 < self._memory_left - 10 * n**2  # half a matrix, and the kernel of one evaluation
@@ -168,22 +168,27 @@ class GroupObjective:
 
     def __call__(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         """J and its gradient [labels] at λ [labels], which need not lie on the simplex."""
+        if self.pairs * len(self.labels) < WORTH_THREADS or len(self._classes) == 1:
+            found = [self._class_value(entry, weights) for entry in self._classes]
+        else:
+            with _blas().limit(limits=1), ThreadPoolExecutor(available_cores()) as pool:
+                found = list(pool.map(lambda entry: self._class_value(entry, weights), self._classes))
         value, gradient = 0.0, np.zeros(len(self.labels))
-        for share, entry in zip(self._weights, self._classes, strict=True):
-            if isinstance(entry, TiledClass):
-                inner, slope = entry.value(weights)
-                value, gradient = value + share * inner, gradient + share * slope
-                continue
-            kernel = np.exp(-(weights @ entry.exponents))
-            inner = entry.diagonal + float(entry.pairs @ kernel)
-            slope = entry.pairs * kernel  # of J with respect to -E
-            if self.estimator == "cka":
-                scale, bend = self._alignment(kernel, entry)
-                slope = (slope - inner * bend * kernel) * scale
-                inner *= scale
-            value += share * inner
-            gradient -= share * (entry.exponents @ slope)
+        for share, (inner, slope) in zip(self._weights, found, strict=True):
+            value, gradient = value + share * inner, gradient + share * slope
         return value, gradient
+
+    def _class_value(self, entry: _Class | TiledClass, weights: np.ndarray) -> tuple[float, np.ndarray]:
+        if isinstance(entry, TiledClass):
+            return entry.value(weights)
+        kernel = np.exp(-(weights @ entry.exponents))
+        inner = entry.diagonal + float(entry.pairs @ kernel)
+        slope = entry.pairs * kernel  # of J with respect to -E
+        if self.estimator == "cka":
+            scale, bend = self._alignment(kernel, entry)
+            slope = (slope - inner * bend * kernel) * scale
+            inner *= scale
+        return inner, -(entry.exponents @ slope)
 
     @staticmethod
     def _alignment(kernel: np.ndarray, entry: _Class) -> tuple[float, np.ndarray]:
@@ -200,95 +205,11 @@ class GroupObjective:
         return 1 / (entry.length * np.sqrt(square)), 2 * centred / square
 
 
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
 def _is_flat(kernel: np.ndarray) -> bool:
     """Whether nothing is left of a kernel once it is centred, so that it cannot align with anything."""
     return centred_norm(centred(kernel, "unbiased")) == 0
-
-
-def minimise(
-    objective: GroupObjective,
-    projection: str,
-    seed: int = 0,
-    reference_optimizer: bool = False,
-    progress: bool = False,
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """The λ of the lowest J found from several starts, and how that was established.
-
-    By default to convergence, from equal weights, each label alone and seeded points of the simplex, on the
-    objective divided by its largest value at these (else step sizes would depend on its unit). With
-    `reference_optimizer` the papers' descent on the objective as it is, from ten seeded starts.
-
-    Returns:
-        Label -> λ, and: objective, its value at equal weights, the optimality gap (absolute, and as a share
-        of the objective at equal weights), the KKT residual, and how the restarts compare.
-    """
-    k = len(objective.labels)
-    uniform = np.full(k, 1 / k)
-    at_uniform = objective(uniform)[0]
-    rng = np.random.default_rng(seed)
-    if reference_optimizer:
-        scale = 1.0
-        draws = rng.standard_normal((REFERENCE_RESTARTS, k))
-        starts = draws if projection == "softmax" else 1 + 0.05 * draws
-        runs = [solve.reference_descent(objective, start, projection) for start in _shown(starts, progress)]
-    else:
-        scale = _scale(objective, at_uniform)
-
-        def scaled(weights: np.ndarray) -> tuple[float, np.ndarray]:
-            value, gradient = objective(weights)
-            return value / scale, gradient / scale
-
-        drawn = rng.dirichlet(np.ones(k), RANDOM_CANDIDATES)
-        order = np.argsort([scaled(weights)[0] for weights in drawn], kind="stable")
-        starts = np.concatenate([uniform[None], np.eye(k), drawn[order[:SEEDED_STARTS]]])
-        if projection == "softmax":
-            inside = np.log(0.9 * starts + 0.1 * uniform)
-            runs = [solve.softmax_descent(scaled, start) for start in _shown(inside, progress)]
-        else:
-            runs = [solve.projected_gradient(scaled, start) for start in _shown(starts, progress)]
-    best = min(runs, key=lambda run: run.objective)
-    same = sum(bool(np.abs(run.weights - best.weights).max() <= SAME_OPTIMUM) for run in runs)
-    values = np.array([run.objective for run in runs]) * scale
-    optimizer = "L-BFGS on W" if projection == "softmax" else "projected gradient"
-    details = {
-        "optimizer": "the papers' gradient descent" if reference_optimizer else optimizer,
-        "objective": best.objective * scale,
-        "objective_at_equal_weights": at_uniform,
-        "gap": best.gap * scale,
-        "relative_gap": best.gap * scale / abs(at_uniform) if at_uniform else None,
-        "residual": best.residual,
-        "steps": best.steps,
-        "restarts": len(runs),
-        "restarts_at_this_optimum": same,
-        "lowest_median_highest_of_restarts": [
-            float(values.min()),
-            float(np.median(values)),
-            float(values.max()),
-        ],
-        "points": f"{objective.points} of {objective.points_given}, those where all labels are defined",
-        "classes": f"{objective.classes} of {objective.classes_given}",
-    }
-    if not reference_optimizer:
-        details["note"] = SOFTMAX_NOTE if projection == "softmax" else PROJECTED_NOTE
-    if np.count_nonzero(best.weights > SAME_OPTIMUM) == 1 and k > 1:
-        details["finding"] = "all weight is on one label; for several take --method direct --support N"
-    if objective.unusable:
-        details["left_out"] = objective.unusable
-    return dict(zip(objective.labels, best.weights.tolist(), strict=True)), details
-
-
-def _scale(objective: GroupObjective, at_uniform: float) -> float:
-    """The largest of |J| at equal weights and at single labels.
-
-    Not its value at equal weights alone: debiased scores may be next to 0 there.
-    """
-    values = [at_uniform, *(objective(vertex)[0] for vertex in np.eye(len(objective.labels)))]
-    return max(abs(value) for value in values) or 1.0
-
-
-def _shown(starts: np.ndarray, progress: bool) -> Iterable[np.ndarray]:
-    if not progress:
-        return starts
-    from tqdm import tqdm
-
-    return tqdm(starts, desc="minimising from each start", unit="start", file=sys.stderr)

@@ -64,3 +64,18 @@ def no_class_left(estimator: str, classes: np.ndarray) -> str:
 def minimum_points(estimator: str) -> int:
     """The fewest samples of a class that the estimator can score."""
     return MINIMUM_SAMPLES["reference" if estimator == "reference" else "unbiased"]
+
+
+def all_defined(labels: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Whether every label, of values [N] or [N, dim], is defined for a sample, bool [N]."""
+    return ~np.any([np.isnan(as_columns(z)).any(axis=1) for z in labels.values()], axis=0)
+
+
+def balanced_rows(
+    rows: np.ndarray, classes: np.ndarray, most_classes: int, most_points: int, rng: np.random.Generator
+) -> np.ndarray:
+    """At most `most_points` random ones of the `rows` in each of the `most_classes` largest classes, sorted."""
+    names, sizes = np.unique(classes[rows], return_counts=True)
+    largest = names[np.argsort(-sizes, kind="stable")[:most_classes]]
+    drawn = [rng.permutation(rows[classes[rows] == name])[:most_points] for name in largest]
+    return np.sort(np.concatenate(drawn)) if drawn else rows

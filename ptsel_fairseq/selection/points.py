@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +10,16 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import replacing
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import ClassFile, Manifest, Segment
-from ptsel_fairseq.selection.embedding import NUM_MELS, SEGMENT_POINTS, UTTERANCE_POINTS, embed
-from ptsel_fairseq.workers import map_ordered
+from ptsel_fairseq.selection.embedding import SEGMENT_POINTS, UTTERANCE_POINTS, gaussian_downsample
+from ptsel_fairseq.selection.speech_cache import speech_vectors
+from ptsel_fairseq.workers import LOCAL
 
-SUMMARIES = ("mean", "mean_std")
+SUMMARIES = ("mean", "mean_std", "downsample")
 LABEL_KEY = "label:"
 
 
@@ -91,58 +89,40 @@ def build_points(
     summary: str = "mean",
     frames: int | None = None,
     fill_undefined: bool = False,
+    cache: Path | str | None = None,
+    engine: str = LOCAL,
     jobs: int | None = None,
 ) -> Points:
     """Embed the speech of every class segment and summarise each label over it.
 
     Args:
         labels: names in the store.
-        summary: `mean` over the segment's frames, or `mean_std`, mean and standard deviation.
+        summary: see `summarise_label`.
         frames: Gaussian-downsampled frames of a speech vector; default as `downsampled_frames` says.
         fill_undefined: put the value that openSMILE prints where a label is undefined (0 Hz for the F0 of an
             unvoiced frame) before the mean, as the released code does. Otherwise the mean is over
             the defined frames, and NaN if there is none.
-        jobs: processes for the audio; default, all cores.
+        cache: folder for speech vectors, see `speech_cache.speech_vectors`.
+        engine: where the audio is embedded, see `workers.map_ordered`.
+        jobs: processes of the engine ``local``; default, all cores.
 
     Raises:
         PtselError: audio that cannot be read or is not as long as the manifest says, a store made from
             another manifest, an unknown label or summary.
     """
-    from tqdm import tqdm
-
-    if summary not in SUMMARIES:
-        raise PtselError(f"expected a summary among {', '.join(SUMMARIES)}, found {summary!r}")
+    check_summary(summary)
     store.check_manifest(manifest)
     if store.grid.sample_rate != SAMPLE_RATE:
         raise PtselError(
             f"{store.folder}: expected labels of audio at {SAMPLE_RATE} Hz, found {store.grid.sample_rate} Hz"
         )
-    by_utterance: dict[int, list[Segment]] = defaultdict(list)
-    for segment in class_file.segments:
-        by_utterance[segment.utterance].append(segment)
-    segments = [segment for index in sorted(by_utterance) for segment in by_utterance[index]]
-    arguments = [
-        (
-            manifest.audio_path(utterance),
-            utterance.samples,
-            manifest.where(utterance),
-            [(segment.start, segment.end) for segment in by_utterance[utterance.index]],
-            frames or downsampled_frames(class_file),
-        )
-        for utterance in manifest
-        if utterance.index in by_utterance
-    ]
-    x = np.empty((len(segments), arguments[0][-1] * NUM_MELS), dtype=np.float32)
-    done = 0
-    bar = tqdm(total=len(arguments), desc="embedding speech", unit="utterance", file=sys.stderr)
-    for vectors in map_ordered(_embed_file, arguments, jobs=jobs):
-        bar.update()
-        x[done : done + len(vectors)] = vectors
-        done += len(vectors)
+    segments = sorted_segments(class_file)
+    frames = frames or downsampled_frames(class_file)
+    x = speech_vectors(manifest, segments, frames, cache, engine, jobs)
     return Points(
         x=x,
         labels={
-            name: summarise_label(store, name, manifest, segments, summary, fill_undefined)
+            name: summarise_label(store, name, manifest, segments, summary, frames, fill_undefined)
             for name in sorted(labels)
         },
         classes=np.array([segment.name for segment in segments]),
@@ -152,39 +132,66 @@ def build_points(
     )
 
 
+def sorted_segments(class_file: ClassFile) -> list[Segment]:
+    """The segments in the order of the points: by utterance, in it as the class file has them."""
+    return sorted(class_file.segments, key=lambda segment: segment.utterance)
+
+
+def check_summary(summary: str) -> None:
+    """Raise PtselError unless `summary` is one of SUMMARIES."""
+    if summary not in SUMMARIES:
+        raise PtselError(f"expected a summary among {', '.join(SUMMARIES)}, found {summary!r}")
+
+
+def summary_width(dim: int, summary: str, frames: int) -> int:
+    """Values of a summary of a label of `dim` dimensions."""
+    return dim * {"mean": 1, "mean_std": 2, "downsample": frames}[summary]
+
+
 def summarise_label(
     store: LabelStore,
     label: str,
     manifest: Manifest,
     segments: Iterable[Segment],
     summary: str = "mean",
+    frames: int = SEGMENT_POINTS,
     fill_undefined: bool = False,
 ) -> np.ndarray:
-    """One label's values for each segment, float64 [segments, dim], or [segments, 2 dim] for `mean_std`.
+    """One label's values for each segment; a frame belongs to a segment if its centre does.
 
-    A frame belongs to a segment if its centre does. Rows without a defined frame are NaN.
+    Args:
+        summary: ``mean`` over the defined frames; ``mean_std``, mean and standard deviation; ``downsample``, the
+            track by `embedding.gaussian_downsample`, undefined frames first interpolated from their neighbours.
+        frames: rows of ``downsample``.
+        fill_undefined: see `build_points`.
+
+    Returns:
+        float64 [segments, dim], [segments, 2 dim] or [segments, frames * dim]; NaN in rows without a defined frame.
     """
     info = store.info(label)
     filling = info.unvoiced_value if fill_undefined else None
+    width = summary_width(info.dim, summary, frames)
     rows = []
     for segment in segments:
         samples = manifest.utterances[segment.utterance].samples
         first, last = store.grid.frames_between(segment.start, segment.end, samples)
         values = np.asarray(store.track(label, segment.utterance)[first:last], dtype=np.float64)
+        valid = np.ones(len(values), dtype=bool)
         if info.undefined is not None:
-            valid = store.valid(label, segment.utterance)[first:last]
-            values = values[valid] if filling is None else np.where(valid[:, None], values, filling)
-        row = values.mean(axis=0) if len(values) else np.full(info.dim, np.nan)
-        if summary == "mean_std":
-            row = np.concatenate([row, values.std(axis=0) if len(values) else np.full(info.dim, np.nan)])
-        rows.append(row)
-    return np.array(rows)
+            valid = np.asarray(store.valid(label, segment.utterance)[first:last])
+            if filling is not None:
+                values, valid = np.where(valid[:, None], values, filling), np.ones(len(values), dtype=bool)
+        rows.append(_summary(values, valid, summary, frames) if valid.any() else np.full(width, np.nan))
+    return np.array(rows).reshape(len(rows), width)
 
 
-def _embed_file(piece: tuple[Path, int, str, Sequence[tuple[float, float]], int]) -> np.ndarray:
-    """The vectors of one utterance's segments."""
-    file, samples, where, segments, frames = piece
-    waveform = read_audio(file, SAMPLE_RATE, where)
-    if len(waveform) != samples:
-        raise PtselError(f"{where}: the manifest says {samples} samples, the audio has {len(waveform)}")
-    return embed(waveform, segments, frames)
+def _summary(values: np.ndarray, valid: np.ndarray, summary: str, frames: int) -> np.ndarray:
+    """`summarise_label` of one segment's track [T, dim], of which the frames `valid` [T] are defined."""
+    defined = values[valid]
+    if summary == "mean":
+        return defined.mean(axis=0)
+    if summary == "mean_std":
+        return np.concatenate([defined.mean(axis=0), defined.std(axis=0)])
+    times, known = np.arange(len(values)), np.flatnonzero(valid)
+    track = np.column_stack([np.interp(times, known, column) for column in defined.T])
+    return gaussian_downsample(track, frames).ravel()

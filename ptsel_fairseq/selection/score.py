@@ -16,34 +16,22 @@ Nothing here claims that a low score of one estimator predicts what a low score 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.selection.class_scores import MEMORY, score_class
+from ptsel_fairseq.selection.class_scores import MEMORY, score_class, scoring_seconds
+from ptsel_fairseq.selection.device import check_device
 from ptsel_fairseq.selection.inputs import minimum_points, no_class_left, prepare_labels
-from ptsel_fairseq.selection.report import (
-    class_sizes,
-    cost_line,
-    indifferent_lines,
-    left_out_lines,
-    score_table,
-)
-from ptsel_fairseq.selection.scores_file import (
-    PICTURE,
-    POINTS,
-    SCORES,
-    LabelScore,
-    versions,
-    write_scores,
-)
+from ptsel_fairseq.selection.scores_file import LabelScore
+from ptsel_fairseq.workers import LOCAL, available_cores, map_ordered
 
 ESTIMATORS = ("cka", "hsic", "reference")
 AVERAGES = ("count", "plain")
 TOO_SMALL, CONSTANT = "too small", "constant"
+SHORT_WORK_SECONDS = 6.0  # less than this is done faster in one process than processes start
 
 
 @dataclass
@@ -54,6 +42,14 @@ class _Tally:
     scores: dict[str, float] = field(default_factory=dict)
     nulls: list[np.ndarray] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=lambda: {TOO_SMALL: 0, CONSTANT: 0})
+
+    def add(self, class_name: str, result: tuple[int, np.ndarray] | str) -> None:
+        if isinstance(result, str):
+            self.left_out[result] += 1
+            return
+        self.counts[class_name], scores = result
+        self.scores[class_name] = float(scores[0])
+        self.nulls.append(scores[1:])
 
 
 def score_labels(
@@ -68,8 +64,14 @@ def score_labels(
     divisor: str = "n2",
     progress: bool = False,
     memory: float = MEMORY,
+    engine: str = LOCAL,
+    jobs: int | None = None,
+    device: str = "cpu",
 ) -> dict[str, LabelScore]:
     """Score each label; lower means closer to independent of the speech given the class.
+
+    Classes are scored apart from each other, each by one worker; none of the settings from `progress` on changes a
+    score by more than rounding.
 
     Args:
         x: points [N, d], one speech vector for each sample (see `embedding.embed`).
@@ -84,6 +86,9 @@ def score_labels(
         divisor: of `reference`, see `hsic.hsic`.
         progress: show a bar on stderr.
         memory: bytes that the computation may take beside its arguments (default 4e9); see `class_scores`.
+        engine: where the classes are scored, see `workers.map_ordered`.
+        jobs: processes of the engine ``local``; default, all cores, or one if that is faster.
+        device: ``cpu``, or ``cuda`` (or ``cuda:1``) for the permutations of classes that fit into the GPU's memory.
 
     Returns:
         Label -> LabelScore, sorted by name.
@@ -94,21 +99,33 @@ def score_labels(
     """
     x, classes = np.asarray(x), np.asarray(classes)
     average = average or ("plain" if estimator == "reference" else "count")
-    _check_settings(estimator, average, permutations, bootstrap)
+    check_settings(estimator, average, permutations, bootstrap)
+    check_device(device)
     values, scores = prepare_labels(x, labels, classes, estimator)
-    tallies = {name: _Tally() for name in values}
-    names: Iterable[str] = np.unique(classes)
+    names, class_of = np.unique(classes, return_inverse=True)
+    if engine == LOCAL:
+        seconds = scoring_seconds(np.bincount(class_of), x.shape[1], values.values(), 1 + permutations)
+        jobs = (
+            1
+            if device != "cpu" or seconds < SHORT_WORK_SECONDS
+            else min(jobs or available_cores(), len(names))
+        )
+        memory /= jobs
+    shared = (estimator, divisor, permutations, seed, memory, device)
+    by_class = np.split(np.argsort(class_of, kind="stable"), np.cumsum(np.bincount(class_of))[:-1])
+    pieces = (
+        (number, x[rows], {name: z[rows] for name, z in values.items()}, *shared)
+        for number, rows in enumerate(by_class)
+    )
+    found = map_ordered(score_piece, pieces, engine, jobs)
     if progress:
         from tqdm import tqdm
 
-        names = tqdm(names, desc="scoring classes", unit="class")
-    for number, name in enumerate(names):
-        rows = np.flatnonzero(classes == name)
-        for members, group in _same_rows(rows, values):
-            rng = np.random.default_rng([seed, number, len(members)])
-            _score_class(
-                str(name), x[members], members, group, estimator, divisor, permutations, rng, memory, tallies
-            )
+        found = tqdm(found, total=len(names), desc="scoring classes", unit="class")
+    tallies = {name: _Tally() for name in values}
+    for class_name, results in zip(names, found, strict=True):
+        for name, result in results.items():
+            tallies[name].add(str(class_name), result)
     scores |= {
         name: _summarise(tally, values[name], estimator, average, bootstrap, seed)
         for name, tally in tallies.items()
@@ -118,7 +135,7 @@ def score_labels(
     return dict(sorted(scores.items()))
 
 
-def _check_settings(estimator: str, average: str, permutations: int, bootstrap: int) -> None:
+def check_settings(estimator: str, average: str, permutations: int, bootstrap: int) -> None:
     if estimator not in ESTIMATORS:
         raise PtselError(f"expected an estimator among {', '.join(ESTIMATORS)}, found {estimator!r}")
     if average not in AVERAGES:
@@ -129,44 +146,38 @@ def _check_settings(estimator: str, average: str, permutations: int, bootstrap: 
         )
 
 
-def _same_rows(
-    rows: np.ndarray, values: Mapping[str, np.ndarray]
-) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Group the labels by the samples of a class on which they are defined; K is the same for a group."""
+def score_piece(piece: tuple) -> dict[str, tuple[int, np.ndarray] | str]:
+    """Score the labels of one class, on its samples and on permutations of them: what a worker does.
+
+    Args:
+        piece: number of the class, x [n, d], label -> values [n, dim], then estimator, divisor, permutations, seed,
+            memory and device as `score_labels` has them.
+
+    Returns:
+        Label -> the number of samples on which it is defined, and its score for each order [1 + permutations]; or
+        the reason why the class is left out for it.
+    """
+    number, x, labels, estimator, divisor, permutations, seed, memory, device = piece
+    results: dict[str, tuple[int, np.ndarray] | str] = {}
+    for members, group in _same_samples(labels):
+        n = len(members)
+        if n < minimum_points(estimator):
+            results |= dict.fromkeys(group, TOO_SMALL)
+            continue
+        rng = np.random.default_rng([seed, number, n])
+        orders = np.array([np.arange(n), *(rng.permutation(n) for _ in range(permutations))])
+        found = score_class(x[members], group, estimator, divisor, orders, memory, device)
+        results |= {name: (n, found[name]) if name in found else CONSTANT for name in group}
+    return results
+
+
+def _same_samples(labels: Mapping[str, np.ndarray]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Group the labels by the samples on which they are defined; the speech kernel is the same for a group."""
     groups: dict[bytes, tuple[np.ndarray, dict[str, np.ndarray]]] = {}
-    for name, z in values.items():
-        members = rows[~np.isnan(z[rows, 0])]
+    for name, z in labels.items():
+        members = np.flatnonzero(~np.isnan(z[:, 0]))
         groups.setdefault(members.tobytes(), (members, {}))[1][name] = z[members]
     yield from groups.values()
-
-
-def _score_class(
-    class_name: str,
-    x: np.ndarray,
-    members: np.ndarray,
-    group: Mapping[str, np.ndarray],
-    estimator: str,
-    divisor: str,
-    permutations: int,
-    rng: np.random.Generator,
-    memory: float,
-    tallies: Mapping[str, _Tally],
-) -> None:
-    """Score the labels of a group on the samples x [n, d] of one class, and on permutations of them."""
-    n = len(members)
-    if n < minimum_points(estimator):
-        for name in group:
-            tallies[name].left_out[TOO_SMALL] += 1
-        return
-    orders = np.array([np.arange(n), *(rng.permutation(n) for _ in range(permutations))])
-    results = score_class(x, group, estimator, divisor, orders, memory)
-    for name in group:
-        if name not in results:
-            tallies[name].left_out[CONSTANT] += 1
-            continue
-        tallies[name].counts[class_name] = n
-        tallies[name].scores[class_name] = float(results[name][0])
-        tallies[name].nulls.append(results[name][1:])
 
 
 def _summarise(
@@ -223,88 +234,3 @@ def _middle(values: np.ndarray) -> tuple[float, float]:
     """Where the middle 95 % of the values lie."""
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
-
-
-def score_command(
-    data_dir: Path | str,
-    split: str,
-    store: Path | str,
-    classes: Path | str,
-    estimator: str,
-    out: Path | str,
-    labels: Sequence[str] | None = None,
-    summary: str = "mean",
-    seed: int = 0,
-    permutations: int = 1000,
-    bootstrap: int = 1000,
-    jobs: int | None = None,
-    memory: float = MEMORY,
-    command_line: str = "",
-) -> None:
-    """Score the labels of a store for one downstream task; write scores.json, points.npz and scores.png into `out`.
-
-    Raises:
-        PtselError: input that does not fit together; see `points.build_points` and `score_labels`.
-    """
-    from ptsel_fairseq.labels.store import LabelStore
-    from ptsel_fairseq.manifest import manifest_file, read_classes, read_manifest
-    from ptsel_fairseq.selection.figures import draw_scores
-    from ptsel_fairseq.selection.points import build_points, downsampled_frames
-
-    _check_settings(estimator, "count", permutations, bootstrap)
-    manifest = read_manifest(manifest_file(data_dir, split))
-    opened = LabelStore(store, split)
-    opened.check_manifest(manifest)
-    class_file = read_classes(classes, manifest, opened.grid.sample_rate)
-    chosen = sorted(set(labels or opened.labels))
-    if not chosen:
-        raise PtselError(f"{opened.folder}: the store holds no finished label; run `ptsel extract`")
-    for label in chosen:
-        opened.info(label)
-    print(cost_line(manifest, opened, class_file, chosen, permutations), flush=True)
-    fill = estimator == "reference"
-    points = build_points(manifest, opened, class_file, chosen, summary, fill_undefined=fill, jobs=jobs)
-    scores = score_labels(
-        points.x,
-        points.labels,
-        points.classes,
-        estimator,
-        seed,
-        permutations,
-        bootstrap,
-        progress=True,
-        memory=memory,
-    )
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    provenance = {
-        "estimator": estimator,
-        "settings": {
-            "summary": summary,
-            "downsampled_frames": downsampled_frames(class_file),
-            "average": "plain" if estimator == "reference" else "count",
-            "permutations": permutations,
-            "bootstrap": bootstrap,
-        },
-        "seed": seed,
-        "labels": {
-            label: {"version": opened.info(label).version, "unit": opened.info(label).unit}
-            for label in chosen
-        },
-        "manifest": str(manifest.file),
-        "manifest_checksum": manifest.checksum,
-        "classes": str(class_file.file),
-        "classes_checksum": class_file.checksum,
-        "points": len(points),
-        "class_sizes": dict(zip(*class_sizes(points), strict=True)),
-        "versions": versions(),
-        "command": command_line,
-    }
-    points.save(out / POINTS)
-    write_scores(out / SCORES, scores, provenance)
-    draw_scores(scores, estimator, out / PICTURE)
-    print(
-        f"\n{estimator}, lower is better: closer to independent of the speech given the class\n{score_table(scores)}"
-    )
-    print("\n".join(left_out_lines(scores, estimator, points) + indifferent_lines(scores)))
-    print(f"wrote {SCORES}, {POINTS}, {PICTURE} into {out}")

@@ -102,7 +102,9 @@ def describe(objective: Objective, weights: np.ndarray, steps: int) -> Solution:
     return Solution(weights, value, gap, residual(weights, gradient), steps)
 
 
-def projected_gradient(objective: Objective, start: np.ndarray) -> Solution:
+def projected_gradient(
+    objective: Objective, start: np.ndarray, visit: Callable[[np.ndarray, float], object] | None = None
+) -> Solution:
     """Minimise over the simplex from one start, to a residual of `KKT_TOLERANCE`.
 
     Spectral projected gradient (Birgin, Martínez and Raydan 2000): the direction is the projection of a
@@ -114,6 +116,8 @@ def projected_gradient(objective: Objective, start: np.ndarray) -> Solution:
     value, gradient = objective(weights)
     recent = deque([value], maxlen=MEMORY)
     length, steps = 1.0, 0
+    if visit:
+        visit(weights, value)
     while steps < MAX_STEPS and residual(weights, gradient) > KKT_TOLERANCE:
         direction = sparsemax(weights - length * gradient) - weights
         slope = float(gradient @ direction)
@@ -134,7 +138,28 @@ def projected_gradient(objective: Objective, start: np.ndarray) -> Solution:
         weights, value, gradient = trial, trial_value, trial_gradient
         recent.append(value)
         steps += 1
+        if visit:
+            visit(weights, value)
     return describe(objective, weights / weights.sum(), steps)
+
+
+def scale_of(objective: Objective, k: int) -> float:
+    """The largest of |objective| at equal weights and at single labels, to divide it by.
+
+    Not its value at equal weights alone: debiased scores may be next to 0 there.
+    """
+    candidates = [np.full(k, 1 / k), *np.eye(k)]
+    return max(abs(objective(weights)[0]) for weights in candidates) or 1.0
+
+
+def scaled(objective: Objective, scale: float) -> Objective:
+    """The objective over `scale`."""
+
+    def divided(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = objective(weights)
+        return value / scale, gradient / scale
+
+    return divided
 
 
 def residual(weights: np.ndarray, gradient: np.ndarray) -> float:

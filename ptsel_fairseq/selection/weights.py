@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptsel_fairseq.config import check_weights, write_into_recipe, write_weights
+from ptsel_fairseq.config import check_weights
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.selection import baselines, solve
-from ptsel_fairseq.selection.group import GroupObjective, minimise
+from ptsel_fairseq.selection.class_scores import MEMORY
+from ptsel_fairseq.selection.dependence import MEASURES, label_dependence, mutual_information, semidefinite
+from ptsel_fairseq.selection.group import GroupObjective
+from ptsel_fairseq.selection.minimise import minimise_group
 from ptsel_fairseq.selection.points import Points
 from ptsel_fairseq.selection.score import score_labels
-from ptsel_fairseq.selection.scores_file import POINTS, SCORES, LabelScore, read_scores, versions
+from ptsel_fairseq.selection.scores_file import LabelScore
 
-METHODS = ("group", "direct", "all", "naive", "random")
+METHODS = ("group", "direct", "redundancy", "all", "mrmr", "rfe", "naive", "random", "manual")
+ON_POINTS = ("group", "redundancy", "mrmr", "rfe")  # need points; the others look at scores only
+Scores = Mapping[str, LabelScore]
 
 
 @dataclass(frozen=True)
@@ -26,22 +30,46 @@ class Weights:
 
     Attributes:
         projection: sparsemax, softmax or entmax15; empty where the method has none.
-        weights: label -> λ, sorted by name, zeros too. They sum to one for every method but `all`.
+        weights: label -> λ, sorted by name, zeros too.
         details: what the method found on its way: objective, optimality, left-out labels with the reason.
+        sum_to_one: whether the weights do; not those of `all`, and of `manual` as they are given.
     """
 
     method: str
     projection: str
     weights: dict[str, float]
     details: dict[str, Any] = field(default_factory=dict)
+    sum_to_one: bool = True
 
-    @property
-    def sum_to_one(self) -> bool:
-        return self.method != "all"
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of `select_weights`; None where the method's default is meant."""
+
+    projection: str = "sparsemax"
+    tau: float | None = None
+    gamma: float | None = None
+    support: int | None = None
+    dependence: str = "cka"
+    given: Mapping[str, float] | None = None
+    seed: int = 0
+    reference_optimizer: bool = False
+    memory: float = MEMORY
+    progress: bool = False
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The labels that can be weighed: those with a score, sorted."""
+
+    names: list[str]
+    scores: np.ndarray
+    records: Scores
+    points: Points | None
 
 
 def select_weights(
-    source: Points | Mapping[str, LabelScore],
+    source: Points | Scores,
     method: str = "group",
     projection: str = "sparsemax",
     estimator: str = "cka",
@@ -50,74 +78,203 @@ def select_weights(
     seed: int = 0,
     reference_optimizer: bool = False,
     progress: bool = False,
+    scores: Scores | None = None,
+    gamma: float | None = None,
+    dependence: str = "cka",
+    given: Mapping[str, float] | None = None,
+    memory: float = MEMORY,
 ) -> Weights:
     """Weigh the labels.
 
     Args:
-        source: points, which `group` needs, or the scores of `score_labels`, which suffice for the others.
-        method: group (the papers: minimise the score of the weighted group), direct (sparsemax of -score/τ), all
-            (1 each), naive (the lowest scores, equal weights), random.
+        source: points, which group, redundancy, mrmr and rfe need, or the scores of `score_labels`, which suffice for
+            the others.
+        method: group (the papers: minimise the score of the weighted group), direct (sparsemax of -score/τ),
+            redundancy (as direct, but labels that depend on each other share their weight), all (1 each), mrmr (the
+            set of least score and redundancy), rfe (recursive feature elimination), naive (the lowest scores),
+            random, manual.
         projection: of `group`: how λ is kept on the simplex.
-        estimator: of the group's score, or of the scores where `source` is points.
+        estimator: of the group's score, or of the scores where these must be computed from points.
         tau: of `direct`, in units of the scores; default, 2 sqrt(2) standard errors.
-        support: of `direct` and `naive`: how many labels to keep.
-        seed: of restarts, and of `random`.
+        support: of direct, naive, mrmr and rfe: how many labels to keep.
+        seed: of restarts, of samples, and of `random`.
         reference_optimizer: `group`: the papers' gradient descent with its ten restarts.
+        progress: show a bar on stderr.
+        scores: of the points, so that they need not be computed again.
+        gamma: of `redundancy`, in units of the scores; default, half of direct's τ.
+        dependence: of labels on each other, in redundancy and mrmr: ``cka`` given the class, or ``mi``, mutual
+            information (scalar labels; the papers').
+        given: the weights of `manual`, label -> λ.
+        memory: bytes that group and redundancy may take.
 
     Raises:
-        PtselError: an unknown method or projection, an option that the method does not have, scores where
+        PtselError: an unknown method or setting, an option that the method does not have, scores where
             points are needed, or no label that can be weighed.
     """
-    _check_options(method, projection, tau, support, reference_optimizer)
+    options = Options(
+        projection, tau, gamma, support, dependence, given, seed, reference_optimizer, memory, progress
+    )
+    _check_options(method, options)
     if method == "group":
-        if not isinstance(source, Points):
-            raise PtselError(
-                "group: expected points (of `ptsel score`), found scores only; the group's score needs the points"
-            )
-        objective = GroupObjective(source.x, source.labels, source.classes, estimator)
-        found, details = minimise(objective, projection, seed, reference_optimizer, progress)
-        return _record("group", projection, found, source.labels, details)
+        points = _needed(source, method)
+        objective = GroupObjective(points.x, points.labels, points.classes, estimator, memory)
+        found, details = minimise_group(points, objective, projection, seed, reference_optimizer, progress)
+        return _record("group", projection, found, points.labels, details)
     if isinstance(source, Points):
-        source = score_labels(source.x, source.labels, source.classes, estimator, seed, permutations=0)
-    return weights_of_scores(source, method, tau, support, seed)
-
-
-def weights_of_scores(
-    scores: Mapping[str, LabelScore],
-    method: str,
-    tau: float | None = None,
-    support: int | None = None,
-    seed: int = 0,
-) -> Weights:
-    """The methods that look at the labels' scores only; a label without a score gets the weight 0."""
-    names = [name for name in sorted(scores) if scores[name].score is not None]
-    details: dict[str, Any] = {}
-    if len(names) < len(scores):
-        details["left_out"] = {name: str(scores[name].reason) for name in sorted(scores) if name not in names}
-    if not names:
-        raise PtselError(
-            f"no label has a score: {'; '.join(f'{name} {why}' for name, why in details['left_out'].items())}"
+        known = scores or score_labels(
+            source.x, source.labels, source.classes, estimator, seed, permutations=0, memory=memory
         )
-    values = np.array([scores[name].score for name in names], dtype=np.float64)
-    projection = ""
-    if method == "direct":
-        projection = "sparsemax"
-        if support is not None:
-            tau = baselines.tau_of_support(values, support)
-        elif tau is None:
-            errors = [scores[name].standard_error for name in names]
-            tau = baselines.tau_of_errors(np.array([error for error in errors if error is not None] or [0.0]))
-        found = baselines.direct_weights(values, tau)
-        details |= {"tau": tau, "objective": float(found @ values + tau / 2 * found @ found)}
-    elif method == "naive":
-        kept = min(baselines.DEFAULT_SUPPORT, len(names)) if support is None else support
-        found = baselines.naive_weights(values, kept)
-        details["papers"] = "give each of these labels the weight 1"
-    elif method == "random":
-        found = baselines.random_weights(len(names), seed)
-    else:
-        found = np.ones(len(names))
-    return _record(method, projection, dict(zip(names, found, strict=True)), scores, details)
+        return _by_scores(_candidates(known, source), method, options)
+    return _by_scores(_candidates(source, None), method, options)
+
+
+def _needed(source: Points | Scores | None, method: str) -> Points:
+    if isinstance(source, Points):
+        return source
+    raise PtselError(
+        f"{method}: expected points (of `ptsel score`), found scores only; {method} needs the points"
+    )
+
+
+def _candidates(scores: Scores, points: Points | None) -> _Candidates:
+    names = [name for name in sorted(scores) if scores[name].score is not None]
+    if not names:
+        reasons = "; ".join(f"{name} {scores[name].reason}" for name in sorted(scores))
+        raise PtselError(f"no label has a score: {reasons}")
+    return _Candidates(
+        names, np.array([scores[name].score for name in names], dtype=np.float64), scores, points
+    )
+
+
+def _by_scores(candidates: _Candidates, method: str, options: Options) -> Weights:
+    """Every method but `group`; a label without a score gets the weight 0."""
+    methods: dict[str, Callable[[_Candidates, Options], tuple[np.ndarray, dict[str, Any]]]] = {
+        "direct": _direct,
+        "redundancy": _redundancy,
+        "mrmr": _mrmr,
+        "rfe": _rfe,
+        "naive": _naive,
+        "random": lambda candidates, options: (
+            baselines.random_weights(len(candidates.names), options.seed),
+            {},
+        ),
+        "all": lambda candidates, options: (np.ones(len(candidates.names)), {}),
+        "manual": _manual,
+    }
+    found, details = methods[method](candidates, options)
+    left_out = {
+        name: str(record.reason)
+        for name, record in sorted(candidates.records.items())
+        if record.score is None
+    }
+    if left_out:
+        details = {"left_out": left_out, **details}
+    return _record(
+        method,
+        "sparsemax" if method in ("direct", "redundancy") else "",
+        dict(zip(candidates.names, found, strict=True)),
+        candidates.records,
+        details,
+        sum_to_one=bool(abs(found.sum() - 1) < 1e-9),
+    )
+
+
+def _direct(candidates: _Candidates, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
+    tau = options.tau
+    if options.support is not None:
+        tau = baselines.tau_of_support(candidates.scores, options.support)
+    elif tau is None:
+        tau = _tau_of_errors(candidates)
+    found = baselines.direct_weights(candidates.scores, tau)
+    return found, {"tau": tau, "objective": float(found @ candidates.scores + tau / 2 * found @ found)}
+
+
+def _tau_of_errors(candidates: _Candidates) -> float:
+    errors = [candidates.records[name].standard_error for name in candidates.names]
+    return baselines.tau_of_errors(np.array([error for error in errors if error is not None] or [0.0]))
+
+
+def _redundancy(candidates: _Candidates, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
+    gamma = _tau_of_errors(candidates) / 2 if options.gamma is None else options.gamma
+    R, lowest = semidefinite(_dependence(candidates, options, "redundancy"))
+    solution = baselines.redundancy_weights(candidates.scores, R, gamma)
+    details = {
+        "gamma": gamma,
+        "dependence": options.dependence,
+        "objective": solution.objective,
+        "gap": solution.gap,
+        "residual": solution.residual,
+    }
+    if lowest:
+        details["note"] = f"the dependence had an eigenvalue of {lowest:.2g}, taken as 0"
+    return solution.weights, details
+
+
+def _mrmr(candidates: _Candidates, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
+    support = _support(candidates, options, baselines.DEFAULT_SUPPORT)
+    chosen, value, exact = baselines.mrmr_set(
+        candidates.scores, _dependence(candidates, options, "mrmr"), support
+    )
+    details = {
+        "value": value,
+        "dependence": options.dependence,
+        "search": "every set" if exact else "greedy",
+        "papers": baselines.WEIGHT_ONE,
+    }
+    return baselines.equal_weights(chosen, len(candidates.names)), details
+
+
+def _rfe(candidates: _Candidates, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
+    points = _needed(candidates.points, "rfe")
+    support = _support(candidates, options, baselines.RFE_SUPPORT)
+    labels = {name: points.labels[name] for name in candidates.names}
+    order, learned_from = baselines.rfe_order(labels, points.classes, options.seed)
+    details = {
+        "kept_longest_first": ", ".join(reversed(order)),
+        "learned_from": learned_from,
+        "papers": baselines.WEIGHT_ONE,
+    }
+    chosen = [candidates.names.index(name) for name in order[-support:]]
+    return baselines.equal_weights(chosen, len(candidates.names)), details
+
+
+def _naive(candidates: _Candidates, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
+    support = _support(candidates, options, baselines.DEFAULT_SUPPORT)
+    return baselines.naive_weights(candidates.scores, support), {"papers": baselines.WEIGHT_ONE}
+
+
+def _manual(candidates: _Candidates, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
+    given = dict(options.given or {})
+    check_weights(given, candidates.records, sum_to_one=False)
+    without = [name for name in given if given[name] > 0 and name not in candidates.names]
+    if without:
+        raise PtselError(
+            f"manual: {without[0]} has no score ({candidates.records[without[0]].reason}); leave it out"
+        )
+    if not any(given.values()):
+        raise PtselError("manual: expected --weights LABEL=WEIGHT with a weight above 0, found none")
+    return np.array([float(given.get(name, 0.0)) for name in candidates.names]), {}
+
+
+def _support(candidates: _Candidates, options: Options, default: int) -> int:
+    """The number of labels to keep: as asked for, or the method's default if there are as many."""
+    k = len(candidates.names)
+    support = min(default, k) if options.support is None else options.support
+    if not 1 <= support <= k:
+        raise PtselError(f"expected --support between 1 and {k}, the labels with a score, found {support}")
+    return support
+
+
+def _dependence(candidates: _Candidates, options: Options, method: str) -> np.ndarray:
+    """How the candidates depend on each other [k, k], in their order."""
+    points = _needed(candidates.points, method)
+    labels = {name: points.labels[name] for name in candidates.names}
+    if options.dependence == "mi":
+        return mutual_information(labels, options.seed)[1]
+    names, R, left_out = label_dependence(points.x, labels, points.classes, options.memory)
+    if len(names) != len(candidates.names):
+        raise PtselError(f"label dependence: no value for {left_out}; score without them")
+    return R
 
 
 def _record(
@@ -126,112 +283,33 @@ def _record(
     found: Mapping[str, float],
     labels: Mapping[str, object],
     details: dict[str, Any],
+    sum_to_one: bool = True,
 ) -> Weights:
-    return Weights(
-        method, projection, {name: float(found.get(name, 0.0)) for name in sorted(labels)}, details
-    )
+    weights = {name: float(found.get(name, 0.0)) for name in sorted(labels)}
+    return Weights(method, projection, weights, details, sum_to_one)
 
 
-def _check_options(
-    method: str, projection: str, tau: float | None, support: int | None, reference_optimizer: bool
-) -> None:
+def _check_options(method: str, options: Options) -> None:
     if method not in METHODS:
         raise PtselError(f"expected a method among {', '.join(METHODS)}, found {method!r}")
-    if projection not in solve.PROJECTIONS:
-        raise PtselError(f"expected a projection among {', '.join(solve.PROJECTIONS)}, found {projection!r}")
-    for option, given, methods in (
-        ("--tau", tau is not None, ("direct",)),
-        ("--support", support is not None, ("direct", "naive")),
-        ("--reference-optimizer", reference_optimizer, ("group",)),
-        ("--projection other than sparsemax", projection != "sparsemax", ("group",)),
+    if options.projection not in solve.PROJECTIONS:
+        raise PtselError(
+            f"expected a projection among {', '.join(solve.PROJECTIONS)}, found {options.projection!r}"
+        )
+    if options.dependence not in MEASURES:
+        raise PtselError(f"expected a dependence among {', '.join(MEASURES)}, found {options.dependence!r}")
+    for option, is_given, methods in (
+        ("--tau", options.tau is not None, ("direct",)),
+        ("--gamma", options.gamma is not None, ("redundancy",)),
+        ("--support", options.support is not None, ("direct", "naive", "mrmr", "rfe")),
+        ("--dependence other than cka", options.dependence != "cka", ("redundancy", "mrmr")),
+        ("--weights", options.given is not None, ("manual",)),
+        ("--reference-optimizer", options.reference_optimizer, ("group",)),
+        ("--projection other than sparsemax", options.projection != "sparsemax", ("group",)),
     ):
-        if given and method not in methods:
+        if is_given and method not in methods:
             raise PtselError(
                 f"{option} belongs to {' and '.join(methods)}, not to the method {method}; leave it out"
             )
-    if tau is not None and support is not None:
+    if options.tau is not None and options.support is not None:
         raise PtselError("--tau and --support: give one of them; each sets the other")
-
-
-def select_command(
-    ci_dir: Path | str,
-    method: str,
-    projection: str,
-    out: Path | str,
-    config: Path | str | None = None,
-    tau: float | None = None,
-    support: int | None = None,
-    seed: int = 0,
-    reference_optimizer: bool = False,
-    command_line: str = "",
-) -> None:
-    """Weigh the labels that `ptsel score` scored; write weights.yaml, its picture, and into a recipe if asked."""
-    from ptsel_fairseq.selection.figures import draw_weights
-
-    picture = Path(out).with_suffix(".png")
-    if picture == Path(out):
-        raise PtselError(f"--out: expected a name such as weights.yaml, found {out}, where the picture goes")
-    scores, made = read_scores(Path(ci_dir) / SCORES)
-    estimator = made["estimator"]
-    source: Points | Mapping[str, LabelScore] = (
-        Points.load(Path(ci_dir) / POINTS) if method == "group" else scores
-    )
-    if isinstance(source, Points) and set(source.labels) != set(scores):
-        raise PtselError(f"{ci_dir}: {SCORES} and {POINTS} are of different labels; run `ptsel score` again")
-    found = select_weights(
-        source,
-        method,
-        projection,
-        estimator,
-        tau,
-        support,
-        seed,
-        reference_optimizer,
-        progress=method == "group",
-    )
-    check_weights(found.weights, scores, found.sum_to_one)
-    provenance: dict[str, object] = {
-        "scores": Path(ci_dir) / SCORES,
-        "estimator": estimator,
-        "method": method,
-        **({"projection": found.projection} if found.projection else {}),
-        **_readable(found.details),
-        "seed": seed,
-        "manifest_checksum": made["manifest_checksum"],
-        "classes_checksum": made["classes_checksum"],
-        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
-        "command": command_line,
-    }
-    write_weights(out, found.weights, provenance, found.sum_to_one)
-    draw_weights(found, estimator, picture)
-    if config is not None:
-        write_into_recipe(config, found.weights, provenance, found.sum_to_one)
-    print(weights_table(found, scores, estimator))
-    print(f"wrote {out} and {picture}" + (f"; wrote the weights into {config}" if config else ""))
-
-
-def weights_table(found: Weights, scores: Mapping[str, LabelScore], estimator: str) -> str:
-    """λ beside the scores, largest first, and what the method says about it."""
-    width = max(12, *(len(name) for name in found.weights))
-    lines = [f"{'label':{width}s} {'weight':>7s} {estimator:>10s}"]
-    for name, weight in sorted(found.weights.items(), key=lambda item: (-item[1], item[0])):
-        score = scores[name].score
-        lines.append(f"{name:{width}s} {weight:7.4f} {'-' if score is None else f'{score:.4g}':>10s}")
-    facts = [f"{key.replace('_', ' ')}: {value}" for key, value in _readable(found.details).items()]
-    title = found.method + (f" ({found.projection})" if found.projection else "")
-    return "\n".join(["", f"weights by {title}", *lines, "", *facts])
-
-
-def _readable(details: Mapping[str, Any]) -> dict[str, str]:
-    """Details as short texts."""
-
-    def text(value: Any) -> str:
-        if isinstance(value, float):
-            return f"{value:.6g}"
-        if isinstance(value, list):
-            return ", ".join(text(entry) for entry in value)
-        if isinstance(value, Mapping):
-            return "; ".join(f"{key}: {text(entry)}" for key, entry in value.items())
-        return str(value)
-
-    return {key: text(value) for key, value in details.items()}
