@@ -23,6 +23,7 @@ from ptsel_fairseq.selection.weights import Options, Weights, select_weights
 ALL_METHODS = "all-methods"
 METHODS_FILE = "methods.json"
 FORMAT = 1
+NEGLIGIBLE = 1e-3  # of the weight
 TAUS = 60  # points of the path over τ
 COMPARED: dict[str, dict[str, Any]] = {
     "all": {"method": "all"},
@@ -53,7 +54,7 @@ class Row:
     Attributes:
         weights: label -> λ, as the method gives it.
         sum_to_one: whether it sums to one.
-        labels: how many weights are above 0.
+        labels: how many have more than a thousandth of the weight.
         effective_labels: 1 / Σ λ², of λ over its sum: the number of equal weights that would be as concentrated.
         group_score: of the weighted group (see `group`), at λ over its sum; None without an objective.
         mean_score: <λ, s> of λ over its sum.
@@ -148,7 +149,7 @@ def _row(
     weights = found.weights
     total = sum(weights.values())
     shares = {name: weight / total for name, weight in weights.items()}
-    kept = [name for name in weights if weights[name] > 0]
+    kept = [name for name in weights if shares[name] > NEGLIGIBLE]
     in_group = np.array([shares[name] for name in objective.labels])
     dependent = np.array([shares[name] for name in labels])
     return Row(
@@ -157,7 +158,7 @@ def _row(
         labels=len(kept),
         effective_labels=1 / sum(share**2 for share in shares.values()),
         group_score=objective(in_group)[0] if set(kept) <= set(objective.labels) else None,
-        mean_score=float(sum(shares[name] * float(scores[name].score or 0.0) for name in kept)),
+        mean_score=float(sum(share * float(scores[name].score or 0.0) for name, share in shares.items())),
         redundancy=float(dependent @ R @ dependent) if set(kept) <= set(labels) else None,
         details=found.details,
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SIGNIFICANT = 0.05
 MOST_CLASSES = 60  # columns of the picture of classes
 MOST_NUMBERS = 20  # labels up to which a matrix has its numbers written in
-SHOWN_WEIGHT = 0.005  # a label that never gets more has no line
+SHOWN_WEIGHT = 0.005  # less has no number and no line
 LINES = ("-", "--", ":", "-.")  # where there are more labels than colours
 AXIS = {
     "cka": "CKA of speech and label given the class (debiased; at most 1, 0 = independent)",
@@ -114,7 +114,7 @@ def comparison_figure(compared: Comparison, estimator: str) -> Figure:
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     _name_axes(axes, names, list(rows))
     for (y, x), share in np.ndenumerate(shares):
-        if share > 0:
+        if share > SHOWN_WEIGHT:
             colour = "white" if share > 0.6 else "black"
             axes.text(
                 x, y, f"{share:.2f}".lstrip("0") or "0", ha="center", va="center", fontsize=8, color=colour
@@ -134,9 +134,7 @@ def dependence_figure(labels: Sequence[str], R: np.ndarray) -> Figure:
         np.fill_diagonal(distance, 0.0)
         order = leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
     names, shown = [labels[int(i)] for i in order], R[np.ix_(order, order)]
-    figure, axes = _matrix_figure(
-        len(names), len(names), "What is redundant: dependence of labels given the class"
-    )
+    figure, axes = _matrix_figure(len(names), len(names), "Dependence of labels, given the class")
     image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=1)
     _name_axes(axes, names, names)
     if len(names) <= MOST_NUMBERS:
@@ -186,7 +184,14 @@ def paths_figure(compared: Comparison) -> Figure:
             if track.max() > SHOWN_WEIGHT:
                 number = names.index(name)
                 style = LINES[number // len(COLOURS) % len(LINES)]
-                axes.plot(along, track, color=COLOURS[number % len(COLOURS)], linestyle=style, label=name)
+                axes.plot(
+                    along,
+                    track,
+                    color=COLOURS[number % len(COLOURS)],
+                    linestyle=style,
+                    marker="." if len(weights) < 20 else "",
+                    label=name,
+                )
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     left.set(xscale="log", xlabel="τ (in units of the scores)", ylabel="weight λ")

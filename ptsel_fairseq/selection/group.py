@@ -44,6 +44,7 @@ from ptsel_fairseq.workers import available_cores
 
 WORTH_THREADS = 1e6  # pairs times labels
 LARGE = 500  # points from which a class is computed in blocks, see `group_tiles`
+SHARE_OF_EXPONENTS = 0.25  # of the memory: smaller classes are somewhat faster with their exponents kept
 MEMORY_OF_A_BLOCK = 64 * 2**20
 
 
@@ -93,6 +94,7 @@ class GroupObjective:
         values, unusable = prepare_labels(x, labels, classes, estimator)
         self.estimator = estimator
         self._memory_left = memory - 3 * MEMORY_OF_A_BLOCK
+        self._exponents_left = SHARE_OF_EXPONENTS * memory
         self.labels = tuple(values)
         self.unusable = {name: str(record.reason) for name, record in unusable.items()}
         if not values:
@@ -122,8 +124,9 @@ class GroupObjective:
             return None
         pairs = n * (n - 1) // 2
         stored = 8 * pairs * (len(values) + 1)
-        if n >= LARGE or stored > self._memory_left:
+        if n >= LARGE or stored > self._exponents_left:
             return self._large_class(x[rows], {name: z[rows] for name, z in values.items()})
+        self._exponents_left -= stored
         self._memory_left -= stored
         reference = self.estimator == "reference"
         C = centred(cosine_kernel(x[rows]), "reference" if reference else "unbiased")

@@ -169,7 +169,9 @@ def readable_details(details: Mapping[str, Any]) -> dict[str, str]:
 
 
 def comparison_table(compared: Comparison) -> str:
-    """One line a method, with its weights; labels that get much from all methods together come first."""
+    """One line a method, with its weights above a thousandth, those of the labels liked by all first."""
+    from ptsel_fairseq.selection.comparison import NEGLIGIBLE
+
     names = compared.label_order()
     width = max(len(title) for title in compared.rows)
     head = f"{'method':{width}s} {'labels':>6s} {'group':>8s} {'mean':>8s} {'redund.':>8s}  "
@@ -187,7 +189,9 @@ def comparison_table(compared: Comparison) -> str:
             f"{'-' if value is None else f'{value:.4g}':>8s}"
             for value in (row.group_score, row.mean_score, row.redundancy)
         )
-        kept = ", ".join(f"{name} {row.weights[name]:.3g}" for name in names if row.weights[name] > 0)
+        kept = ", ".join(
+            f"{name} {row.weights[name]:.3g}" for name in names if row.weights[name] > NEGLIGIBLE
+        )
         lines.append(f"{title:{width}s} {row.labels:6d} {numbers}  {kept}")
     return "\n".join(
         [

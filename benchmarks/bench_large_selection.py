@@ -1,0 +1,88 @@
+"""Scores and weights for a task of VoxCeleb1's size: time and memory, each step in turn.
+
+    OMP_NUM_THREADS=1 python benchmarks/bench_large_selection.py [--classes 1251] [--points 148642] [--labels 30]
+
+Simulated speech vectors of 1,200 dimensions (30 frames of 40 bands) and scalar labels; the classes' sizes are drawn
+between VoxCeleb1's 45 and 250 utterances of a speaker. Prints seconds, the peak memory beside the data, and
+how many times real time that is for a corpus of 350 hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+
+import numpy as np
+
+from ptsel_fairseq.files import readable_size, readable_time
+from ptsel_fairseq.selection import Points, score_labels, select_weights
+from ptsel_fairseq.workers import available_cores
+
+DIMENSIONS = 1200
+HOURS = 350
+
+
+def simulated(classes: int, points: int, labels: int, seed: int = 0) -> Points:
+    """Speech of a few factors, and labels that follow them more or less."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(45, 251, classes).astype(float)
+    sizes = np.maximum(4, np.floor(sizes * points / sizes.sum())).astype(int)
+    sizes[0] += max(0, points - sizes.sum())
+    number = np.repeat(np.arange(classes), sizes)
+    factors = rng.normal(size=(len(number), 8)) + rng.normal(size=(classes, 8))[number]
+    x = factors.astype(np.float32) @ rng.normal(size=(8, DIMENSIONS)).astype(np.float32)
+    x += rng.normal(size=x.shape).astype(np.float32) - 20
+    follows = np.linspace(0, 1, labels)
+    values = {
+        f"label{i:02d}": (follows[i] * factors[:, i % 8] + rng.normal(size=len(x)))[:, None]
+        for i in range(labels)
+    }
+    return Points(x, values, np.array([f"class{i:04d}" for i in number]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--classes", type=int, default=1251)
+    parser.add_argument("--points", type=int, default=148_642)
+    parser.add_argument("--labels", type=int, default=30)
+    parser.add_argument("--permutations", type=int, default=1000)
+    options = parser.parse_args()
+    points = simulated(options.classes, options.points, options.labels)
+    print(
+        f"{len(points):,} points of {DIMENSIONS} dimensions in {options.classes:,} classes, {options.labels} labels, "
+        f"{available_cores()} cores; the data take {readable_size(points.x.nbytes)}"
+    )
+    before = peak_memory()
+    started = time.perf_counter()
+    scores = score_labels(
+        points.x, points.labels, points.classes, permutations=options.permutations, progress=True
+    )
+    scored = time.perf_counter()
+    report(f"scores, {options.permutations} permutations", scored - started, before)
+    for method in ("direct", "redundancy", "mrmr", "group"):
+        begun = time.perf_counter()
+        found = select_weights(points, method, scores=scores)
+        report(f"weights by {method}", time.perf_counter() - begun, before)
+    total = time.perf_counter() - started
+    print(
+        f"all of it: {readable_time(total)}, {HOURS * 3600 / total:.0f} times real time for {HOURS} h of speech"
+    )
+    print({key: found.details.get(key) for key in ("residual", "restarts", "starts_tried_on_a_sample")})
+
+
+def report(what: str, seconds: float, before: float) -> None:
+    print(
+        f"{what:34s} {seconds:8.1f} s   peak beside the data {readable_size(peak_memory() - before)}",
+        flush=True,
+    )
+
+
+def peak_memory() -> float:
+    """Of this process and its largest child, in bytes."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(each).ru_maxrss for each in who) * 1024.0
+
+
+if __name__ == "__main__":
+    main()
