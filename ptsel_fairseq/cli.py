@@ -257,7 +257,7 @@ def add_score(commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="for the embedded speech (default STORE/<split>/speech)"
+        "--cache", type=Path, metavar="DIR", help="for the embedded speech (default STORE/speech)"
     )
     parser.add_argument(
         "--engine",

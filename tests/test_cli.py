@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import time
@@ -10,7 +11,20 @@ from pathlib import Path
 import pytest
 from conftest import run_command
 
-COMMANDS = ("manifest", "check", "labels", "extract", "score", "select", "export", "plot", "user-dir")
+from ptsel_fairseq.cli import memory_size
+
+COMMANDS = (
+    "manifest",
+    "check",
+    "labels",
+    "extract",
+    "score",
+    "select",
+    "report",
+    "export",
+    "plot",
+    "user-dir",
+)
 
 
 def test_help_answers_at_once():
@@ -48,6 +62,20 @@ def test_help_shows_an_example_line_of_each_file(command):
     assert "clips/en_0001.flac<TAB>93680" in shown
     if command != "extract":
         assert "clips/en_0001.flac<TAB>0.310<TAB>0.420<TAB>AH" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4GB", 4e9), ("500 MB", 5e8), ("1.5gib", 1.5 * 2**30), ("64KiB", 65536), ("2e9", 2e9), ("7b", 7)],
+)
+def test_sizes_of_memory(text, size):
+    assert memory_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GB", "0", "inf", "nan", "4 GiBs"])
+def test_no_size_of_memory(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="a size above 0 such as 4GB"):
+        memory_size(text)
 
 
 def test_user_dir_is_the_folder_that_fairseq_imports():

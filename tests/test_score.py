@@ -10,7 +10,7 @@ import pytest
 from conftest import ASTERISK, run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import kstest
+from scipy.stats import kstest, norm
 
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.errors import PtselError
@@ -27,6 +27,7 @@ from ptsel_fairseq.selection import (
     score_labels,
 )
 from ptsel_fairseq.selection.kernels import median_variance, squared_distances, standardise
+from ptsel_fairseq.selection.score import small_sample_tail
 from ptsel_fairseq.selection.scores_file import read_scores
 from ptsel_fairseq.selection.tables import indifferent_lines
 
@@ -224,16 +225,38 @@ def test_vector_labels():
     assert record.p == pytest.approx(0.01)
 
 
-def test_the_interval_covers_the_mean_over_many_classes():
+def covers_zero(estimator: str, sizes: tuple[int, ...], repetitions: int) -> float:
+    """How often the interval holds 0, the expected score of a label that is independent given the class."""
     inside = 0
-    for seed in range(60):
-        x, z, classes = points_given_classes(seed, sizes=(6,) * 30)
-        z = z + x[:, 0] * 0  # independent given the class, so the expected score is 0
-        low, high = score_labels(x, {"z": z}, classes, "hsic", seed, permutations=0, bootstrap=300)[
-            "z"
-        ].interval
-        inside += low <= 0 <= high
-    assert inside / 60 == pytest.approx(0.95, abs=0.1)
+    for seed in range(repetitions):
+        x, z, classes = points_given_classes(seed, sizes)
+        record = score_labels(x, {"z": z}, classes, estimator, seed, permutations=0)["z"]
+        inside += record.interval[0] <= 0 <= record.interval[1]
+    return inside / repetitions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", ["hsic", "cka"])
+@pytest.mark.parametrize(
+    "sizes", [(12,) * 10, (8,) * 20, (10,) * 50, (30, 5, 22, 9, 14, 38, 6, 25, 17, 11) * 2]
+)
+def test_the_interval_covers_as_often_as_it_says(estimator, sizes):
+    assert covers_zero(estimator, sizes, 1000) == pytest.approx(0.95, abs=0.03)
+
+
+@pytest.mark.parametrize("estimator", ["hsic", "cka"])
+def test_the_interval_covers_over_few_classes(estimator):
+    assert covers_zero(estimator, (12,) * 5, 200) > 0.85
+    assert covers_zero(estimator, (8,) * 20, 200) == pytest.approx(0.95, abs=0.05)
+
+
+def test_little_is_left_out_of_an_interval_over_few_classes():
+    tails = [small_sample_tail(classes) for classes in (1, 2, 5, 10, 30, 1000)]
+    assert tails == sorted(tails)
+    assert tails[0] < 1e-9
+    # sqrt(5 / 4) times Student's 2.776 for four degrees of freedom, as a normal tail
+    assert tails[2] == pytest.approx(norm.sf(np.sqrt(5 / 4) * 2.776445), rel=1e-4)
+    assert tails[-1] == pytest.approx(0.025, rel=0.01)
 
 
 @pytest.mark.parametrize(

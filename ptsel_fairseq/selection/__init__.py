@@ -1,5 +1,7 @@
 """Tracks and downstream classes to scores of conditional independence, and these to weights λ."""
 
+from ptsel_fairseq.selection.comparison import Comparison, compare_methods
+from ptsel_fairseq.selection.dependence import label_dependence
 from ptsel_fairseq.selection.embedding import embed, gaussian_downsample, log_mel_db
 from ptsel_fairseq.selection.group import GroupObjective
 from ptsel_fairseq.selection.hsic import cka, hsic
@@ -10,16 +12,19 @@ from ptsel_fairseq.selection.scores_file import LabelScore
 from ptsel_fairseq.selection.weights import Weights, select_weights
 
 __all__ = [
+    "Comparison",
     "GroupObjective",
     "LabelScore",
     "Points",
     "Weights",
     "build_points",
     "cka",
+    "compare_methods",
     "cosine_kernel",
     "embed",
     "gaussian_downsample",
     "hsic",
+    "label_dependence",
     "label_kernel",
     "log_mel_db",
     "score_labels",

@@ -43,7 +43,7 @@ from ptsel_fairseq.selection.tables import (
 from ptsel_fairseq.selection.weights import ON_POINTS, select_weights
 from ptsel_fairseq.workers import LOCAL, available_cores, check_engine, check_jobs
 
-CACHE = "speech"  # folder in a split of the store
+CACHE = "speech"  # folder in the store
 
 
 def score_command(

@@ -93,8 +93,8 @@ def _scores_section(scores: Mapping[str, LabelScore], estimator: str) -> str:
     heads = [
         "label",
         "score",
-        "interval, low",
-        "interval, high",
+        "95 % low",
+        "95 % high",
         "p",
         "z",
         "points",
@@ -109,7 +109,8 @@ def _scores_section(scores: Mapping[str, LabelScore], estimator: str) -> str:
         rows.append(
             [
                 Cell(name),
-                *(_number(value) for value in (record.score, low, high, record.p, record.z)),
+                *(_number(value) for value in (record.score, low, high)),
+                *(_number(value, digits) for value, digits in ((record.p, 2), (record.z, 3))),
                 *(_count(n) for n in (record.points, record.points_undefined, record.classes, left_out)),
             ]
         )
@@ -194,8 +195,8 @@ def _provenance_section(made: Mapping[str, Any], command_line: str) -> str:
     )
 
 
-def _number(value: float | None) -> Cell:
-    return Cell("–", float("nan")) if value is None else Cell(f"{value:.4g}", value)
+def _number(value: float | None, digits: int = 4) -> Cell:
+    return Cell("–", float("nan")) if value is None else Cell(f"{value:.{digits}g}", value)
 
 
 def _count(value: int) -> Cell:

@@ -31,6 +31,7 @@ from ptsel_fairseq.workers import LOCAL, available_cores, map_ordered
 ESTIMATORS = ("cka", "hsic", "reference")
 AVERAGES = ("count", "plain")
 TOO_SMALL, CONSTANT = "too small", "constant"
+TAIL = 0.025  # of an interval of 95 %, at each end
 SHORT_WORK_SECONDS = 6.0  # less than this is done faster in one process than processes start
 
 
@@ -199,6 +200,7 @@ def _summarise(
     counts = np.array(list(tally.counts.values()), dtype=np.float64)
     weights = counts if average == "count" else np.ones_like(counts)
     score = float(np.average(scores, weights=weights))
+    effective_classes = float(weights.sum() ** 2 / (weights**2).sum())
 
     p = z = null_interval = interval = error = None
     null = np.average(np.array(tally.nulls), axis=0, weights=weights)
@@ -210,7 +212,8 @@ def _summarise(
     if bootstrap and len(scores) > 1:
         drawn = np.random.default_rng([seed, len(scores)]).integers(0, len(scores), (bootstrap, len(scores)))
         resampled = (scores * weights)[drawn].sum(axis=1) / weights[drawn].sum(axis=1)
-        interval, error = _middle(resampled), float(resampled.std(ddof=1)) if bootstrap > 1 else None
+        interval = _middle(resampled, small_sample_tail(effective_classes))
+        error = float(resampled.std(ddof=1)) if bootstrap > 1 else None
     return LabelScore(
         score=score,
         interval=interval,
@@ -221,7 +224,7 @@ def _summarise(
         points=int(counts.sum()),
         points_undefined=undefined,
         classes=len(scores),
-        effective_classes=float(weights.sum() ** 2 / (weights**2).sum()),
+        effective_classes=effective_classes,
         classes_too_small=too_small,
         classes_constant=constant,
         floor=float(np.average(1 / counts, weights=weights)) if estimator == "reference" else None,
@@ -230,7 +233,20 @@ def _summarise(
     )
 
 
-def _middle(values: np.ndarray) -> tuple[float, float]:
-    """Where the middle 95 % of the values lie."""
-    low, high = np.quantile(values, [0.025, 0.975])
+def small_sample_tail(classes: float) -> float:
+    """Share of the resamplings to leave out at each end for an interval of 95 % over so many classes.
+
+    Resampling m values gives intervals that are too narrow by sqrt((m - 1) / m), and by a normal in place of
+    Student's distribution; leaving out less mends both (Hesterberg 2015, "What teachers should know about the
+    bootstrap", section 5.2). Towards 2.5 % for many classes.
+    """
+    from scipy.stats import norm, t
+
+    freedom = max(classes - 1, 1e-9)
+    return float(norm.cdf(np.sqrt((freedom + 1) / freedom) * t.ppf(TAIL, freedom)))
+
+
+def _middle(values: np.ndarray, tail: float = TAIL) -> tuple[float, float]:
+    """Where the values lie but for the share `tail` at each end."""
+    low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)

@@ -23,8 +23,8 @@ class LabelScore:
 
     Attributes:
         score: dependence inside the classes, lower is better; None if it is undefined, see `reason`.
-        interval: of 95 %, from resampling classes; None for fewer than two classes. With few classes it
-            is too narrow.
+        interval: of 95 %, from resampling classes; None for fewer than two classes. Over ten classes or more it holds
+            the expected score about as often as it says, over five in nine cases of ten.
         standard_error: of the score, from the same resampling.
         p: share of within-class permutations of the label that score at least as high. Small means that
             the label depends on the speech inside the classes.
