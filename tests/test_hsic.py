@@ -168,6 +168,14 @@ def test_hyppo_agrees():
     assert cka(K, L) == pytest.approx(found, abs=1e-12)
 
 
+def test_dcor_agrees():
+    dcor = pytest.importorskip("dcor", reason="dcor is not installed")
+    K, L = random_kernels(30, seed=6)
+    hollow = [kernel - np.diag(np.diag(kernel)) for kernel in (K, L)]  # it expects distances
+    theirs = dcor.u_product(*(dcor.u_centered(kernel) for kernel in hollow))
+    assert hsic(K, L, "unbiased") == pytest.approx(theirs, rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("shape", "other", "form", "message"),
     [

@@ -391,6 +391,18 @@ def test_duplicated_labels_are_no_trouble():
     assert found.details["objective"] == pytest.approx(without.details["objective"], rel=1e-6)
 
 
+def test_more_labels_than_points():
+    rng = np.random.default_rng(0)
+    x, classes = rng.normal(size=(12, 5)), np.repeat(["a", "b"], 6)
+    points = Points(x, {f"l{i:02d}": rng.normal(size=(12, 1)) for i in range(40)}, classes)
+    scores = score_labels(points.x, points.labels, classes, permutations=9)
+    assert all(record.score is not None and record.points == 12 for record in scores.values())
+    for method in ("group", "direct", "redundancy", "mrmr", "rfe"):
+        found = select_weights(points, method, scores=scores)
+        assert len(found.weights) == 40
+        assert sum(found.weights.values()) == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
@@ -474,6 +486,7 @@ def test_the_command_writes_into_a_recipe(ci_dir, tmp_path):
     assert after == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("projection", ["sparsemax", "softmax"])
 def test_the_command_with_the_papers_optimiser(ci_dir, tmp_path, projection):
     out = tmp_path / "w.yaml"
