@@ -36,6 +36,7 @@ setup(
     ],
     extras_require={
         "dask": ["dask[distributed]>=2024.1"],
+        "hf": ["safetensors>=0.4"],
         "ray": ["ray[client]>=2.9"],
         # Several distributions share fairseq's import name, so users may bring their own build instead.
         "fairseq": ["ve-fairseq>=0.12.3", "editdistance>=0.6", "tensorboardX>=2.5"],
@@ -46,6 +47,9 @@ setup(
             "mypy>=1.10",
             "types-tqdm",
             "dask[distributed]>=2024.1",
+            "dcor>=0.6",
+            "safetensors>=0.4",
+            "transformers>=4.40",
         ],
     },
     entry_points={"console_scripts": ["ptsel = ptsel_fairseq.cli:main"]},

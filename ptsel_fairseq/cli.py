@@ -392,7 +392,16 @@ def add_export(commands) -> None:
         commands, "export", "write a pretraining checkpoint as a stock wav2vec 2.0 checkpoint"
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path)
-    parser.add_argument("--out", type=Path, required=True, metavar="STOCK.pt")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="STOCK", help="file; with --format hf a folder"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("fairseq", "hf"),
+        default="fairseq",
+        help="fairseq: a checkpoint that stock fairseq and s3prl read (default); hf: a folder for Hugging Face's "
+        "Wav2Vec2Model",
+    )
 
     def run(options: dict) -> None:
         from ptsel_fairseq.export import export_command

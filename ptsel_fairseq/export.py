@@ -21,15 +21,32 @@ STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "w
 HEADS_PREFIX = "pretext_heads."
 
 
-def export_command(checkpoint: Path | str, out: Path | str) -> None:
-    """Write the stock twin of a pretraining checkpoint and say what it holds."""
+def export_command(checkpoint: Path | str, out: Path | str, format: str = "fairseq") -> None:
+    """Write the stock twin of a pretraining checkpoint and say what it holds.
+
+    Args:
+        format: ``fairseq``, a checkpoint file; ``hf``, a folder that Hugging Face's ``Wav2Vec2Model`` loads.
+    """
     checkpoint, out = Path(checkpoint), Path(out)
     if checkpoint.resolve() == out.resolve():
         raise PtselError(f"{out}: the output would overwrite the checkpoint; give another --out")
     state = load_checkpoint(checkpoint)
+    heads = sum(key.startswith(HEADS_PREFIX) for key in state["model"])
+    if format == "hf":
+        from ptsel_fairseq.export_hf import write_hf
+
+        if out.is_file():
+            raise PtselError(f"{out}: expected a folder for --format hf, found a file")
+        stock = (
+            state
+            if state["cfg"]["model"].get("_name") == STOCK_NAMES["model"]
+            else to_stock(state, checkpoint)
+        )
+        tensors = write_hf(stock, out)
+        print(f"{out}: Wav2Vec2Model.from_pretrained reads it, {tensors} tensors of the encoder")
+        return
     stock = to_stock(state, checkpoint)
     save_atomically(stock, out)
-    heads = sum(key.startswith(HEADS_PREFIX) for key in state["model"])
     normalize = stock["cfg"]["task"].get("normalize", False)
     print(
         f"{out}: stock wav2vec 2.0, {len(stock['model'])} tensors, {heads} tensors of pretext heads left out; "
