@@ -36,6 +36,7 @@ setup(
     extras_require={
         "dask": ["dask[distributed]>=2024.1"],
         "ray": ["ray[client]>=2.9"],
+        "downstream": ["jiwer>=4"],
         # Several distributions share fairseq's import name, so users may bring their own build instead.
         "fairseq": ["ve-fairseq>=0.12.3", "editdistance>=0.6", "tensorboardX>=2.5"],
         "dev": [
@@ -45,6 +46,7 @@ setup(
             "mypy>=1.10",
             "types-tqdm",
             "dask[distributed]>=2024.1",
+            "jiwer>=4",
         ],
     },
     entry_points={"console_scripts": ["ptsel = ptsel_fairseq.cli:main"]},

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptsel_fairseq import __version__
+from ptsel_fairseq.downstream import tables
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
 
@@ -41,6 +42,26 @@ weights.yaml  what `ptsel select` writes: an overlay for fairseq-hydra-train
 RUN_HELP = """\
 RUN_DIR/hydra_train.log  fairseq's log with common.log_format=json
     [2026-01-31 12:00:00,123][train_inner][INFO] - {"update": 0.5, "loss": "6.6", "num_updates": "20", ...}
+"""
+EVALUATE_HELP = f"""\
+one line an item; both files hold the same items, in any order
+  asr             id<TAB>text, or sclite's text (id), which fairseq's decoders write
+    {tables.TEXT_EXAMPLE}
+    {tables.TRN_EXAMPLE}
+  verification    reference: 1 or 0 and the two utterances; hypothesis: the two and a score, higher for the same
+    {tables.TRIAL_EXAMPLE}
+    {tables.TRIAL_SCORE_EXAMPLE}
+  classification  as a class file: header path<TAB>class, or path<TAB>start<TAB>end<TAB>class
+    {tables.CLASS_EXAMPLE}
+    {SEGMENTS_EXAMPLE}
+  multilabel      header path<TAB>class<TAB>relevance, 0 to 1; a pair without a line in the reference is unlabelled
+    {tables.LABEL_EXAMPLE}
+--groups FILE  what is resampled as a whole, such as speakers (header path<TAB>class)
+    {CLASSES_EXAMPLE}
+"""
+RESULT_HELP = """\
+RESULT.json  what `ptsel evaluate` and `ptsel probe` write: metrics with intervals, and every answer
+    {"task": "asr", "metrics": {"wer": {"value": 0.1317, "interval": [0.1271, 0.1363], ...}, ...}, ...}
 """
 
 
@@ -100,6 +121,8 @@ def build_parser() -> argparse.ArgumentParser:
         add_select,
         add_export,
         add_plot,
+        add_evaluate,
+        add_compare,
         add_user_dir,
     ):
         add(commands)
@@ -334,6 +357,69 @@ def add_plot(commands) -> None:
         from ptsel_fairseq.runs import plot_command
 
         plot_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_evaluate(commands) -> None:
+    parser = add_command(
+        commands, "evaluate", "score a system's answers against the reference, with intervals", EVALUATE_HELP
+    )
+    parser.add_argument(
+        "task",
+        metavar="TASK",
+        choices=("asr", "verification", "classification", "multilabel"),
+        help="asr: WER, CER, PER; verification: EER, minDCF; classification: accuracy, UAR, macro-F1; "
+        "multilabel: mean F1, mAP",
+    )
+    parser.add_argument("--reference", type=Path, required=True, metavar="FILE", help="what is right")
+    parser.add_argument(
+        "--hypothesis",
+        type=Path,
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        help="the system's answers; one file for each seed it was trained with",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RESULT.json")
+    parser.add_argument("--groups", type=Path, metavar="FILE", help="resample speakers, not utterances")
+    parser.add_argument("--name", help="of the system in comparisons (default: name of the hypothesis file)")
+    parser.add_argument(
+        "--unit", choices=("word", "phone"), default="word", help="asr: WER and CER, or PER (default word)"
+    )
+    add_bootstrap(parser)
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.evaluate import evaluate_command
+
+        evaluate_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_bootstrap(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="bootstrap (default 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+
+
+def add_compare(commands) -> None:
+    parser = add_command(
+        commands, "compare", "compare systems on the same items: intervals and paired p-values", RESULT_HELP
+    )
+    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".md: the table, and a picture beside it; .png, .pdf or .svg: the picture",
+    )
+    add_bootstrap(parser)
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.compare import compare_command
+
+        compare_command(**options)
 
     parser.set_defaults(command=run)
 

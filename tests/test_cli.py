@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import run_command
 
-COMMANDS = ("manifest", "check", "labels", "extract", "score", "select", "export", "plot", "user-dir")
+COMMANDS = (
+    *("manifest", "check", "labels", "extract", "score", "select", "export", "plot", "user-dir"),
+    *("evaluate", "compare"),
+)
 
 
 def test_help_answers_at_once():
