@@ -121,6 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_select,
         add_export,
         add_plot,
+        add_probe,
         add_evaluate,
         add_compare,
         add_user_dir,
@@ -357,6 +358,56 @@ def add_plot(commands) -> None:
         from ptsel_fairseq.runs import plot_command
 
         plot_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_probe(commands) -> None:
+    parser = add_command(
+        commands,
+        "probe",
+        "tell the classes apart by small classifiers on frozen features, with intervals",
+        MANIFEST_HELP + CLASSES_HELP + RESULT_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("--classes", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--features",
+        nargs="+",
+        required=True,
+        metavar="FEATURES",
+        help="mfcc, log_mel (mean and standard deviation over frames), or checkpoints of wav2vec 2.0 (mean of each "
+        "layer, layers mixed by learned weights)",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
+    )
+    parser.add_argument(
+        "--model", choices=("linear", "mlp"), default="linear", help="mlp: one hidden layer (default linear)"
+    )
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        default=["train", "valid", "test"],
+        metavar="SPLIT",
+        help="to train on, to choose on, to test on (default: train valid test)",
+    )
+    parser.add_argument(
+        "--leave-out",
+        type=Path,
+        metavar="FILE",
+        help="class file of utterances, such as speakers: test on each class in turn; the splits are pooled",
+    )
+    parser.add_argument(
+        "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
+    )
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings (default 3)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.probe import probe_command
+
+        probe_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
 

@@ -12,7 +12,7 @@ from conftest import run_command
 
 COMMANDS = (
     *("manifest", "check", "labels", "extract", "score", "select", "export", "plot", "user-dir"),
-    *("evaluate", "compare"),
+    *("probe", "evaluate", "compare"),
 )
 
 
@@ -45,7 +45,7 @@ def test_each_command_explains_itself(command):
     assert done.stdout.startswith(f"usage: ptsel {command}")
 
 
-@pytest.mark.parametrize("command", ["check", "extract", "score"])
+@pytest.mark.parametrize("command", ["check", "extract", "score", "probe"])
 def test_help_shows_an_example_line_of_each_file(command):
     shown = run_command("ptsel", command, "--help").stdout
     assert "clips/en_0001.flac<TAB>93680" in shown

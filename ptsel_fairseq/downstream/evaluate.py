@@ -14,9 +14,7 @@ from ptsel_fairseq.downstream.tables import (
     read_texts,
     read_trial_scores,
     read_trials,
-    shown_item,
 )
-from ptsel_fairseq.errors import PtselError
 
 READERS: dict[str, tuple[Callable[[Path | str], Table], Callable[[Path | str], Table]]] = {
     "asr": (read_texts, read_texts),
@@ -46,7 +44,7 @@ def evaluate_command(
         hypothesis: the system's answers, one file for each seed it was trained with.
         out: the result, for `ptsel compare`.
         groups: class file whose class (a speaker) is resampled as a whole. A trial belongs to the speaker
-            of its first utterance; default: each utterance or trial by itself.
+            of its first utterance; default: each utterance with its segments, each trial by itself.
         name: how comparisons call the system; default, the name of the (first) hypothesis file.
         unit: of asr, ``word`` or ``phone``.
         resamples: of the bootstrap.
@@ -58,18 +56,17 @@ def evaluate_command(
     """
     read_reference, read_hypothesis = READERS[task]
     right = read_reference(reference)
+    speakers = None if groups is None else read_class_table(groups)
     systems = [read_hypothesis(file) for file in hypothesis]
     answers = Answers(
         task,
         tuple(right.values),
         tuple(values_of(task, right, is_reference=True)),
         tuple(tuple(values_of(task, system.in_order_of(right))) for system in systems),
-        tuple(groups_of(task, right, groups)),
+        tuple(groups_of(task, right, speakers)),
         unit,
     )
-    files = {str(table.file): table.checksum for table in (right, *systems)}
-    if groups is not None:
-        files[str(groups)] = read_class_table(groups).checksum
+    files = {str(table.file): table.checksum for table in (right, *systems, speakers) if table is not None}
     provenance = {"command": command_line, "files": files}
     result = score(name or Path(hypothesis[0]).stem, answers, provenance, resamples, seed)
     write_result(out, result)
@@ -89,19 +86,12 @@ def values_of(task: str, table: Table, is_reference: bool = False) -> list[Any]:
     return list(table.values.values())
 
 
-def groups_of(task: str, reference: Table, groups: Path | str | None) -> list[str]:
-    """What each item is resampled with: its class in the file `groups`, else its path (multilabel) or itself."""
+def groups_of(task: str, reference: Table, groups: Table | None) -> list[str]:
+    """What each item is resampled with: its class in the file `groups`, else its utterance; a trial by itself."""
     paths = [item.split("\t")[0] for item in reference.values]
-    if groups is None:
-        return paths if task == "multilabel" else list(reference.values)
-    table = read_class_table(groups)
-    lacking = [path for path in paths if path not in table.values]
-    if lacking:
-        raise PtselError(
-            f"{groups}: expected a class for each item of {reference.file}; {len(lacking)} have none "
-            f"(first: {'; '.join(shown_item(path) for path in lacking[:3])})"
-        )
-    return [table.values[path] for path in paths]
+    if groups is not None:
+        return groups.of_paths(paths)
+    return list(reference.values) if task == "verification" else paths
 
 
 def notes(answers: Answers) -> list[str]:

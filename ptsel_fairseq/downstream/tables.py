@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,17 @@ class Table:
                     f"(first: {shown}); {advice}"
                 )
         return Table(self.file, {item: self.values[item] for item in reference.values})
+
+    def of_paths(self, paths: Iterable[str]) -> list[str]:
+        """The value of each path; raise PtselError if one has none."""
+        paths = list(paths)
+        lacking = sorted({path for path in paths if path not in self.values})
+        if lacking:
+            raise PtselError(
+                f"{self.file}: expected a class for each utterance that is tested; {len(lacking)} have none "
+                f"(first: {'; '.join(shown_item(path) for path in lacking[:3])})"
+            )
+        return [self.values[path] for path in paths]
 
 
 def read_table(file: Path | str, expected: str, parse: Callable[[str], Entry | None], skip: int = 0) -> Table:
