@@ -43,6 +43,22 @@ RUN_HELP = """\
 RUN_DIR/hydra_train.log  fairseq's log with common.log_format=json
     [2026-01-31 12:00:00,123][train_inner][INFO] - {"update": 0.5, "loss": "6.6", "num_updates": "20", ...}
 """
+CORPUS_NAMES = (
+    *("librispeech", "timit", "voxceleb1", "iemocap"),
+    *("common-voice", "medley-solos-db", "openmic-2018"),
+)
+PREPARE_HELP = f"""\
+OUT/<split>.tsv         fairseq's manifest
+    {MANIFEST_EXAMPLE}
+OUT/<split>.wrd, .ltr   texts in words and letters (.phn: in phones), with dict.ltr.txt (dict.phn.txt)
+    P R E S S | Z E R O | F O R | H E L P |
+OUT/classes/<kind>.tsv  class files for `ptsel score` and `ptsel probe`
+    {CLASSES_EXAMPLE}
+OUT/.../veri_test.txt   trials, OUT/labels/<split>.tsv relevance of several classes, for `ptsel evaluate`
+    {tables.TRIAL_EXAMPLE}
+    {tables.LABEL_EXAMPLE}
+OUT/report.md           utterances and hours of each split beside the published ones
+"""
 EVALUATE_HELP = f"""\
 one line an item; both files hold the same items, in any order
   asr             id<TAB>text, or sclite's text (id), which fairseq's decoders write
@@ -121,6 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_select,
         add_export,
         add_plot,
+        add_prepare,
         add_probe,
         add_evaluate,
         add_compare,
@@ -358,6 +375,26 @@ def add_plot(commands) -> None:
         from ptsel_fairseq.runs import plot_command
 
         plot_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_prepare(commands) -> None:
+    parser = add_command(
+        commands,
+        "prepare",
+        "make a published corpus ready: manifests, texts, classes, trials, and a check of its counts",
+        PREPARE_HELP,
+    )
+    parser.add_argument("name", metavar="NAME", choices=CORPUS_NAMES, help=", ".join(CORPUS_NAMES))
+    parser.add_argument("root", metavar="ROOT", type=Path, help="where the corpus was unpacked")
+    parser.add_argument("out", metavar="OUT", type=Path, help="where the files go")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.prepare import prepare_command
+
+        prepare_command(**options)
 
     parser.set_defaults(command=run)
 

@@ -12,7 +12,7 @@ from conftest import run_command
 
 COMMANDS = (
     *("manifest", "check", "labels", "extract", "score", "select", "export", "plot", "user-dir"),
-    *("probe", "evaluate", "compare"),
+    *("prepare", "probe", "evaluate", "compare"),
 )
 
 

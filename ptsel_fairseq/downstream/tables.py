@@ -81,7 +81,13 @@ class Table:
         return [self.values[path] for path in paths]
 
 
-def read_table(file: Path | str, expected: str, parse: Callable[[str], Entry | None], skip: int = 0) -> Table:
+def read_table(
+    file: Path | str,
+    expected: str,
+    parse: Callable[[str], Entry | None],
+    skip: int = 0,
+    repeats: bool = False,
+) -> Table:
     """Read a table line by line.
 
     Args:
@@ -89,6 +95,7 @@ def read_table(file: Path | str, expected: str, parse: Callable[[str], Entry | N
         expected: what messages say a line should be.
         parse: the entry of a line, or None if it is not as expected.
         skip: lines of a header.
+        repeats: whether an item may occur again with the same value, which counts once.
 
     Raises:
         PtselError: a line that cannot be parsed, an item that occurs twice, or no lines.
@@ -101,6 +108,8 @@ def read_table(file: Path | str, expected: str, parse: Callable[[str], Entry | N
         if entry is None:
             raise PtselError(f"{file}, line {number}: expected {expected}, found {line!r}")
         item, value = entry
+        if repeats and values.get(item) == value:
+            continue
         if item in values:
             raise PtselError(
                 f"{file}, line {number}: {shown_item(item)} is on line {lines[item]} already; expected each once"
@@ -125,13 +134,13 @@ def read_texts(file: Path | str) -> Table:
 
 
 def read_trials(file: Path | str) -> Table:
-    """Trials as VoxCeleb lists them: 1 (same speaker) or 0, then the two utterances."""
+    """Trials as VoxCeleb lists them: 1 (same speaker) or 0, then the two utterances; a repeated one counts once."""
 
     def parse(line: str) -> Entry | None:
         fields = line.split()
         return ("\t".join(fields[1:]), fields[0]) if len(fields) == 3 and fields[0] in ("0", "1") else None
 
-    return read_table(file, repr(TRIAL_EXAMPLE), parse)
+    return read_table(file, repr(TRIAL_EXAMPLE), parse, repeats=True)
 
 
 def read_trial_scores(file: Path | str) -> Table:
@@ -141,7 +150,7 @@ def read_trial_scores(file: Path | str) -> Table:
         fields = line.split()
         return ("\t".join(fields[:2]), fields[2]) if len(fields) == 3 else None
 
-    return read_table(file, repr(TRIAL_SCORE_EXAMPLE), parse)
+    return read_table(file, repr(TRIAL_SCORE_EXAMPLE), parse, repeats=True)
 
 
 def read_class_table(file: Path | str) -> Table:
