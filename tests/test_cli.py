@@ -12,7 +12,7 @@ from conftest import run_command
 
 COMMANDS = (
     *("manifest", "check", "labels", "extract", "score", "select", "export", "plot", "user-dir"),
-    *("prepare", "probe", "evaluate", "compare"),
+    *("prepare", "fetch", "probe", "evaluate", "compare"),
 )
 
 

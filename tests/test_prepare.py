@@ -3,50 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from itertools import count
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import soxr
-from conftest import ASTERISK, run_command
+from conftest import run_command
+from corpus_tools import CLIPS, Recordings, write
 
 from ptsel_fairseq.cli import CORPUS_NAMES
 from ptsel_fairseq.downstream import clip_audio
-from ptsel_fairseq.downstream.corpora import common_voice, timit
+from ptsel_fairseq.downstream.corpora import timit
 from ptsel_fairseq.downstream.corpora.catalogue import CORPORA
+from ptsel_fairseq.downstream.corpora.texts import normalise
 from ptsel_fairseq.downstream.prepare import letters, prepare_command
 from ptsel_fairseq.downstream.tables import read_labels, read_trials
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.manifest import read_classes, read_manifest
 
-CLIPS = sorted((ASTERISK / "audio" / "en").glob("*.ogg"))
-
-
-class Recordings:
-    """Real waveforms one after the other, 0.5 s each, written where a corpus would have them."""
-
-    def __init__(self):
-        self.next = count()
-
-    def write(self, file: Path, rate: int = 16000, **options) -> np.ndarray:
-        waveform, _ = soundfile.read(CLIPS[next(self.next) % len(CLIPS)], dtype="float32", frames=8000)
-        if rate != 16000:
-            waveform = soxr.resample(waveform, 16000, rate)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(file, waveform, rate, **options)
-        return waveform
-
 
 @pytest.fixture
 def recordings():
     return Recordings()
-
-
-def write(file: Path, *lines: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 @pytest.fixture
@@ -286,8 +263,8 @@ def test_common_voice_is_converted_and_goes_on_where_it_stopped(tmp_path, record
 
 
 def test_texts_keep_letters_of_every_alphabet():
-    assert common_voice.normalise("Ёлка, «мир» — 'да' 5%") == "ЁЛКА МИР ДА 5"
-    assert common_voice.normalise("नमस्ते दुनिया।") == "नमस्ते दुनिया"
+    assert normalise("Ёлка, «мир» — 'да' 5%") == "ЁЛКА МИР ДА 5"
+    assert normalise("नमस्ते दुनिया।") == "नमस्ते दुनिया"
     assert letters("AB  C") == "A B | C |"
 
 

@@ -68,6 +68,20 @@ def to_grid_rate(waveform: np.ndarray, rate: int) -> np.ndarray:
     return mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE)
 
 
+def read_g722(file: Path) -> tuple[np.ndarray, int]:
+    """G.722, telephony's wideband codec, which libsndfile does not read, by av: float32 [samples] and 16 kHz."""
+    try:
+        import av
+    except ImportError:
+        raise PtselError(
+            f"{file}: G.722 is decoded by av, which is not installed; pip install 'ptsel_fairseq[downstream]'"
+        ) from None
+    with av.open(str(file), format="g722") as container:
+        blocks = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
+    return samples.astype(np.float32) / 32768, SAMPLE_RATE
+
+
 def write_flac(file: Path, waveform: np.ndarray) -> None:
     """Write mono 16 bit FLAC at 16 kHz."""
     import soundfile
@@ -94,7 +108,11 @@ def _convert(root: Path, copies: Path, path: str) -> Measured:
     copy = copies / copy_of(path)
     if not copy.is_file():
         try:
-            waveform, rate = soundfile.read(root / path, dtype="float32")
+            waveform, rate = (
+                read_g722(root / path)
+                if path.endswith(".g722")
+                else soundfile.read(root / path, dtype="float32")
+            )
         except soundfile.LibsndfileError as error:
             return Measured(0, f"cannot be decoded ({error.error_string})")
         if not len(waveform):

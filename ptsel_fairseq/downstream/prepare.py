@@ -118,7 +118,7 @@ def report(corpus: Corpus, by_split: Mapping[str, Sequence[Clip]], samples: Mapp
     """Utterances and hours of each split against the published ones, and how many classes there are."""
     rows = [["split", "utterances", "published", "hours", "published", ""]]
     for split in dict.fromkeys([*corpus.published, *by_split]):
-        members = by_split.get(split, [])
+        members = members_of(split, by_split)
         hours = sum(samples[clip.path].samples for clip in members) / SAMPLE_RATE / 3600
         count, published_hours = corpus.published.get(split, (None, None))
         rows.append(
@@ -140,6 +140,15 @@ def report(corpus: Corpus, by_split: Mapping[str, Sequence[Clip]], samples: Mapp
                 kinds.setdefault(kind, set()).update(name for _, _, name in spans)
     classes = ", ".join(f"{kind} {len(names)}" for kind, names in sorted(kinds.items())) or "none"
     return f"{corpus.title}. Published: {corpus.source}.\n\n{markdown(rows)}\n\nClasses: {classes}."
+
+
+def members_of(split: str, by_split: Mapping[str, Sequence[Clip]]) -> Sequence[Clip]:
+    """The clips of a split; of ``all`` or ``task/all`` each clip once, whatever splits it is in."""
+    if split in by_split or not split.endswith("all"):
+        return by_split.get(split, [])
+    task = split.removesuffix("all")
+    of_task = [clip for name, members in by_split.items() if name.startswith(task) for clip in members]
+    return list({clip.path: clip for clip in of_task}.values())
 
 
 def verdict(count: int, published: int | None, hours: float, published_hours: float | None) -> str:

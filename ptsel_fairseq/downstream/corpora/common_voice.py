@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 
 from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, read_csv, wrong_root
+from ptsel_fairseq.downstream.corpora.texts import normalise
 
 HOLDS = "the folder of one language (cv-corpus-VERSION/LANGUAGE) with clips, train.tsv, dev.tsv and test.tsv"
 SPLITS = ("train", "dev", "test")
-APOSTROPHES = "'’ʼ"
 
 
 def read(root: Path) -> Reading:
@@ -27,17 +26,6 @@ def read(root: Path) -> Reading:
         for row in read_csv(root / f"{split}.tsv", ("client_id", "path", "sentence"), "\t")
     ]
     return Reading(root, sorted(clips, key=lambda clip: (SPLITS.index(clip.splits[0]), clip.path)))
-
-
-def normalise(sentence: str) -> str:
-    """Capitals without punctuation: letters with their marks and apostrophes inside words stay."""
-    composed = unicodedata.normalize("NFC", sentence)
-    kept = [
-        "'" if char in APOSTROPHES else char.upper() if unicodedata.category(char)[0] in "LMN" else " "
-        for char in composed
-    ]
-    words = ("".join(kept)).split()
-    return " ".join(stripped for word in words if (stripped := word.strip("'")))
 
 
 CORPUS = Corpus(
