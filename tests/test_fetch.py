@@ -17,9 +17,9 @@ import pytest
 import soundfile
 from corpus_tools import CLIPS, Recordings, write
 
-from ptsel_fairseq.cli import REGISTERED_NAMES
 from ptsel_fairseq.downstream import fetch, packages
 from ptsel_fairseq.downstream.clip_audio import read_g722
+from ptsel_fairseq.downstream.commands import REGISTERED_NAMES
 from ptsel_fairseq.downstream.corpora import amazon_queen, asterisk, fish_fillets, tonejs
 from ptsel_fairseq.downstream.corpora.registered import REGISTERED, Registered
 from ptsel_fairseq.downstream.corpora.texts import fold_of, split_of

@@ -129,12 +129,13 @@ def test_uar_is_balanced_accuracy():
     assert values["uar"] == pytest.approx(sk.balanced_accuracy_score(reference, hypothesis))
 
 
-def test_multilabel_metrics_are_scikit_learns_on_what_is_labelled():
+@pytest.mark.parametrize("decimals", [1, 9])  # with ties and without
+def test_multilabel_metrics_are_scikit_learns_on_what_is_labelled(decimals):
     draw = np.random.default_rng(3)
-    relevance, score = draw.random((60, 4)), draw.random((60, 4))
+    relevance, score = draw.random((60, 4)), draw.random((60, 4)).round(decimals)
     labelled = draw.random((60, 4)) < 0.4
     items, classes = np.nonzero(labelled)
-    weights = draw.integers(1, 4, 60).astype(float)
+    weights = draw.integers(0, 4, 60).astype(float)
     values = MultilabelScorer(classes.astype(str), relevance[labelled], score[labelled])(weights[items])
     expected = []
     for k in range(4):

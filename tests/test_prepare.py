@@ -10,8 +10,8 @@ import soundfile
 from conftest import run_command
 from corpus_tools import CLIPS, Recordings, write
 
-from ptsel_fairseq.cli import CORPUS_NAMES
 from ptsel_fairseq.downstream import clip_audio
+from ptsel_fairseq.downstream.commands import CORPUS_NAMES
 from ptsel_fairseq.downstream.corpora import timit
 from ptsel_fairseq.downstream.corpora.catalogue import CORPORA
 from ptsel_fairseq.downstream.corpora.texts import normalise

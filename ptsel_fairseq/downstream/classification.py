@@ -48,7 +48,7 @@ class MultilabelScorer:
 
     - ``mean_f1``: F1 of "the class is there", averaged over classes.
     - ``mean_f1_both``: F1 of "is there" and of "is not there" averaged, then averaged over classes.
-    - ``map``: average precision (scikit-learn's, a step curve), averaged over classes.
+    - ``map``: average precision (precision times the recall gained, summed over thresholds), averaged over classes.
 
     A class without a positive reference is left out of the means, in a resample too.
 
@@ -60,25 +60,42 @@ class MultilabelScorer:
 
     def __init__(self, classes: Sequence[str], relevance: Sequence[float], scores: Sequence[float]) -> None:
         names, codes = np.unique(np.asarray(classes, dtype=str), return_inverse=True)
-        self.pairs = [np.flatnonzero(codes == code) for code in range(len(names))]
-        self.truth = np.asarray(relevance, dtype=np.float64) >= RELEVANT
-        self.score = np.asarray(scores, dtype=np.float64)
+        truth = np.asarray(relevance, dtype=np.float64) >= RELEVANT
+        score = np.asarray(scores, dtype=np.float64)
+        self.classes = [
+            OneClass(rows, truth[rows], score[rows])
+            for rows in (np.flatnonzero(codes == code) for code in range(len(names)))
+        ]
 
     def __call__(self, weights: np.ndarray) -> dict[str, float]:
-        rows = [self._one_class(pairs, weights[pairs]) for pairs in self.pairs]
-        defined = [row for row in rows if row is not None]
-        means = np.mean(defined, axis=0) if defined else np.full(3, np.nan)
+        rows = [found for one in self.classes if (found := one.metrics(weights)) is not None]
+        means = np.mean(rows, axis=0) if rows else np.full(3, np.nan)
         return dict(zip(("mean_f1", "mean_f1_both", "map"), means.tolist(), strict=True))
 
-    def _one_class(self, pairs: np.ndarray, weights: np.ndarray) -> tuple[float, float, float] | None:
-        from sklearn.metrics import average_precision_score
 
-        truth, answer = self.truth[pairs], self.score[pairs] >= RELEVANT
-        if not weights[truth].sum():
+class OneClass:
+    """The pairs of one class in falling order of the system's scores.
+
+    Sorted once: scikit-learn would sort again in each of the thousand resamples, which takes twenty times as long.
+    """
+
+    def __init__(self, rows: np.ndarray, truth: np.ndarray, score: np.ndarray) -> None:
+        order = np.argsort(-score, kind="stable")
+        self.rows, self.truth, self.answer = rows[order], truth[order], score[order] >= RELEVANT
+        self.last_of_value = np.flatnonzero(np.append(np.diff(score[order]) < 0, True))
+
+    def metrics(self, weights: np.ndarray) -> tuple[float, float, float] | None:
+        """F1 of "is there", the mean of it and F1 of "is not there", average precision; None without a positive."""
+        weight = weights[self.rows]
+        if not weight[self.truth].sum():
             return None
-        there = f1(truth, answer, weights)
-        both = (there + f1(~truth, ~answer, weights)) / 2
-        return there, both, float(average_precision_score(truth, self.score[pairs], sample_weight=weights))
+        there = f1(self.truth, self.answer, weight)
+        both = (there + f1(~self.truth, ~self.answer, weight)) / 2
+        found = np.cumsum(weight * self.truth)[self.last_of_value]
+        answered = np.cumsum(weight)[self.last_of_value]
+        precision = np.divide(found, answered, out=np.zeros_like(found), where=answered > 0)
+        recall_gained = np.diff(found, prepend=0.0) / found[-1]
+        return there, both, float(precision @ recall_gained)
 
 
 def f1(truth: np.ndarray, answer: np.ndarray, weights: np.ndarray) -> float:
