@@ -20,7 +20,7 @@ from corpus_tools import CLIPS, Recordings, write
 from ptsel_fairseq.downstream import fetch, packages
 from ptsel_fairseq.downstream.clip_audio import read_g722
 from ptsel_fairseq.downstream.commands import REGISTERED_NAMES
-from ptsel_fairseq.downstream.corpora import amazon_queen, asterisk, fish_fillets, tonejs
+from ptsel_fairseq.downstream.corpora import amazon_queen, asterisk, fish_fillets, fluidr3mono, tonejs
 from ptsel_fairseq.downstream.corpora.registered import REGISTERED, Registered
 from ptsel_fairseq.downstream.corpora.texts import fold_of, split_of
 from ptsel_fairseq.downstream.fetch import fetch_command
@@ -320,6 +320,60 @@ def test_an_archive_that_is_none_or_is_cut_off(queen):
     (queen / "queen.1c").write_bytes(b"something")
     with pytest.raises(PtselError, match="begins with b'QTBLC'; found b'somet'"):
         amazon_queen.read(queen)
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content  # no padding, as in the real file
+
+
+@pytest.fixture
+def soundfont(tmp_path):
+    """A soundfont of a flute (program 73), a pad that uses the flute's sample too, and a sample that nobody uses."""
+    samples = []
+    for seconds in (0.5, 0.1, 0.3):
+        encoded = io.BytesIO()
+        soundfile.write(encoded, soundfile.read(CLIPS[0])[0][: int(16000 * seconds)], 16000, format="OGG")
+        samples.append(encoded.getvalue())
+    ends = np.cumsum([len(sample) for sample in samples]).tolist()
+    starts = [0, *ends[:-1]]
+    rows = {
+        # The pad comes first in the table: programs are what decides.
+        "phdr": [(b"Pad", 89, 0, 0, 0, 0, 0), (b"Flute", 73, 0, 1, 0, 0, 0), (b"Drums", 0, 128, 2, 0, 0, 0),
+                 (b"EOP", 0, 0, 3, 0, 0, 0)],
+        "pbag": [(0, 0), (1, 0), (3, 0), (4, 0)],
+        "pgen": [(41, 1), (43, 0), (41, 0), (41, 2), (0, 0)],
+        "inst": [(b"Flute", 0), (b"Pad", 2), (b"Drums", 3), (b"EOI", 4)],
+        "ibag": [(0, 0), (2, 0), (3, 0), (4, 0), (5, 0)],
+        "igen": [(43, 0), (53, 0), (53, 1), (53, 0), (53, 2), (0, 0)],
+        "shdr": [(b"Flute C#5(L)", starts[0], ends[0], 0, 0, 16000, 60, 0, 0, 17),
+                 (b"Flute C6", starts[1], ends[1], 0, 0, 16000, 72, 0, 0, 17),
+                 (b"Drum", starts[2], ends[2], 0, 0, 16000, 60, 0, 0, 17), (b"EOS", *[0] * 9)],
+    }  # fmt: skip
+    tables = b"".join(
+        chunk(name.encode(), b"".join(struct.pack(fluidr3mono.RECORDS[name], *row) for row in found))
+        for name, found in rows.items()
+    )
+    lists = chunk(b"LIST", b"sdta" + chunk(b"smpl", b"".join(samples))) + chunk(b"LIST", b"pdta" + tables)
+    (tmp_path / "font.sf3").write_bytes(chunk(b"RIFF", b"sfbk" + lists))
+    return tmp_path
+
+
+def test_fluidr3mono_finds_the_instrument_of_each_sample(soundfont):
+    reading = fluidr3mono.read(soundfont)
+    found = {clip.path: clip.classes.get("instrument") for clip in reading.clips}
+    assert found == {"0000_Flute_C#5_L.ogg": "flute", "0001_Flute_C6.ogg": None, "0002_Drum.ogg": None}
+    assert reading.clips[1].splits == ("other",)  # shorter than 0.15 s
+    assert soundfile.info(reading.root / "0000_Flute_C#5_L.ogg").frames == 8000
+
+
+def test_a_file_that_is_no_soundfont(soundfont):
+    content = (soundfont / "font.sf3").read_bytes()
+    (soundfont / "font.sf3").write_bytes(content[:500])
+    with pytest.raises(PtselError, match="found none of phdr, pbag"):
+        fluidr3mono.read(soundfont)
+    (soundfont / "font.sf3").write_bytes(b"RIFX" + content[4:])
+    with pytest.raises(PtselError, match="found a file that is no soundfont"):
+        fluidr3mono.read(soundfont)
 
 
 def test_splits_are_the_same_everywhere_and_of_the_intended_size():

@@ -50,6 +50,7 @@ trials = st.lists(st.tuples(st.booleans(), st.integers(-4, 4)), min_size=2, max_
 )
 
 
+@settings(deadline=None)
 @given(trials)
 def test_trial_metrics_are_the_literal_ones_with_ties(found):
     targets, scores = zip(*found, strict=True)
@@ -60,6 +61,7 @@ def test_trial_metrics_are_the_literal_ones_with_ties(found):
         assert values[f"min_dcf_{prior:g}"] == pytest.approx(cost, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(trials, st.integers(0, 99))
 def test_a_weight_is_a_repetition(found, seed):
     targets, scores = (np.array(column) for column in zip(*found, strict=True))
@@ -106,6 +108,7 @@ def test_trial_metrics_follow_scikit_learns_curve():
     np.testing.assert_allclose(miss[::-1], 1 - hit, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=30), st.integers(0, 99))
 def test_class_metrics_are_scikit_learns(found, seed):
     reference, hypothesis = ([f"c{code}" for code in column] for column in zip(*found, strict=True))
@@ -167,7 +170,7 @@ texts = st.lists(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(texts, st.integers(0, 99))
 def test_errors_are_the_edit_distance(reference, seed):
     hypothesis = [reference[i] for i in np.random.default_rng(seed).permutation(len(reference))]

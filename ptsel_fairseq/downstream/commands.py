@@ -13,7 +13,7 @@ CORPUS_NAMES = (
     *("librispeech", "timit", "voxceleb1", "iemocap"),
     *("common-voice", "medley-solos-db", "openmic-2018"),
 )
-REGISTERED_NAMES = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs")
+REGISTERED_NAMES = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs", "fluidr3mono")
 PREPARE_HELP = f"""\
 OUT/<split>.tsv         fairseq's manifest
     {MANIFEST_EXAMPLE}

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ptsel_fairseq.downstream.corpora import amazon_queen, asterisk, fish_fillets, polish_emotions, tonejs
+from ptsel_fairseq.downstream.corpora import (
+    amazon_queen,
+    asterisk,
+    fish_fillets,
+    fluidr3mono,
+    polish_emotions,
+    tonejs,
+)
 from ptsel_fairseq.downstream.corpora.clips import Corpus
 from ptsel_fairseq.downstream.packages import Package
 
@@ -160,5 +167,17 @@ REGISTERED: dict[str, Registered] = {
     ),
     "tonejs": Registered(
         tonejs.CORPUS, "samples: CC BY 3.0, by tonejs-instruments and its sources; code: MIT", TONEJS
+    ),
+    "fluidr3mono": Registered(
+        fluidr3mono.CORPUS,
+        "MIT",
+        (
+            Package(
+                "apt",
+                "fluidr3mono-gm-soundfont",
+                "2.315-7",
+                "4098301bf29f4253c2f5799a844f42dd4aa733d91a210071ad16d7757dea51d6",
+            ),
+        ),
     ),
 }
