@@ -38,6 +38,7 @@ setup(
         "dask": ["dask[distributed]>=2024.1"],
         "hf": ["safetensors>=0.4"],
         "ray": ["ray[client]>=2.9"],
+        "downstream": ["jiwer>=4", "av>=12"],
         # Several distributions share fairseq's import name, so users may bring their own build instead.
         "fairseq": ["ve-fairseq>=0.12.3", "editdistance>=0.6", "tensorboardX>=2.5"],
         "dev": [
@@ -50,6 +51,8 @@ setup(
             "dcor>=0.6",
             "safetensors>=0.4",
             "transformers>=4.40",
+            "jiwer>=4",
+            "av>=12",
         ],
     },
     entry_points={"console_scripts": ["ptsel = ptsel_fairseq.cli:main"]},

@@ -9,7 +9,7 @@ import argparse
 import errno
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ptsel_fairseq import __version__
@@ -101,10 +101,18 @@ def build_parser() -> argparse.ArgumentParser:
         add_report,
         add_export,
         add_plot,
+        *downstream_commands(),
         add_user_dir,
     ):
         add(commands)
     return parser
+
+
+def downstream_commands() -> tuple[Callable, ...]:
+    # Not above: that module takes from here what all commands share.
+    from ptsel_fairseq.downstream import commands
+
+    return commands.ADDED
 
 
 def add_command(commands, name: str, help: str, epilog: str = "") -> argparse.ArgumentParser:

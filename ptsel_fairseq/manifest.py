@@ -107,7 +107,7 @@ def manifest_file(data_dir: Path | str, split: str) -> Path:
 def read_manifest(file: Path | str) -> Manifest:
     """Read a fairseq manifest; raise PtselError naming the line that is not as expected."""
     file = Path(file)
-    lines = _read_lines(file, f"a manifest such as {MANIFEST_EXAMPLE!r} below a line with the audio folder")
+    lines = read_lines(file, f"a manifest such as {MANIFEST_EXAMPLE!r} below a line with the audio folder")
     if not lines or not lines[0].strip() or "\t" in lines[0]:
         raise PtselError(
             f"{file}, line 1: expected the folder of the audio, found {lines[0] if lines else 'nothing'!r}"
@@ -142,7 +142,7 @@ def read_classes(file: Path | str, manifest: Manifest, sample_rate: int) -> Clas
         f"a header line 'path<TAB>class' or 'path<TAB>start<TAB>end<TAB>class', then lines such as "
         f"{CLASSES_EXAMPLE!r} or {SEGMENTS_EXAMPLE!r}"
     )
-    lines = _read_lines(file, expected)
+    lines = read_lines(file, expected)
     header = tuple(lines[0].split("\t")) if lines else ()
     if header not in (UTTERANCE_HEADER, SEGMENT_HEADER):
         raise PtselError(
@@ -209,7 +209,8 @@ def _raise_for_second_class(file: Path, manifest: Manifest, segments: list[Segme
         seen[segment.utterance] = segment.name
 
 
-def _read_lines(file: Path, expected: str) -> list[str]:
+def read_lines(file: Path, expected: str) -> list[str]:
+    """The lines of a UTF-8 text file without empty ones at its end; `expected` is what messages say it should be."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -14,16 +14,8 @@ from conftest import run_command
 from ptsel_fairseq.cli import memory_size
 
 COMMANDS = (
-    "manifest",
-    "check",
-    "labels",
-    "extract",
-    "score",
-    "select",
-    "report",
-    "export",
-    "plot",
-    "user-dir",
+    *("manifest", "check", "labels", "extract", "score", "select", "report", "export", "plot", "user-dir"),
+    *("prepare", "fetch", "probe", "evaluate", "compare"),
 )
 
 
@@ -56,7 +48,7 @@ def test_each_command_explains_itself(command):
     assert done.stdout.startswith(f"usage: ptsel {command}")
 
 
-@pytest.mark.parametrize("command", ["check", "extract", "score"])
+@pytest.mark.parametrize("command", ["check", "extract", "score", "probe"])
 def test_help_shows_an_example_line_of_each_file(command):
     shown = run_command("ptsel", command, "--help").stdout
     assert "clips/en_0001.flac<TAB>93680" in shown

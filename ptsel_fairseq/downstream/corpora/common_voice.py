@@ -1,0 +1,38 @@
+"""Mozilla Common Voice (Ardila et al. 2020): read sentences in many languages, one folder each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, read_csv, wrong_root
+from ptsel_fairseq.downstream.corpora.texts import normalise
+
+HOLDS = "the folder of one language (cv-corpus-VERSION/LANGUAGE) with clips, train.tsv, dev.tsv and test.tsv"
+SPLITS = ("train", "dev", "test")
+
+
+def read(root: Path) -> Reading:
+    """The official splits, in which no speaker is twice; texts by `normalise`."""
+    if not all((root / f"{split}.tsv").is_file() for split in SPLITS) or not (root / "clips").is_dir():
+        raise wrong_root(root, HOLDS)
+    clips = [
+        Clip(
+            f"clips/{row['path']}",
+            (split,),
+            normalise(row["sentence"]),
+            classes={"speaker": row["client_id"]},
+        )
+        for split in SPLITS
+        for row in read_csv(root / f"{split}.tsv", ("client_id", "path", "sentence"), "\t")
+    ]
+    return Reading(root, sorted(clips, key=lambda clip: (SPLITS.index(clip.splits[0]), clip.path)))
+
+
+CORPUS = Corpus(
+    "Common Voice",
+    HOLDS,
+    read,
+    {},
+    "no figure is checked: they differ with every release and language; see its clip_durations.tsv",
+    convert=True,
+)

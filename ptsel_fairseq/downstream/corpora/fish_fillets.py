@@ -1,0 +1,63 @@
+"""Fish Fillets NG 1.0.1: an acted puzzle game in Czech and Dutch, with texts and roles."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.texts import fold_of, normalise, split_of
+
+LANGUAGES = ("cs", "nl")
+HOLDS = "the Debian packages fillets-ng-data, fillets-ng-data-cs and fillets-ng-data-nl 1.0.1-1.1"
+# dialogId("ID", "font_ROLE", "English") then dialogStr("text"), with Lua's escapes in the strings
+STRING = r'"((?:[^"\\]|\\.)*)"'
+DIALOGUE = re.compile(rf"dialogId\(\s*{STRING}\s*,\s*{STRING}\s*,\s*{STRING}\s*\)\s*dialogStr\(\s*{STRING}")
+COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
+DAMAGED = ("elevator1/nl/zd1-m-cesta.ogg", "gems/nl/zav-v-sto.ogg")  # hold no samples
+
+
+def read(root: Path) -> Reading:
+    """A task for each language, ``LANGUAGE/<split>``; clips without a text are in ``LANGUAGE/other``."""
+    clips = []
+    for sounds in sorted(root.rglob("fillets-ng/sound")):
+        for folder in sorted(entry for name in LANGUAGES for entry in sounds.rglob(name)):
+            level, language = folder.parent.relative_to(sounds), folder.name
+            found = dialogues(root, level, language)
+            clips += [
+                clip_of(root, file, language, level.as_posix(), found.get(file.stem, ("", "")))
+                for file in sorted(folder.glob("*.ogg"))
+                if file.relative_to(sounds).as_posix() not in DAMAGED
+            ]
+    if not clips:
+        raise wrong_root(root, HOLDS)
+    return Reading(root, clips)
+
+
+def dialogues(root: Path, level: Path, language: str) -> dict[str, tuple[str, str]]:
+    """Role and text by clip of a level; the jokes that several levels share have their texts in one folder."""
+    folder = level.parts[0]  # of "share/border" the texts are in "share"
+    found = {}
+    for file in sorted(root.rglob(f"fillets-ng/script/{folder}/*dialogs_{language}.lua")):
+        for match in DIALOGUE.finditer(COMMENT.sub("", file.read_text(encoding="utf-8"))):
+            name, font, _, text = match.groups()
+            found[name] = (font.removeprefix("font_"), normalise(re.sub(r"\\(.)", r"\1", text)))
+    return found
+
+
+def clip_of(root: Path, file: Path, language: str, level: str, dialogue: tuple[str, str]) -> Clip:
+    role, text = dialogue
+    key = f"{language} {level} {file.stem}"
+    classes = {"fold": fold_of(key)} | ({f"role_{language}": role} if role else {})
+    split = split_of(key) if text else "other"
+    return Clip(file.relative_to(root).as_posix(), (f"{language}/{split}",), text or None, classes=classes)
+
+
+CORPUS = Corpus(
+    "Fish Fillets NG",
+    HOLDS,
+    read,
+    {"cs/all": (1882, None), "nl/all": (1614, None), "all": (3496, None)},
+    "the packages: Czech 1,825 clips with a text, Dutch 1,613 (95.8 min)",
+    convert=True,
+)

@@ -1,0 +1,38 @@
+"""Polish emotional speech (Miesikowska and Swisulski 2020): five men, six words, three emotions, five takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
+
+HOLDS = "the folder POLISH of data/polish in the nkululeko 1.14.1 source package"
+NAME = re.compile(r"^(?P<speaker>m\d)\.(?P<emotion>[asn])_(?P<word>[a-z]+)_(?P<take>\d)\.wav$")
+EMOTIONS = {"a": "anger", "s": "fear", "n": "neutral"}
+# As in the package's lists; leave a speaker out instead where figures are to be compared.
+SPLITS = {"m1": "test", "m4": "valid"}
+
+
+def read(root: Path) -> Reading:
+    """The clips; splits by speaker."""
+    clips, folder = [], root
+    for file in sorted(root.rglob("POLISH/*.wav")):
+        match = NAME.match(file.name)
+        if match is not None:
+            folder = file.parent
+            speaker, word = match["speaker"], match["word"]
+            classes = {"speaker": speaker, "emotion": EMOTIONS[match["emotion"]], "word": word}
+            clips.append(Clip(file.name, (SPLITS.get(speaker, "train"),), word.upper(), classes=classes))
+    if not clips:
+        raise wrong_root(root, HOLDS)
+    return Reading(folder, clips)
+
+
+CORPUS = Corpus(
+    "Polish emotional speech",
+    HOLDS,
+    read,
+    {"all": (450, 0.105)},
+    "the package: 450 recordings, 6.3 min; doi 10.34808/h46c-hb44",
+)

@@ -1,0 +1,199 @@
+"""`ptsel probe`: how well a small classifier tells the downstream classes apart on frozen features."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ptsel_fairseq.downstream.features import FrontEnd, extract, front_ends, in_order, item_id
+from ptsel_fairseq.downstream.probe_models import Part, fit_and_answer, is_deterministic
+from ptsel_fairseq.downstream.results import (
+    RESAMPLES,
+    RESULT,
+    Answers,
+    Result,
+    result_lines,
+    score,
+    write_result,
+)
+from ptsel_fairseq.downstream.tables import Table, read_class_table
+from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.grid import SAMPLE_RATE
+from ptsel_fairseq.manifest import manifest_file, read_classes, read_manifest
+
+
+@dataclass(frozen=True)
+class Items:
+    """The labelled utterances or segments of some splits, in order: features and what is known of each.
+
+    `x` is float32 [items, layers, dim]; the others are str [items].
+    """
+
+    x: np.ndarray
+    ids: np.ndarray
+    paths: np.ndarray
+    y: np.ndarray
+    split: np.ndarray
+
+    def part(self, rows: np.ndarray) -> Part:
+        return Part(self.x[rows], self.y[rows])
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows to train on, to choose on, and to test on."""
+
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+
+
+def probe_command(
+    data_dir: Path | str,
+    classes: Path | str,
+    features: Sequence[str],
+    out: Path | str,
+    model: str = "linear",
+    splits: Sequence[str] = ("train", "valid", "test"),
+    leave_out: Path | str | None = None,
+    groups: Path | str | None = None,
+    seeds: int = 3,
+    jobs: int | None = None,
+    command_line: str = "",
+) -> None:
+    """Probe each front end; write ``OUT/<features>/result.json``, and with several a table and a picture.
+
+    Args:
+        data_dir: manifests at 16 kHz.
+        classes: of utterances or segments of all splits.
+        features: ``mfcc``, ``log_mel`` or checkpoints of wav2vec 2.0.
+        out: folder of results, and of the features under ``features``.
+        model: ``linear`` or ``mlp``.
+        splits: to train on, to choose on, to test on; with `leave_out` all are pooled.
+        leave_out: class file of utterances (speakers, folds); each of its classes is the test set once, and the
+            next one in order is chosen on.
+        groups: class file of utterances; what the intervals resample as a whole; default, utterances.
+        seeds: networks to train; a logistic regression needs one.
+        jobs: processes that extract features.
+        command_line: kept in the results.
+
+    Raises:
+        PtselError: data that cannot be used.
+    """
+    from ptsel_fairseq.downstream.compare import compare_command
+
+    if leave_out is None and len(splits) != 3:
+        raise PtselError(
+            f"--splits: expected three (to train, to choose, to test), found {' '.join(splits)}; with --leave-out "
+            "any number, which are pooled"
+        )
+    if seeds < 1:
+        raise PtselError(f"--seeds: expected at least 1, found {seeds}")
+    tables = {
+        name: read_class_table(file) for name, file in (("leave_out", leave_out), ("groups", groups)) if file
+    }
+    written = []
+    for front_end in front_ends(features):
+        items = read_items(Path(data_dir), Path(classes), front_end, splits, Path(out) / "features", jobs)
+        folds = make_folds(items, splits, tables.get("leave_out"))
+        result = probe(items, folds, model, seeds, f"{front_end.name} {model}", tables.get("groups"))
+        result.provenance.update(
+            command=command_line,
+            features={"kind": front_end.kind, "checksum": front_end.checksum, "shape": items.x.shape[1:]},
+            files={str(table.file): table.checksum for table in tables.values()},
+        )
+        file = Path(out) / front_end.name / RESULT
+        write_result(file, result)
+        written.append(file)
+        print(f"{result.name}: {describe(items, folds)}", *result_lines(result), file, sep="\n  ")
+    if len(written) > 1:
+        compare_command(written, Path(out) / "comparison.md")
+
+
+def read_items(
+    data_dir: Path, classes: Path, front_end: FrontEnd, splits: Sequence[str], cache: Path, jobs: int | None
+) -> Items:
+    """The labelled items of all splits with their features."""
+    columns: list[tuple[np.ndarray, list[tuple[str, str, str, str]]]] = []
+    for split in dict.fromkeys(splits):
+        manifest = read_manifest(manifest_file(data_dir, split))
+        class_file = read_classes(classes, manifest, SAMPLE_RATE)
+        rows = [
+            (item_id(manifest, s), manifest.utterances[s.utterance].path, s.name, split)
+            for s in in_order(class_file)
+        ]
+        columns.append((extract(front_end, manifest, class_file, cache, jobs), rows))
+    ids, paths, y, names = (
+        np.array(column) for column in zip(*(row for _, rows in columns for row in rows), strict=True)
+    )
+    twice = [name for name, count in Counter(ids.tolist()).items() if count > 1]
+    if twice:
+        raise PtselError(
+            f"{data_dir}: expected each utterance in one of the splits {', '.join(splits)}, and each segment once; "
+            f"{len(twice)} are there twice (first: {', '.join(twice[:3])})"
+        )
+    return Items(np.concatenate([x for x, _ in columns]), ids, paths, y, names)
+
+
+def make_folds(items: Items, splits: Sequence[str], leave_out: Table | None) -> list[Fold]:
+    """The three splits as one fold, or a fold for each class of the file `leave_out`."""
+    if leave_out is None:
+        return [Fold(*(np.flatnonzero(items.split == split) for split in splits))]
+    of_item = np.array(leave_out.of_paths(items.paths))
+    names = sorted(set(of_item.tolist()))
+    if len(names) < 3:
+        raise PtselError(
+            f"{leave_out.file}: expected at least three classes to leave out, found {', '.join(names)}"
+        )
+    folds = []
+    for i, name in enumerate(names):
+        choose = names[(i + 1) % len(names)]
+        train = np.flatnonzero((of_item != name) & (of_item != choose))
+        folds.append(Fold(train, np.flatnonzero(of_item == choose), np.flatnonzero(of_item == name)))
+    return folds
+
+
+def probe(
+    items: Items, folds: Sequence[Fold], model: str, seeds: int, name: str, groups: Table | None = None
+) -> Result:
+    """Train in every fold with every seed; the answers of a run are those of all its folds."""
+    for fold in folds:
+        if len(set(items.y[fold.train])) < 2:
+            raise PtselError(
+                f"expected two classes or more to train on, found {sorted(set(items.y[fold.train]))}"
+            )
+    runs, chosen = [], []
+    for seed in range(1 if is_deterministic(model, items.x.shape[1]) else seeds):
+        fitted = [
+            fit_and_answer(model, items.part(fold.train), items.part(fold.valid), items.part(fold.test), seed)
+            for fold in folds
+        ]
+        runs.append(tuple(str(answer) for fit in fitted for answer in fit.answers))
+        chosen.append([fit.chosen for fit in fitted])
+    tested = np.concatenate([fold.test for fold in folds])
+    paths = items.paths[tested].tolist()
+    answers = Answers(
+        "classification",
+        tuple(items.ids[tested].tolist()),
+        tuple(items.y[tested].tolist()),
+        tuple(runs),
+        tuple(paths if groups is None else groups.of_paths(paths)),
+    )
+    return score(name, answers, {"model": model, "chosen": chosen}, RESAMPLES)
+
+
+def describe(items: Items, folds: Sequence[Fold]) -> str:
+    """What was tested on what, and what guessing would reach."""
+    tested = items.y[np.concatenate([fold.test for fold in folds])]
+    counts = Counter(tested.tolist())
+    trained = {name for fold in folds for name in items.y[fold.train].tolist()}
+    unseen = sorted(set(counts) - trained)
+    text = (
+        f"{len(folds)} fold{'s' if len(folds) > 1 else ''}, {len(tested)} test items in {len(counts)} classes; "
+        f"the most frequent class is {100 * max(counts.values()) / len(tested):.1f} %"
+    )
+    return text + (f"; classes that no training item has: {', '.join(unseen)}" if unseen else "")

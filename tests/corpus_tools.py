@@ -1,0 +1,33 @@
+"""Making miniature corpora of the bundled recordings."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from conftest import ASTERISK
+
+CLIPS = sorted((ASTERISK / "audio" / "en").glob("*.ogg"))
+
+
+class Recordings:
+    """Real waveforms one after the other, 0.5 s each, written where a corpus would have them."""
+
+    def __init__(self):
+        self.next = count()
+
+    def write(self, file: Path, rate: int = 16000, **options) -> np.ndarray:
+        waveform, _ = soundfile.read(CLIPS[next(self.next) % len(CLIPS)], dtype="float32", frames=8000)
+        if rate != 16000:
+            waveform = soxr.resample(waveform, 16000, rate)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(file, waveform, rate, **options)
+        return waveform
+
+
+def write(file: Path, *lines: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,313 @@
+"""`ptsel prepare` on miniature trees in each corpus's own layout, made of the bundled recordings."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import run_command
+from corpus_tools import CLIPS, Recordings, write
+
+from ptsel_fairseq.downstream import clip_audio
+from ptsel_fairseq.downstream.commands import CORPUS_NAMES
+from ptsel_fairseq.downstream.corpora import timit
+from ptsel_fairseq.downstream.corpora.catalogue import CORPORA
+from ptsel_fairseq.downstream.corpora.texts import normalise
+from ptsel_fairseq.downstream.prepare import letters, prepare_command
+from ptsel_fairseq.downstream.tables import read_labels, read_trials
+from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.manifest import read_classes, read_manifest
+
+
+@pytest.fixture
+def recordings():
+    return Recordings()
+
+
+@pytest.fixture
+def librispeech(tmp_path, recordings):
+    root = tmp_path / "LibriSpeech"
+    for split, speaker in (("train-clean-100", "103"), ("dev-clean", "84")):
+        chapter = root / split / speaker / "1240"
+        names = [f"{speaker}-1240-{i:04d}" for i in range(3)]
+        for name in names:
+            recordings.write(chapter / f"{name}.flac")
+        write(
+            chapter / f"{speaker}-1240.trans.txt",
+            *(f"{name} MISTER O'NEIL {i}" for i, name in enumerate(names)),
+        )
+    return root
+
+
+def test_librispeech(librispeech, tmp_path, capsys):
+    out = tmp_path / "out"
+    prepare_command("librispeech", librispeech, out)
+    manifest = read_manifest(out / "dev-clean.tsv")
+    assert [u.path for u in manifest] == [f"dev-clean/84/1240/84-1240-000{i}.flac" for i in range(3)]
+    assert {u.samples for u in manifest} == {8000}
+    assert manifest.root == librispeech
+    assert (out / "dev-clean.wrd").read_text().splitlines()[1] == "MISTER O'NEIL 1"
+    assert (out / "dev-clean.ltr").read_text().splitlines()[1] == "M I S T E R | O ' N E I L | 1 |"
+    dictionary = (out / "dict.ltr.txt").read_text().splitlines()
+    assert dictionary[0] == "| 9"
+    assert "0 1" in dictionary  # of train alone
+    assert read_classes(out / "classes" / "speaker.tsv", manifest, 16000).names() == ["84"]
+    report = capsys.readouterr().out
+    assert (out / "report.md").read_text() in report
+    row = next(line for line in report.splitlines() if "dev-clean" in line)
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == [
+        *("dev-clean", "3", "2,703", "0.00", "5.4", "DIFFERS: -2,700 utterances")
+    ]
+    assert "not there" in next(line for line in report.splitlines() if "test-other" in line)
+
+
+def test_what_was_prepared_is_fit_for_training(librispeech, tmp_path):
+    assert run_command("ptsel", "prepare", "librispeech", librispeech, tmp_path / "out").returncode == 0
+    done = run_command(
+        *("ptsel", "check", tmp_path / "out", "--classes", tmp_path / "out" / "classes" / "speaker.tsv")
+    )
+    assert done.returncode == 0, done.stderr
+    for split in ("train-clean-100", "dev-clean"):
+        assert f"{split}: 3 utterances" in done.stdout
+
+
+def test_a_half_unpacked_corpus_is_named_with_examples(librispeech, tmp_path):
+    for file in sorted(librispeech.glob("dev-clean/*/*/*.flac"))[1:]:
+        file.unlink()
+    done = run_command("ptsel", "prepare", "librispeech", librispeech, tmp_path / "out")
+    assert done.returncode == 2
+    message = done.stderr.strip().splitlines()[-1]
+    assert (
+        "2 of the 6 audio files that the corpus's lists name are missing (first: dev-clean/84/1240/84-1"
+        in message
+    )
+    assert "unpack all its archives here again" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_was_cut_off_or_resampled_is_named(librispeech, tmp_path, recordings):
+    broken, other = sorted(librispeech.glob("dev-clean/*/*/*.flac"))[:2]
+    broken.write_bytes(b"fLaC")
+    recordings.write(other, rate=8000)
+    with pytest.raises(
+        PtselError, match=r"2 of 6 .*0000.flac: cannot be decoded .*expected 16000 Hz, found 8000"
+    ):
+        prepare_command("librispeech", librispeech, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["librispeech", "timit", "voxceleb1", "iemocap", "common-voice", "medley-solos-db", "openmic-2018"],
+)
+def test_a_folder_that_is_not_the_corpus(name, tmp_path):
+    (tmp_path / "holiday photographs").mkdir()
+    with pytest.raises(PtselError, match=r"expected (the|a) folder .*; found holiday photographs"):
+        prepare_command(name, tmp_path, tmp_path / "out")
+    with pytest.raises(PtselError, match="found no such folder"):
+        prepare_command(name, tmp_path / "none", tmp_path / "out")
+
+
+def test_timit(tmp_path, recordings):
+    root = tmp_path / "TIMIT"
+    for speaker in ("TRAIN/DR1/FCJF0", "TEST/DR1/FAKS0", "TEST/DR1/MDAB0", "TEST/DR3/MKCH0"):
+        for name in ("SA1", "SX37"):
+            folder = root / speaker
+            recordings.write(folder / f"{name}.WAV", format="NIST", subtype="PCM_16")
+            write(folder / f"{name}.TXT", "0 8000 She's not-so quick, is she?")
+            write(
+                folder / f"{name}.PHN",
+                "0 1600 h#",
+                "1600 3200 sh",
+                "3200 4000 ix",
+                "4000 4800 q",
+                "4800 8000 zh",
+            )
+    shutil.copy(CLIPS[0], root / "TRAIN" / "DR1" / "FCJF0" / "SX37.WAV.wav")  # a twin that some copies hold
+    prepare_command("timit", root, tmp_path / "out")
+    out = tmp_path / "out"
+    for split, path in (("train", "TRAIN/DR1/FCJF0"), ("dev", "TEST/DR1/FAKS0"), ("test", "TEST/DR1/MDAB0")):
+        manifest = read_manifest(out / f"{split}.tsv")
+        assert [u.path for u in manifest] == [f"{path}/SX37.WAV"]
+        assert (out / f"{split}.phn").read_text() == "sil sh ih sh\n"
+        assert (out / f"{split}.wrd").read_text() == "SHE'S NOT SO QUICK IS SHE\n"
+    phones = read_classes(out / "classes" / "phone.tsv", manifest, 16000)
+    assert [(s.start, s.end, s.name) for s in phones.segments][1:4] == [
+        *((0.1, 0.2, "sh"), (0.2, 0.25, "ix"), (0.25, 0.3, "q"))
+    ]
+    assert read_classes(out / "classes" / "phone39.tsv", manifest, 16000).names() == ["ih", "sh", "sil"]
+    assert (out / "dict.phn.txt").read_text().splitlines()[0] == "sh 2"
+
+
+def test_the_command_line_offers_every_corpus():
+    assert tuple(CORPORA) == CORPUS_NAMES
+
+
+def test_timits_lists():
+    assert len(set(timit.CORE_TEST.split())) == 24
+    assert len(set(timit.DEVELOPMENT.split())) == 50
+    assert not set(timit.CORE_TEST.split()) & set(timit.DEVELOPMENT.split())
+    phones = [*timit.KEPT.split(), *timit.FOLDED, timit.DELETED]
+    assert len(phones) == len(set(phones)) == 61
+    assert len({timit.fold(phone) for phone in phones} - {None}) == 39
+
+
+def test_a_phone_that_timit_does_not_have(tmp_path, recordings):
+    folder = tmp_path / "TRAIN" / "DR1" / "FCJF0"
+    recordings.write(folder / "SX37.WAV", format="NIST")
+    write(folder / "SX37.TXT", "0 8000 She")
+    write(folder / "SX37.PHN", "0 1600 h#", "1600 8000 schwa")
+    with pytest.raises(PtselError, match="line 2: 'schwa' is none of TIMIT's 61 phones"):
+        prepare_command("timit", tmp_path, tmp_path / "out")
+
+
+def test_voxceleb1(tmp_path, recordings):
+    names = [f"id1000{speaker}/abc/0000{i}.wav" for speaker in (1, 2, 3) for i in (1, 2)]
+    for name in names:
+        recordings.write(tmp_path / "wav" / name)
+    write(tmp_path / "iden_split.txt", *(f"{1 + i % 3} {name}" for i, name in enumerate(names)))
+    write(
+        tmp_path / "veri_test.txt",
+        f"1 {names[4]} {names[5]}",
+        f"0 {names[4]} {names[2]}",
+        f"1 {names[4]} {names[5]}",
+    )
+    out = tmp_path / "out"
+    prepare_command("voxceleb1", tmp_path, out)
+    tested = read_manifest(out / "verification" / "test.tsv")
+    assert [u.path for u in tested] == names[2:]
+    assert [u.path for u in read_manifest(out / "verification" / "train.tsv")] == names[:2]
+    assert [u.path for u in read_manifest(out / "identification" / "valid.tsv")] == [names[1], names[4]]
+    trials = read_trials(out / "verification" / "veri_test.txt").values
+    assert trials == {f"{names[4]}\t{names[5]}": "1", f"{names[4]}\t{names[2]}": "0"}
+    assert read_classes(out / "classes" / "speaker.tsv", tested, 16000).names() == ["id10002", "id10003"]
+
+
+def test_iemocap(tmp_path, recordings):
+    for session in (1, 2):
+        rows = []
+        for i, emotion in enumerate(("neu", "exc", "fru", "xxx")):
+            name = f"Ses0{session}F_script01_1_{'FM'[i % 2]}00{i}"
+            recordings.write(
+                tmp_path
+                / f"Session{session}"
+                / "sentences"
+                / "wav"
+                / f"Ses0{session}F_script01_1"
+                / f"{name}.wav"
+            )
+            rows += [f"[{i}.0000 - {i}.5000]\t{name}\t{emotion}\t[2.5, 2.5, 2.5]", "C-E2:\tNeutral;\t()"]
+        folder = tmp_path / f"Session{session}" / "dialog" / "EmoEvaluation"
+        write(
+            folder / f"Ses0{session}F_script01_1.txt",
+            "% [START_TIME - END_TIME] TURN_NAME EMOTION",
+            "",
+            *rows,
+        )
+        write(folder / f"._Ses0{session}F_script01_1.txt", "a shadow file of another system")
+    prepare_command("iemocap", tmp_path, tmp_path / "out")
+    manifest = read_manifest(tmp_path / "out" / "session2.tsv")
+    assert len(manifest) == 2
+    kinds = {
+        kind: read_classes(tmp_path / "out" / "classes" / f"{kind}.tsv", manifest, 16000).names()
+        for kind in ("emotion", "speaker", "session")
+    }
+    expected = {
+        "emotion": ["happy", "neutral"],
+        "speaker": ["session2F", "session2M"],
+        "session": ["session2"],
+    }
+    assert kinds == expected
+
+
+def test_common_voice_is_converted_and_goes_on_where_it_stopped(tmp_path, recordings, monkeypatch):
+    root = tmp_path / "en"
+    sentences = {"train": "“Well, it’s Zoë!”", "dev": 'He said "no".', "test": "ça va — oui?"}
+    for i, (split, sentence) in enumerate(sentences.items()):
+        recordings.write(root / "clips" / f"common_voice_en_{i}.mp3", rate=48000)
+        write(
+            root / f"{split}.tsv",
+            "client_id\tpath\tsentence\tage",
+            f"s{i}\tcommon_voice_en_{i}.mp3\t{sentence}\t",
+        )
+    converted = []
+    real = clip_audio.write_flac
+
+    def write_two(file, waveform):
+        if len(converted) == 2:
+            raise KeyboardInterrupt
+        converted.append(file.name)
+        real(file, waveform)
+
+    monkeypatch.setattr(clip_audio, "write_flac", write_two)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_command("common-voice", root, tmp_path / "out")
+    monkeypatch.setattr(
+        clip_audio, "write_flac", lambda file, waveform: (converted.append(file.name), real(file, waveform))
+    )
+    prepare_command("common-voice", root, tmp_path / "out")
+    assert converted == [f"common_voice_en_{i}.flac" for i in range(3)]
+    texts = [(tmp_path / "out" / f"{split}.wrd").read_text().strip() for split in sentences]
+    assert texts == ["WELL IT'S ZOË", "HE SAID NO", "ÇA VA OUI"]
+    manifest = read_manifest(tmp_path / "out" / "train.tsv")
+    copy = manifest.audio_path(manifest.utterances[0])
+    assert soundfile.info(copy).samplerate == 16000
+    assert soundfile.info(copy).frames == manifest.utterances[0].samples
+    original = soundfile.read(CLIPS[0], frames=8000)[0]
+    found = soundfile.read(copy)[0]
+    aligned = max(
+        np.corrcoef(original[1000:6000], found[1000 + k : 6000 + k])[0, 1] for k in range(-900, 900)
+    )
+    assert aligned > 0.98  # MP3 adds a delay, and some noise
+
+
+def test_texts_keep_letters_of_every_alphabet():
+    assert normalise("Ёлка, «мир» — 'да' 5%") == "ЁЛКА МИР ДА 5"
+    assert normalise("नमस्ते दुनिया।") == "नमस्ते दुनिया"
+    assert letters("AB  C") == "A B | C |"
+
+
+def test_medley_solos_db(tmp_path, recordings):
+    rows = [
+        (subset, i, f"uuid-{subset}-{i}") for subset in ("training", "validation", "test") for i in range(2)
+    ]
+    for subset, i, uuid in rows:
+        recordings.write(tmp_path / "audio" / f"Medley-solos-DB_{subset}-{i}_{uuid}.wav", rate=44100)
+    write(
+        tmp_path / "Medley-solos-DB_metadata.csv",
+        "subset,instrument,instrument_id,song_id,uuid4",
+        *(
+            f"{subset},{('clarinet', 'distorted electric guitar')[i]},{i},7,{uuid}"
+            for subset, i, uuid in rows
+        ),
+    )
+    prepare_command("medley-solos-db", tmp_path, tmp_path / "out")
+    manifest = read_manifest(tmp_path / "out" / "valid.tsv")
+    assert {u.samples for u in manifest} == {8000}
+    names = read_classes(tmp_path / "out" / "classes" / "instrument.tsv", manifest, 16000).names()
+    assert names == ["clarinet", "distorted electric guitar"]
+    assert "5,841" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_openmic_keeps_its_mask(tmp_path, recordings):
+    keys = {"train": ["000046_3840", "000135_483840"], "test": ["155310_372480"]}
+    for split, names in keys.items():
+        write(tmp_path / "partitions" / f"split01_{split}.csv", *names)
+        for name in names:
+            recordings.write(tmp_path / "audio" / name[:3] / f"{name}.ogg", rate=44100)
+    write(
+        tmp_path / "openmic-2018-aggregated-labels.csv",
+        "sample_key,instrument,relevance,num_responses",
+        *("000046_3840,clarinet,0.17105,3", "000046_3840,flute,0,3", "155310_372480,flute,0.9,3"),
+    )
+    prepare_command("openmic-2018", tmp_path, tmp_path / "out")
+    assert read_labels(tmp_path / "out" / "labels" / "train.tsv").values == {
+        "000/000046_3840.flac\tclarinet": "0.17105",
+        "000/000046_3840.flac\tflute": "0",
+    }
+    manifest = read_manifest(tmp_path / "out" / "test.tsv")
+    assert [u.path for u in manifest] == ["155/155310_372480.flac"]
+    (tmp_path / "openmic-2018-aggregated-labels.csv").write_text("sample_key,instrument\n")
+    with pytest.raises(PtselError, match="line 1: expected the columns sample_key, instrument, relevance"):
+        prepare_command("openmic-2018", tmp_path, tmp_path / "again")
