@@ -1,14 +1,17 @@
 """fairseq-hydra-train that writes down what each update did; the tests of training start it.
 
-    RECORD=FILE [DIE_BEFORE_UPDATE=N] python recording_train.py --config-dir ...
+    RECORD=FILE [DIE_BEFORE_UPDATE=N] [SIGNAL_AFTER_UPDATE=N:SIGTERM[,all]] python recording_train.py --config-dir ...
 
 FILE gets one JSON line an update: a digest of all parameters after it, what the criterion returned on this
-rank, and what fairseq logged. With DIE_BEFORE_UPDATE the process ends there as by ``kill -9``.
+rank, and what fairseq logged. With DIE_BEFORE_UPDATE the process ends there as by ``kill -9``; with
+SIGNAL_AFTER_UPDATE it sends itself a signal (with ``,all`` its data loaders too).
 """
 
 import hashlib
 import json
+import multiprocessing
 import os
+import signal
 
 import torch
 from fairseq.tasks.fairseq_task import FairseqTask
@@ -41,6 +44,12 @@ def train_step(self, samples, raise_oom=False):
     }
     with open(os.environ["RECORD"], "a") as file:
         file.write(json.dumps(record) + "\n")
+    after, _, name = os.environ.get("SIGNAL_AFTER_UPDATE", "-1:SIGTERM").partition(":")
+    if self.get_num_updates() == int(after):
+        name, _, everyone = name.partition(",")
+        children = [child.pid for child in multiprocessing.active_children()] if everyone else []
+        for process in (*children, os.getpid()):
+            os.kill(process, getattr(signal, name))
     return logged
 
 

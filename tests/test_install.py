@@ -21,9 +21,10 @@ def wheel(tmp_path_factory) -> Path:
     return next(out.glob("*.whl"))
 
 
-def test_the_wheel_holds_every_module(wheel):
+def test_the_wheel_holds_every_file(wheel):
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("ptsel_fairseq/")}
-    expected = {str(file.relative_to(ROOT)) for file in (ROOT / "ptsel_fairseq").rglob("*.py")}
+    files = (ROOT / "ptsel_fairseq").rglob("*")
+    expected = {str(file.relative_to(ROOT)) for file in files if file.suffix in (".py", ".html")}
     assert packed == expected
 
 

@@ -61,14 +61,12 @@ def arguments(recipe_dir: Path, data: Path, store: Path, run: Path, **overrides:
     ]
 
 
-def start(words: list[str], record: Path, die_before: int | None = None) -> subprocess.Popen:
-    environment = {**os.environ, "RECORD": str(record), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    if die_before is not None:
-        environment["DIE_BEFORE_UPDATE"] = str(die_before)
+def start(words: list[str], record: Path, **environment: str) -> subprocess.Popen:
     script = Path(__file__).with_name("recording_train.py")
+    own = {"RECORD": str(record), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen(
         [sys.executable, str(script), *words],
-        env=environment,
+        env={**os.environ, **own, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -81,11 +79,22 @@ def finish(*processes: subprocess.Popen, code: int = 0) -> None:
         assert process.returncode == code, output[-3000:]
 
 
-def train(words: list[str], record: Path, processes: int = 1, die_before: int | None = None) -> None:
-    """Train to the end (or to the death asked for), in one process or in several with gloo."""
+def train(
+    words: list[str],
+    record: Path,
+    processes: int = 1,
+    die_before: int | None = None,
+    signal_after: str | None = None,
+) -> None:
+    """Train to the end, or to the death or signal asked for, in one process or in several with gloo.
+
+    All of them die; only the first gets the signal, for example ``3:SIGTERM`` after update 3.
+    """
+    death = {} if die_before is None else {"DIE_BEFORE_UPDATE": str(die_before)}
+    asked = {} if signal_after is None else {"SIGNAL_AFTER_UPDATE": signal_after}
     code = 0 if die_before is None else 9
     if processes == 1:
-        finish(start(words, record, die_before), code=code)
+        finish(start(words, record, **death, **asked), code=code)
         return
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
@@ -100,7 +109,8 @@ def train(words: list[str], record: Path, processes: int = 1, die_before: int | 
             "distributed_no_spawn": "true",
         }
         extra = [f"distributed_training.{key}={value}" for key, value in distributed.items()]
-        running.append(start([*words, *extra], record.with_suffix(f".{rank}"), die_before))
+        signalled = asked if rank == 0 else {}
+        running.append(start([*words, *extra], record.with_suffix(f".{rank}"), **death, **signalled))
     finish(*running, code=code)
 
 
@@ -155,6 +165,53 @@ def test_a_killed_run_resumes_exactly(recipe_dir, data_dir, store_dir, tmp_path,
     expected, got = model_of(whole), model_of(killed)
     assert expected.keys() == got.keys()
     assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+@pytest.mark.parametrize(("processes", "asked"), [(1, "1:SIGTERM"), (2, "1:SIGUSR1")])
+def test_a_run_that_is_asked_to_stop_saves_and_resumes_exactly(
+    recipe_dir, data_dir, store_dir, tmp_path, trained, two_processes, processes, asked
+):
+    run, record = tmp_path / "run", tmp_path / "record"
+    words = arguments(recipe_dir, data_dir, store_dir, run)
+    train(words, record, processes, signal_after=asked)
+    first = record if processes == 1 else record.with_suffix(".0")
+    assert max(read(first)) == 2  # the update after the signal is the last
+    log = (run / "hydra_train.log").read_text()
+    assert f"{asked[2:]}: a checkpoint is written after the next update, then training ends" in log
+    assert torch.load(run / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"] == 2
+    train(words, record, processes)
+    whole = read(trained / "record") if processes == 1 else two_processes[0]
+    stopped = read(first)
+    assert sorted(stopped) == sorted(whole)
+    assert all(stopped[update]["parameters"] == whole[update]["parameters"] for update in whole)
+
+
+def test_data_loaders_outlive_the_signal(recipe_dir, data_dir, store_dir, tmp_path, trained):
+    """A batch system sends it to every process of a job."""
+    words = arguments(recipe_dir, data_dir, store_dir, tmp_path / "run", **{"dataset.num_workers": 2})
+    train(words, tmp_path / "record", signal_after="1:SIGTERM,all")
+    assert max(read(tmp_path / "record")) == 2
+    train(words, tmp_path / "record")
+    stopped, whole = read(tmp_path / "record"), read(trained / "record")
+    assert stopped[UPDATES]["parameters"] == whole[UPDATES]["parameters"]
+
+
+def test_a_checkpoint_that_was_cut_off_is_replaced_by_the_one_before(
+    recipe_dir, data_dir, store_dir, tmp_path, trained
+):
+    run = tmp_path / "run"
+    words = arguments(recipe_dir, data_dir, store_dir, run)
+    train(words, tmp_path / "record", die_before=8)  # saved at 3, 4 (with validation) and 6
+    last = run / "checkpoint_last.pt"
+    last.write_bytes(last.read_bytes()[:-5000])
+    train(words, tmp_path / "record")
+    assert (
+        "checkpoint_last.pt.damaged is cut off: training goes on from"
+        in (run / "hydra_train.log").read_text()
+    )
+    assert (run / "checkpoint_last.pt.damaged").exists()
+    resumed, whole = read(tmp_path / "record"), read(trained / "record")
+    assert resumed[UPDATES]["parameters"] == whole[UPDATES]["parameters"]
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.plugin import preemption
 
 STOCK_KEYS = ("loss", "ntokens", "nsentences", "sample_size", "correct", "count")
 
@@ -77,6 +78,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         net_output = model(**sample["net_input"])
         loss, sample_size, log = super().forward(_Answered(model, net_output), sample, reduce)
         log["_batches"] = 1
+        log[preemption.LOG_KEY] = preemption.asked_to_stop()
         if not self.pretext_weights:
             return loss, sample_size, log
 
@@ -97,6 +99,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         sums = {key: sum(log.get(key, 0) for log in logging_outputs) for key in logging_outputs[0]}
         stock = {key: sums.pop(key) for key in list(sums) if key in STOCK_KEYS or key.startswith("loss_")}
         Wav2vecCriterion.reduce_metrics([stock])
+        preemption.agree(utils.item(sums.pop(preemption.LOG_KEY)))
         batches = utils.item(sums.pop("_batches"))
         sample_size = utils.item(stock["sample_size"])
         if "_pretext_weighted" in sums:

@@ -13,6 +13,7 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import Manifest
+from ptsel_fairseq.plugin.preemption import keep_loader_alive
 
 
 class PtselDataset(BaseWrapperDataset):
@@ -62,7 +63,9 @@ class PtselDataset(BaseWrapperDataset):
             label: (mean.astype(np.float32), std.astype(np.float32)) for label, (mean, std) in scaling.items()
         }
         self.seed = seed
-        self.epoch = 1
+        # In shared memory: fairseq keeps the loaders' processes from epoch to epoch, with the dataset they began with.
+        self._epoch = torch.ones(1, dtype=torch.int64).share_memory_()
+        self._signals_left = False
         # fairseq numbers the utterances that are long enough; the store is keyed by manifest line.
         skipped = self.audio.skipped_indices
         self.lines = np.array([line for line in range(len(manifest)) if line not in skipped], dtype=np.int64)
@@ -76,9 +79,19 @@ class PtselDataset(BaseWrapperDataset):
     def labels(self) -> list[str]:
         return list(self.scaling)
 
+    @property
+    def epoch(self) -> int:
+        return int(self._epoch)
+
     def set_epoch(self, epoch: int) -> None:
         super().set_epoch(epoch)
-        self.epoch = epoch
+        self._epoch[0] = epoch
+
+    def __getitem__(self, index: int) -> dict:
+        if not self._signals_left and torch.utils.data.get_worker_info() is not None:
+            keep_loader_alive()
+            self._signals_left = True
+        return super().__getitem__(index)
 
     def collater(self, samples: Sequence[dict]) -> dict:
         samples = [sample for sample in samples if sample["source"] is not None]

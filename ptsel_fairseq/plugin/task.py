@@ -20,6 +20,7 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import manifest_file, read_manifest
+from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.dataset import PtselDataset
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             with one_line_errors():
                 self._check_data_folder()
                 self._plan_heads(model_cfg)
+                self._prepare_to_be_stopped(model_cfg)
         model = super().build_model(model_cfg, from_checkpoint)
         self._grid = self._grid_of(model.cfg.conv_feature_layers)
         self._labels = list(getattr(model.cfg, "pretext_labels", None) or [])
@@ -125,6 +127,15 @@ class PtselPretrainingTask(AudioPretrainingTask):
         with open_dict(model_cfg):
             model_cfg.pretext_labels = list(active)
             model_cfg.pretext_dims = dims
+
+    @staticmethod
+    def _prepare_to_be_stopped(model_cfg) -> None:
+        if not OmegaConf.is_config(model_cfg):
+            return
+        checkpoint_cfg = OmegaConf.select(model_cfg, "..checkpoint")
+        if checkpoint_cfg is not None and "save_dir" in checkpoint_cfg:
+            preemption.mend_last_checkpoint(Path(checkpoint_cfg.save_dir))
+            preemption.watch_for_signals()
 
     def _check_grid(self, store: LabelStore, conv_feature_layers: str) -> None:
         grid = self._grid_of(conv_feature_layers)

@@ -1,0 +1,130 @@
+"""Clusters end jobs by a signal and a moment's notice: write a checkpoint, stop, and let the same command go on.
+
+A signal may reach one rank only, or each at another update. So it is counted in the log outputs, which fairseq sums
+over ranks after each update anyway, and all ranks stop after the same one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import zipfile
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from ptsel_fairseq.files import replacing
+
+logger = logging.getLogger(__name__)
+
+LOG_KEY = "_asked_to_stop"
+LAST = "checkpoint_last.pt"
+
+_asked = False  # this process was
+_agreed = False  # some process was, and all know by now
+
+
+def watch_for_signals() -> None:
+    """From now on SIGTERM and SIGUSR1 end the training after the next update, with a checkpoint.
+
+    So does SIGINT in a process that fairseq has started for a GPU, which is what it gets when its parent is
+    terminated.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _ask)
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, _ask)
+    atexit.register(_end_loaders)
+    _stop_when_agreed()
+
+
+def _ask(number: int, frame: FrameType | None) -> None:
+    global _asked
+    if not _asked:
+        name = signal.Signals(number).name
+        logger.warning("%s: a checkpoint is written after the next update, then training ends", name)
+    _asked = True
+
+
+def asked_to_stop() -> float:
+    """1 if this process was, for the log output."""
+    return float(_asked)
+
+
+def agree(count: float) -> None:
+    """Take note of how many ranks were asked."""
+    global _agreed
+    _agreed = _agreed or count > 0
+
+
+def _stop_when_agreed() -> None:
+    """Make fairseq's loop, which asks after each update whether to stop early, save and stop."""
+    from fairseq_cli import train
+
+    if hasattr(train.should_stop_early, "before_ptsel"):
+        return
+    before = train.should_stop_early
+
+    def should_stop_early(cfg: Any, valid_loss: float | None) -> bool:
+        return before(cfg, valid_loss) or _agreed
+
+    should_stop_early.before_ptsel = before  # type: ignore[attr-defined]
+    train.should_stop_early = should_stop_early
+
+
+def keep_loader_alive() -> None:
+    """In a data loader's process: leave signals to the trainer, which a dying loader would take along."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def _end_loaders() -> None:
+    """Before Python asks them by the signal that they do not heed, and waits."""
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
+
+
+def mend_last_checkpoint(save_dir: Path) -> None:
+    """Replace a ``checkpoint_last.pt`` that was cut off, as a kill while it is copied does, by the newest whole one.
+
+    To be called by every rank; the first does it while the others wait.
+    """
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not distributed or torch.distributed.get_rank() == 0:
+        _mend(save_dir)
+    if distributed:
+        torch.distributed.barrier()
+
+
+def _mend(save_dir: Path) -> None:
+    last = save_dir / LAST
+    if not last.exists() or is_whole(last):
+        return
+    others = [file for file in save_dir.glob("checkpoint*.pt") if file != last and is_whole(file)]
+    damaged = last.with_name(LAST + ".damaged")
+    os.replace(last, damaged)
+    if not others:
+        logger.warning("%s is cut off and there is no other checkpoint: training starts anew", damaged)
+        return
+    newest = max(others, key=lambda file: file.stat().st_mtime)
+    with replacing(last) as partial:
+        partial.write_bytes(newest.read_bytes())
+    logger.warning("%s is cut off: training goes on from %s", damaged, newest)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a file that torch.save wrote is complete: its directory comes last."""
+    try:
+        with zipfile.ZipFile(checkpoint):
+            return True
+    except (zipfile.BadZipFile, OSError):
+        return False
