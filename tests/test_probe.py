@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import numpy as np
@@ -128,11 +129,44 @@ def save_stock(file, normalize=False, name="wav2vec2"):
     torch.manual_seed(0)
     model = Wav2Vec2Model(OmegaConf.merge(OmegaConf.structured(Wav2Vec2Config), settings))
     cfg = {
+        "common": {"user_dir": None},
+        "criterion": {"_name": "wav2vec"},
         "model": {"_name": name, **settings},
         "task": {"_name": "audio_pretraining", "normalize": normalize},
     }
-    torch.save({"cfg": cfg, "model": model.state_dict()}, file)
+    heads = {"pretext_heads.f0.weight": torch.zeros(1, 32)} if name == "ptsel_wav2vec2" else {}
+    torch.save({"cfg": cfg, "model": {**model.state_dict(), **heads}}, file)
     return model.eval()
+
+
+def test_a_checkpoint_of_the_plugin_is_as_good_as_its_export(tmp_path):
+    from ptsel_fairseq.downstream.wav2vec import load_encoder
+
+    waveform = read_audio(ASTERISK / "audio" / "en" / "agent-pass.ogg", 16000)
+    states = []
+    for name in ("wav2vec2", "ptsel_wav2vec2"):
+        save_stock(tmp_path / f"{name}.pt", name=name)
+        states.append(load_encoder(tmp_path / f"{name}.pt").hidden_states(waveform))
+    np.testing.assert_array_equal(*states)
+
+
+def test_a_checkpoint_of_2020_is_read_from_its_command_line(tmp_path):
+    torch = pytest.importorskip("torch")
+    from ptsel_fairseq.downstream.wav2vec import load_encoder
+
+    save_stock(tmp_path / "new.pt", normalize=True)
+    state = torch.load(tmp_path / "new.pt")
+    settings = {key: value for key, value in state["cfg"]["model"].items() if key != "_name"}
+    args = argparse.Namespace(
+        arch="wav2vec2", normalize=True, latent_temp="(2, 0.5, 0.999995)", lr=[0.1], data="/gone", **settings
+    )
+    torch.save({"args": args, "cfg": None, "model": state["model"]}, tmp_path / "old.pt")
+    waveform = read_audio(ASTERISK / "audio" / "en" / "agent-pass.ogg", 16000)
+    states = [load_encoder(tmp_path / name).hidden_states(waveform) for name in ("new.pt", "old.pt")]
+    np.testing.assert_array_equal(*states)
+    torch.save({"model": state["model"]}, tmp_path / "bare.pt")
+    with pytest.raises(PtselError, match="with 'cfg' or 'args', found neither"):
+        load_encoder(tmp_path / "bare.pt")
 
 
 @pytest.mark.parametrize("normalize", [False, True])
