@@ -264,6 +264,19 @@ def test_classes_without_a_relation_to_the_features_are_guessed():
     assert len(result.answers.runs) == 1  # a logistic regression is the same for every seed
 
 
+def test_parts_that_share_no_class_are_refused():
+    train, valid, test = parts()
+    alone, other = Part(train.x, np.full(len(train.y), "a")), Part(valid.x, np.full(len(valid.y), "z"))
+    for divided, message in (
+        ([alone, valid, test], "two classes or more to train on, found a"),
+        ([train, other, test], r"\(a, b, c\.\.\.\), found only z"),
+    ):
+        items = items_of(divided)
+        folds = make_folds(items, ["train", "valid", "test"], None)
+        with pytest.raises(PtselError, match=message):
+            probe(items, folds, "mlp", 1, "parts")
+
+
 def test_folds_leave_a_group_out_and_test_every_item_once(tmp_path):
     items = items_of(parts(items=200))
     speakers = [f"s{i % 4}" for i in range(200)]

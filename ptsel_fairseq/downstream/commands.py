@@ -129,7 +129,9 @@ def add_probe(commands) -> None:
     parser.add_argument(
         "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
     )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings (default 3)")
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="trainings of a network (default 3)"
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
 
     def run(options: dict) -> None:

@@ -162,9 +162,15 @@ def probe(
 ) -> Result:
     """Train in every fold with every seed; the answers of a run are those of all its folds."""
     for fold in folds:
-        if len(set(items.y[fold.train])) < 2:
+        trained, valid = (set(items.y[rows].tolist()) for rows in (fold.train, fold.valid))
+        if len(trained) < 2:
             raise PtselError(
-                f"expected two classes or more to train on, found {sorted(set(items.y[fold.train]))}"
+                f"expected two classes or more to train on, found {', '.join(trained) or 'none'}"
+            )
+        if not trained & valid:
+            raise PtselError(
+                f"expected classes to choose on that are trained on ({', '.join(sorted(trained)[:5])}...), found only "
+                f"{', '.join(sorted(valid)[:5])}; divide the data otherwise"
             )
     runs, chosen = [], []
     for seed in range(1 if is_deterministic(model, items.x.shape[1]) else seeds):
