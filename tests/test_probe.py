@@ -301,6 +301,11 @@ def test_voices_from_the_command_line(voices, tmp_path):
     assert result.metrics["accuracy"].value >= 30 / 32
     assert len(result.answers.ids) == 32
     assert result.provenance["command"].startswith("ptsel probe")
+    assert list(result.provenance["files"]) == [
+        *(str(voices / f"{split}.tsv") for split in ("train", "valid", "test")),
+        str(VOICES),
+    ]
+    assert {"scikit-learn", "torch", "numpy"} <= result.provenance["versions"].keys()
     assert "the most frequent class is 43.8 %" in done.stdout
     table = (tmp_path / "out" / "comparison.md").read_text()
     assert "mfcc linear − log_mel linear" in table

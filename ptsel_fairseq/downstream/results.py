@@ -5,6 +5,8 @@ The answers are kept with the metrics, so that two systems can be compared item 
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,9 +132,18 @@ def score(
         "items": len(answers.ids),
         "resampling": {"groups": len(set(answers.groups)), "resamples": resamples, "seed": seed},
         **(counts if counts["counts"] else {}),
-        "versions": versions(),
+        "versions": versions() | library_versions(),
     }
     return Result(name, answers, metrics, {**provenance, **details})
+
+
+def library_versions() -> dict[str, str]:
+    """Of what aligns texts and trains probes, as far as it is installed."""
+    found = {}
+    for name in ("jiwer", "scikit-learn", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def write_result(file: Path | str, result: Result) -> None:
