@@ -314,7 +314,21 @@ def test_voices_from_the_command_line(voices, tmp_path):
 
 def test_a_checkpoint_with_several_seeds(voices, tmp_path):
     save_stock(tmp_path / "stock.pt")
-    probe_command(voices, VOICES, [str(tmp_path / "stock.pt")], tmp_path / "out", seeds=2)
+    words = (
+        "--classes",
+        VOICES,
+        "--features",
+        tmp_path / "stock.pt",
+        "mfcc",
+        "--out",
+        tmp_path / "out",
+        "--seeds",
+        2,
+    )
+    done = run_command("ptsel", "probe", voices, *words)
+    assert done.returncode == 0, done.stderr
+    for noise in ("DEBUG", "Warning"):  # of fairseq
+        assert noise not in done.stderr
     content = json.loads((tmp_path / "out" / "stock" / "result.json").read_text())
     assert len(content["answers"]["runs"]) == 2
     assert len(content["chosen"][0][0]["layer_weights"]) == 3

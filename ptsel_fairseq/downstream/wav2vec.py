@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import ast
-from collections.abc import Mapping
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -66,17 +69,7 @@ def load_encoder(file: Path) -> Encoder:
             f"{file}: expected a pretraining checkpoint of wav2vec 2.0, found the model {name!r}; "
             "give the checkpoint that it was fine-tuned from"
         )
-    try:
-        from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
-    except ImportError as error:
-        raise PtselError(
-            f"{file}: features of a checkpoint need fairseq ({error}); pip install 'ptsel_fairseq[fairseq]'"
-        ) from None
-    from omegaconf import OmegaConf
-
-    known = OmegaConf.structured(Wav2Vec2Config)
-    settings = {key: value for key, value in cfg["model"].items() if key in known and key != "_name"}
-    model = Wav2Vec2Model.build_model(OmegaConf.merge(known, settings))
+    model = build_model(cfg["model"], file)
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:
@@ -101,3 +94,33 @@ def configuration(state: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
     temperature = given.get("latent_temp")
     parsed = {"latent_temp": ast.literal_eval(temperature)} if isinstance(temperature, str) else {}
     return {"model": {**given, **parsed, "_name": given.get("arch")}, "task": given}
+
+
+def build_model(settings: Mapping[str, Any], file: Path) -> Any:
+    """The stock model of a configuration, with weights yet to be loaded."""
+    from omegaconf import OmegaConf
+
+    with _quiet_fairseq():
+        try:
+            from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
+        except ImportError as error:
+            raise PtselError(
+                f"{file}: features of a checkpoint need fairseq ({error}); pip install 'ptsel_fairseq[fairseq]'"
+            ) from None
+        known = OmegaConf.structured(Wav2Vec2Config)
+        given = {key: value for key, value in settings.items() if key in known and key != "_name"}
+        return Wav2Vec2Model.build_model(OmegaConf.merge(known, given))
+
+
+@contextlib.contextmanager
+def _quiet_fairseq() -> Iterator[None]:
+    """Importing fairseq sets the root logger to DEBUG, and its models use what torch has deprecated."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
