@@ -155,6 +155,19 @@ def test_systems_are_compared(texts, write, tmp_path):
     assert rows[0][1] == "WER % ↓"
 
 
+def test_the_order_of_the_reference_does_not_matter(texts, write, tmp_path):
+    heard = write("heard.txt", lines({item: text.replace("PLEASE", "PEAS") for item, text in texts.items()}))
+    other = write("other.txt", lines({item: text.replace("THE", "A") for item, text in texts.items()}))
+    tables = []
+    for name, reference in (("same", texts), ("reversed", dict(reversed(texts.items())))):
+        evaluate_command("asr", write("one", lines(texts)), [heard], tmp_path / "heard.json")
+        evaluate_command("asr", write("two", lines(reference)), [other], tmp_path / "other.json")
+        compare_command([tmp_path / "heard.json", tmp_path / "other.json"], tmp_path / f"{name}.md")
+        pairs = [line for line in (tmp_path / f"{name}.md").read_text().splitlines() if " − " in line]
+        tables.append(pairs)
+    assert tables[0] == tables[1]
+
+
 def test_one_system_and_two_of_one_name(write, tmp_path, capsys):
     classes = write("classes", CLASSES)
     for name in ("a.json", "b.json"):
