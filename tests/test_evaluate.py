@@ -7,8 +7,9 @@ import json
 import pytest
 from conftest import ASTERISK, run_command
 
+from ptsel_fairseq.downstream.commands import TASKS
 from ptsel_fairseq.downstream.compare import compare_command
-from ptsel_fairseq.downstream.evaluate import evaluate_command
+from ptsel_fairseq.downstream.evaluate import READERS, evaluate_command
 from ptsel_fairseq.downstream.results import read_result
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.manifest import read_manifest
@@ -38,6 +39,10 @@ def texts():
 
 def lines(texts):
     return "".join(f"{item}\t{text}\n" for item, text in texts.items())
+
+
+def test_the_command_line_offers_every_task():
+    assert tuple(READERS) == TASKS
 
 
 def test_asr_from_the_command_line(texts, write, tmp_path):

@@ -293,6 +293,7 @@ def test_folds_leave_a_group_out_and_test_every_item_once(tmp_path):
     assert len(result.answers.ids) == 200
 
 
+@pytest.mark.slow
 def test_voices_from_the_command_line(voices, tmp_path):
     words = ("--classes", VOICES, "--features", "mfcc", "log_mel", "--out", tmp_path / "out")
     done = run_command("ptsel", "probe", voices, *words)
@@ -312,6 +313,7 @@ def test_voices_from_the_command_line(voices, tmp_path):
     assert (tmp_path / "out" / "comparison.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_several_seeds(voices, tmp_path):
     save_stock(tmp_path / "stock.pt")
     words = (

@@ -13,6 +13,7 @@ CORPUS_NAMES = (
     *("librispeech", "timit", "voxceleb1", "iemocap"),
     *("common-voice", "medley-solos-db", "openmic-2018"),
 )
+TASKS = ("asr", "verification", "classification", "multilabel")
 REGISTERED_NAMES = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs", "fluidr3mono")
 PREPARE_HELP = f"""\
 OUT/<split>.tsv         fairseq's manifest
@@ -149,7 +150,7 @@ def add_evaluate(commands) -> None:
     parser.add_argument(
         "task",
         metavar="TASK",
-        choices=("asr", "verification", "classification", "multilabel"),
+        choices=TASKS,
         help="asr: WER, CER, PER; verification: EER, minDCF; classification: accuracy, UAR, macro-F1; "
         "multilabel: mean F1, mAP",
     )

@@ -42,7 +42,6 @@ TITLES = {
     "map": "mAP %",
 }
 LOWER_IS_BETTER = {"wer", "cer", "per", "eer", *(f"min_dcf_{prior:g}" for prior in TARGET_PRIORS)}
-TASKS = ("asr", "verification", "classification", "multilabel")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Answers:
     """What a system said about each item of a test set.
 
     Attributes:
-        task: one of `TASKS`.
+        task: ``asr``, ``verification``, ``classification`` or ``multilabel``.
         ids: the items' names, fields joined by tabs.
         reference: text, 1 or 0, class, or relevance of each item.
         runs: the system's answers, one sequence for each seed it was trained with.
