@@ -55,7 +55,17 @@ def export_command(checkpoint: Path | str, out: Path | str, format: str = "fairs
 
 
 def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
-    """Read a fairseq checkpoint without running code from it."""
+    """Read a fairseq checkpoint with its configuration, without running code from it."""
+    state = load_state(checkpoint)
+    if not state.get("cfg"):
+        raise PtselError(
+            f"{checkpoint}: expected a checkpoint of fairseq with 'cfg' and 'model', found no 'cfg'"
+        )
+    return state
+
+
+def load_state(checkpoint: Path) -> dict[str, Any]:
+    """As `load_checkpoint`; one from before fairseq 0.11 may hold ``args`` in place of ``cfg``."""
     import torch
 
     if not checkpoint.is_file():
@@ -68,7 +78,7 @@ def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
             f"{checkpoint}: expected a pretraining checkpoint of fairseq, which holds tensors and plain values; it "
             f"cannot be read as one ({str(error).splitlines()[0]})"
         ) from None
-    if not isinstance(state, Mapping) or not state.get("cfg") or "model" not in state:
+    if not isinstance(state, Mapping) or "model" not in state:
         raise PtselError(
             f"{checkpoint}: expected a checkpoint of fairseq with 'cfg' and 'model', found none of it"
         )

@@ -7,8 +7,9 @@ import json
 import pytest
 from conftest import ASTERISK, run_command
 
+from ptsel_fairseq.downstream.commands import TASKS
 from ptsel_fairseq.downstream.compare import compare_command
-from ptsel_fairseq.downstream.evaluate import evaluate_command
+from ptsel_fairseq.downstream.evaluate import READERS, evaluate_command
 from ptsel_fairseq.downstream.results import read_result
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.manifest import read_manifest
@@ -38,6 +39,10 @@ def texts():
 
 def lines(texts):
     return "".join(f"{item}\t{text}\n" for item, text in texts.items())
+
+
+def test_the_command_line_offers_every_task():
+    assert tuple(READERS) == TASKS
 
 
 def test_asr_from_the_command_line(texts, write, tmp_path):
@@ -153,6 +158,19 @@ def test_systems_are_compared(texts, write, tmp_path):
     p = {row[0]: float(row[1].split(", ")[1]) for row in rows if " − " in row[0]}
     assert p["good − bad"] < 0.05
     assert rows[0][1] == "WER % ↓"
+
+
+def test_the_order_of_the_reference_does_not_matter(texts, write, tmp_path):
+    heard = write("heard.txt", lines({item: text.replace("PLEASE", "PEAS") for item, text in texts.items()}))
+    other = write("other.txt", lines({item: text.replace("THE", "A") for item, text in texts.items()}))
+    tables = []
+    for name, reference in (("same", texts), ("reversed", dict(reversed(texts.items())))):
+        evaluate_command("asr", write("one", lines(texts)), [heard], tmp_path / "heard.json")
+        evaluate_command("asr", write("two", lines(reference)), [other], tmp_path / "other.json")
+        compare_command([tmp_path / "heard.json", tmp_path / "other.json"], tmp_path / f"{name}.md")
+        pairs = [line for line in (tmp_path / f"{name}.md").read_text().splitlines() if " − " in line]
+        tables.append(pairs)
+    assert tables[0] == tables[1]
 
 
 def test_one_system_and_two_of_one_name(write, tmp_path, capsys):

@@ -15,7 +15,7 @@ from ptsel_fairseq.downstream.commands import CORPUS_NAMES
 from ptsel_fairseq.downstream.corpora import timit
 from ptsel_fairseq.downstream.corpora.catalogue import CORPORA
 from ptsel_fairseq.downstream.corpora.texts import normalise
-from ptsel_fairseq.downstream.prepare import letters, prepare_command
+from ptsel_fairseq.downstream.prepare import letters, prepare_command, split_order
 from ptsel_fairseq.downstream.tables import read_labels, read_trials
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.manifest import read_classes, read_manifest
@@ -260,6 +260,13 @@ def test_common_voice_is_converted_and_goes_on_where_it_stopped(tmp_path, record
         np.corrcoef(original[1000:6000], found[1000 + k : 6000 + k])[0, 1] for k in range(-900, 900)
     )
     assert aligned > 0.98  # MP3 adds a delay, and some noise
+
+
+def test_splits_come_in_the_order_of_their_use():
+    names = ["en/test", "en/other", "en/train", "en/valid", "test-clean", "dev-clean", "train-other-500"]
+    assert sorted(names, key=split_order) == [
+        *("train-other-500", "dev-clean", "test-clean", "en/train", "en/valid", "en/test", "en/other")
+    ]
 
 
 def test_texts_keep_letters_of_every_alphabet():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import numpy as np
@@ -128,11 +129,44 @@ def save_stock(file, normalize=False, name="wav2vec2"):
     torch.manual_seed(0)
     model = Wav2Vec2Model(OmegaConf.merge(OmegaConf.structured(Wav2Vec2Config), settings))
     cfg = {
+        "common": {"user_dir": None},
+        "criterion": {"_name": "wav2vec"},
         "model": {"_name": name, **settings},
         "task": {"_name": "audio_pretraining", "normalize": normalize},
     }
-    torch.save({"cfg": cfg, "model": model.state_dict()}, file)
+    heads = {"pretext_heads.f0.weight": torch.zeros(1, 32)} if name == "ptsel_wav2vec2" else {}
+    torch.save({"cfg": cfg, "model": {**model.state_dict(), **heads}}, file)
     return model.eval()
+
+
+def test_a_checkpoint_of_the_plugin_is_as_good_as_its_export(tmp_path):
+    from ptsel_fairseq.downstream.wav2vec import load_encoder
+
+    waveform = read_audio(ASTERISK / "audio" / "en" / "agent-pass.ogg", 16000)
+    states = []
+    for name in ("wav2vec2", "ptsel_wav2vec2"):
+        save_stock(tmp_path / f"{name}.pt", name=name)
+        states.append(load_encoder(tmp_path / f"{name}.pt").hidden_states(waveform))
+    np.testing.assert_array_equal(*states)
+
+
+def test_a_checkpoint_of_2020_is_read_from_its_command_line(tmp_path):
+    torch = pytest.importorskip("torch")
+    from ptsel_fairseq.downstream.wav2vec import load_encoder
+
+    save_stock(tmp_path / "new.pt", normalize=True)
+    state = torch.load(tmp_path / "new.pt")
+    settings = {key: value for key, value in state["cfg"]["model"].items() if key != "_name"}
+    args = argparse.Namespace(
+        arch="wav2vec2", normalize=True, latent_temp="(2, 0.5, 0.999995)", lr=[0.1], data="/gone", **settings
+    )
+    torch.save({"args": args, "cfg": None, "model": state["model"]}, tmp_path / "old.pt")
+    waveform = read_audio(ASTERISK / "audio" / "en" / "agent-pass.ogg", 16000)
+    states = [load_encoder(tmp_path / name).hidden_states(waveform) for name in ("new.pt", "old.pt")]
+    np.testing.assert_array_equal(*states)
+    torch.save({"model": state["model"]}, tmp_path / "bare.pt")
+    with pytest.raises(PtselError, match="with 'cfg' or 'args', found neither"):
+        load_encoder(tmp_path / "bare.pt")
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -230,6 +264,19 @@ def test_classes_without_a_relation_to_the_features_are_guessed():
     assert len(result.answers.runs) == 1  # a logistic regression is the same for every seed
 
 
+def test_parts_that_share_no_class_are_refused():
+    train, valid, test = parts()
+    alone, other = Part(train.x, np.full(len(train.y), "a")), Part(valid.x, np.full(len(valid.y), "z"))
+    for divided, message in (
+        ([alone, valid, test], "two classes or more to train on, found a"),
+        ([train, other, test], r"\(a, b, c\.\.\.\), found only z"),
+    ):
+        items = items_of(divided)
+        folds = make_folds(items, ["train", "valid", "test"], None)
+        with pytest.raises(PtselError, match=message):
+            probe(items, folds, "mlp", 1, "parts")
+
+
 def test_folds_leave_a_group_out_and_test_every_item_once(tmp_path):
     items = items_of(parts(items=200))
     speakers = [f"s{i % 4}" for i in range(200)]
@@ -246,6 +293,7 @@ def test_folds_leave_a_group_out_and_test_every_item_once(tmp_path):
     assert len(result.answers.ids) == 200
 
 
+@pytest.mark.slow
 def test_voices_from_the_command_line(voices, tmp_path):
     words = ("--classes", VOICES, "--features", "mfcc", "log_mel", "--out", tmp_path / "out")
     done = run_command("ptsel", "probe", voices, *words)
@@ -254,15 +302,35 @@ def test_voices_from_the_command_line(voices, tmp_path):
     assert result.metrics["accuracy"].value >= 30 / 32
     assert len(result.answers.ids) == 32
     assert result.provenance["command"].startswith("ptsel probe")
+    assert list(result.provenance["files"]) == [
+        *(str(voices / f"{split}.tsv") for split in ("train", "valid", "test")),
+        str(VOICES),
+    ]
+    assert {"scikit-learn", "torch", "numpy"} <= result.provenance["versions"].keys()
     assert "the most frequent class is 43.8 %" in done.stdout
     table = (tmp_path / "out" / "comparison.md").read_text()
     assert "mfcc linear − log_mel linear" in table
     assert (tmp_path / "out" / "comparison.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_several_seeds(voices, tmp_path):
     save_stock(tmp_path / "stock.pt")
-    probe_command(voices, VOICES, [str(tmp_path / "stock.pt")], tmp_path / "out", seeds=2)
+    words = (
+        "--classes",
+        VOICES,
+        "--features",
+        tmp_path / "stock.pt",
+        "mfcc",
+        "--out",
+        tmp_path / "out",
+        "--seeds",
+        2,
+    )
+    done = run_command("ptsel", "probe", voices, *words)
+    assert done.returncode == 0, done.stderr
+    for noise in ("DEBUG", "Warning"):  # of fairseq
+        assert noise not in done.stderr
     content = json.loads((tmp_path / "out" / "stock" / "result.json").read_text())
     assert len(content["answers"]["runs"]) == 2
     assert len(content["chosen"][0][0]["layer_weights"]) == 3

@@ -13,6 +13,7 @@ CORPUS_NAMES = (
     *("librispeech", "timit", "voxceleb1", "iemocap"),
     *("common-voice", "medley-solos-db", "openmic-2018"),
 )
+TASKS = ("asr", "verification", "classification", "multilabel")
 REGISTERED_NAMES = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs", "fluidr3mono")
 PREPARE_HELP = f"""\
 OUT/<split>.tsv         fairseq's manifest
@@ -129,7 +130,9 @@ def add_probe(commands) -> None:
     parser.add_argument(
         "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
     )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings (default 3)")
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="trainings of a network (default 3)"
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
 
     def run(options: dict) -> None:
@@ -147,7 +150,7 @@ def add_evaluate(commands) -> None:
     parser.add_argument(
         "task",
         metavar="TASK",
-        choices=("asr", "verification", "classification", "multilabel"),
+        choices=TASKS,
         help="asr: WER, CER, PER; verification: EER, minDCF; classification: accuracy, UAR, macro-F1; "
         "multilabel: mean F1, mAP",
     )

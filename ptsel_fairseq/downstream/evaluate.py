@@ -39,7 +39,7 @@ def evaluate_command(
     """Score one system, print its metrics and write `out`.
 
     Args:
-        task: one of `TASKS`.
+        task: one of `READERS`.
         reference: what is right.
         hypothesis: the system's answers, one file for each seed it was trained with.
         out: the result, for `ptsel compare`.

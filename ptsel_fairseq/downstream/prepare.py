@@ -46,10 +46,11 @@ def write_corpus(corpus: Corpus, reading: Reading, out: Path, jobs: int | None =
     copies = out / "audio" if corpus.convert else None
     samples = measure(reading.root, [clip.path for clip in clips], copies, jobs)
     shown = copy_of if corpus.convert else str
-    by_split: dict[str, list[Clip]] = {}
+    names = sorted({split for clip in clips for split in clip.splits}, key=split_order)
+    by_split: dict[str, list[Clip]] = {split: [] for split in names}
     for clip in clips:
         for split in clip.splits:
-            by_split.setdefault(split, []).append(clip)
+            by_split[split].append(clip)
     for split, members in by_split.items():
         lines = [f"{shown(clip.path)}\t{samples[clip.path].samples}" for clip in members]
         write_lines(out / f"{split}.tsv", [str(copies or reading.root), *lines])
@@ -65,6 +66,13 @@ def write_corpus(corpus: Corpus, reading: Reading, out: Path, jobs: int | None =
     write_text(out / REPORT, text + "\n")
     print(text)
     print(f"{out}: {', '.join(f'{split}.tsv' for split in by_split)}; {REPORT}")
+
+
+def split_order(split: str) -> tuple[str, int, str]:
+    """By task; in a task to train on, to choose on, to test on, then all others."""
+    task, _, part = split.rpartition("/")
+    kinds = [i for i, kind in enumerate(("train", "dev", "valid", "test")) if part.startswith(kind)]
+    return task, kinds[0] if kinds else 4, split
 
 
 def letters(text: str) -> str:

@@ -23,6 +23,7 @@ from ptsel_fairseq.downstream.results import (
 from ptsel_fairseq.downstream.tables import Table, read_class_table
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
+from ptsel_fairseq.labels.writer import file_checksum
 from ptsel_fairseq.manifest import manifest_file, read_classes, read_manifest
 
 
@@ -93,6 +94,7 @@ def probe_command(
         )
     if seeds < 1:
         raise PtselError(f"--seeds: expected at least 1, found {seeds}")
+    manifests = [manifest_file(data_dir, split) for split in dict.fromkeys(splits)]
     tables = {
         name: read_class_table(file) for name, file in (("leave_out", leave_out), ("groups", groups)) if file
     }
@@ -104,7 +106,12 @@ def probe_command(
         result.provenance.update(
             command=command_line,
             features={"kind": front_end.kind, "checksum": front_end.checksum, "shape": items.x.shape[1:]},
-            files={str(table.file): table.checksum for table in tables.values()},
+            splits=list(splits),
+            leave_out=leave_out and str(leave_out),
+            files={
+                str(file): file_checksum(Path(file))
+                for file in (*manifests, classes, *(table.file for table in tables.values()))
+            },
         )
         file = Path(out) / front_end.name / RESULT
         write_result(file, result)
@@ -162,9 +169,15 @@ def probe(
 ) -> Result:
     """Train in every fold with every seed; the answers of a run are those of all its folds."""
     for fold in folds:
-        if len(set(items.y[fold.train])) < 2:
+        trained, valid = (set(items.y[rows].tolist()) for rows in (fold.train, fold.valid))
+        if len(trained) < 2:
             raise PtselError(
-                f"expected two classes or more to train on, found {sorted(set(items.y[fold.train]))}"
+                f"expected two classes or more to train on, found {', '.join(trained) or 'none'}"
+            )
+        if not trained & valid:
+            raise PtselError(
+                f"expected classes to choose on that are trained on ({', '.join(sorted(trained)[:5])}...), found only "
+                f"{', '.join(sorted(valid)[:5])}; divide the data otherwise"
             )
     runs, chosen = [], []
     for seed in range(1 if is_deterministic(model, items.x.shape[1]) else seeds):

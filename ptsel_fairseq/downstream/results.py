@@ -5,6 +5,8 @@ The answers are kept with the metrics, so that two systems can be compared item 
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +42,6 @@ TITLES = {
     "map": "mAP %",
 }
 LOWER_IS_BETTER = {"wer", "cer", "per", "eer", *(f"min_dcf_{prior:g}" for prior in TARGET_PRIORS)}
-TASKS = ("asr", "verification", "classification", "multilabel")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Answers:
     """What a system said about each item of a test set.
 
     Attributes:
-        task: one of `TASKS`.
+        task: ``asr``, ``verification``, ``classification`` or ``multilabel``.
         ids: the items' names, fields joined by tabs.
         reference: text, 1 or 0, class, or relevance of each item.
         runs: the system's answers, one sequence for each seed it was trained with.
@@ -130,9 +131,18 @@ def score(
         "items": len(answers.ids),
         "resampling": {"groups": len(set(answers.groups)), "resamples": resamples, "seed": seed},
         **(counts if counts["counts"] else {}),
-        "versions": versions(),
+        "versions": versions() | library_versions(),
     }
     return Result(name, answers, metrics, {**provenance, **details})
+
+
+def library_versions() -> dict[str, str]:
+    """Of what aligns texts and trains probes, as far as it is installed."""
+    found = {}
+    for name in ("jiwer", "scikit-learn", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def write_result(file: Path | str, result: Result) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.export import STOCK_NAMES, load_checkpoint, to_stock
+from ptsel_fairseq.export import STOCK_NAMES, load_state, to_stock
 from ptsel_fairseq.labels.grid import FrameGrid
 
 
@@ -53,29 +59,17 @@ def load_encoder(file: Path) -> Encoder:
     Raises:
         PtselError: no fairseq, another model, or weights that do not fit its configuration.
     """
-    state = load_checkpoint(file)
-    model_cfg = state["cfg"]["model"]
-    if model_cfg.get("_name") == "ptsel_wav2vec2":
-        state = to_stock(state, file)
-    elif model_cfg.get("_name") != STOCK_NAMES["model"]:
+    state = load_state(file)
+    cfg = configuration(state, file)
+    name = cfg["model"].get("_name")
+    if name == "ptsel_wav2vec2":
+        state = to_stock({**state, "cfg": cfg}, file)
+    elif name != STOCK_NAMES["model"]:
         raise PtselError(
-            f"{file}: expected a pretraining checkpoint of wav2vec 2.0, found the model {model_cfg.get('_name')!r}; "
+            f"{file}: expected a pretraining checkpoint of wav2vec 2.0, found the model {name!r}; "
             "give the checkpoint that it was fine-tuned from"
         )
-    try:
-        from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
-    except ImportError as error:
-        raise PtselError(
-            f"{file}: features of a checkpoint need fairseq ({error}); pip install 'ptsel_fairseq[fairseq]'"
-        ) from None
-    from omegaconf import OmegaConf
-
-    known = Wav2Vec2Config.__dataclass_fields__
-    cfg = OmegaConf.merge(
-        OmegaConf.structured(Wav2Vec2Config),
-        {key: value for key, value in state["cfg"]["model"].items() if key in known and key != "_name"},
-    )
-    model = Wav2Vec2Model.build_model(cfg)
+    model = build_model(cfg["model"], file)
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:
@@ -86,4 +80,47 @@ def load_encoder(file: Path) -> Encoder:
     grid = FrameGrid.of_conv_layers(
         [(layer.out_channels, layer.kernel_size[0], layer.stride[0]) for layer in layers]
     )
-    return Encoder(model, grid, bool(state["cfg"]["task"].get("normalize", False)))
+    return Encoder(model, grid, bool(cfg["task"].get("normalize", False)))
+
+
+def configuration(state: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
+    """The configuration of a checkpoint, made of the command line that those of 2020 hold instead."""
+    if state.get("cfg"):
+        return state["cfg"]
+    if not isinstance(state.get("args"), argparse.Namespace):
+        raise PtselError(f"{file}: expected a checkpoint of fairseq with 'cfg' or 'args', found neither")
+    given = vars(state["args"])
+    # The one setting that was text on the command line and is a list now.
+    temperature = given.get("latent_temp")
+    parsed = {"latent_temp": ast.literal_eval(temperature)} if isinstance(temperature, str) else {}
+    return {"model": {**given, **parsed, "_name": given.get("arch")}, "task": given}
+
+
+def build_model(settings: Mapping[str, Any], file: Path) -> Any:
+    """The stock model of a configuration, with weights yet to be loaded."""
+    from omegaconf import OmegaConf
+
+    with _quiet_fairseq():
+        try:
+            from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
+        except ImportError as error:
+            raise PtselError(
+                f"{file}: features of a checkpoint need fairseq ({error}); pip install 'ptsel_fairseq[fairseq]'"
+            ) from None
+        known = OmegaConf.structured(Wav2Vec2Config)
+        given = {key: value for key, value in settings.items() if key in known and key != "_name"}
+        return Wav2Vec2Model.build_model(OmegaConf.merge(known, given))
+
+
+@contextlib.contextmanager
+def _quiet_fairseq() -> Iterator[None]:
+    """Importing fairseq sets the root logger to DEBUG, and its models use what torch has deprecated."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers

@@ -37,7 +37,7 @@ CORPUS = Corpus(
     "OpenMIC-2018",
     HOLDS,
     read,
-    {"train": (14915, None), "test": (5085, None)},
-    "its partition split01; 20,000 clips of 10 s",
+    {"train": (14915, None), "test": (5085, None), "all": (20000, 55.6)},
+    "its partition split01; hours: 20,000 clips of 10 s",
     convert=True,
 )
