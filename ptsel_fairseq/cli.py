@@ -171,12 +171,17 @@ def add_check(commands) -> None:
 
 
 def add_labels(commands) -> None:
-    parser = add_command(commands, "labels", "list the pretext labels that can be extracted")
+    parser = add_command(commands, "labels", "list the pretext labels that can be extracted, or draw some")
+    parser.add_argument("names", metavar="LABEL", nargs="*", help="only these (default: all)")
+    parser.add_argument(
+        "--plot", type=Path, metavar="AUDIO", help="draw the labels below the spectrogram of a 16 kHz file"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE.png", help="where --plot puts the picture")
 
     def run(options: dict) -> None:
-        from ptsel_fairseq.labels.catalogue import print_catalogue
+        from ptsel_fairseq.labels.catalogue import labels_command
 
-        print_catalogue()
+        labels_command(**options)
 
     parser.set_defaults(command=run)
 

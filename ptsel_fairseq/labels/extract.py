@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import readable_size, readable_time
-from ptsel_fairseq.labels.catalogue import Label, compute_tracks, resolve
+from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
 from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Manifest, Utterance, manifest_file, read_manifest
 from ptsel_fairseq.workers import LOCAL, available_cores, check_jobs, map_ordered
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.labels.catalogue import Track
+    from ptsel_fairseq.labels.label import Track
 
 SHORT_WORK_SECONDS = 300  # of audio: less than this is done faster in one process than processes start
 TIMED_UTTERANCES = 4

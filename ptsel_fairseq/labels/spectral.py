@@ -109,18 +109,33 @@ def alpha_ratio(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
     return (to_grid(ratio * heard) / np.maximum(to_grid(heard), np.float32(0.1)))[:, None]
 
 
-def log_mel(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
+def frame_power(
+    waveform: np.ndarray, grid: FrameGrid, seconds: float = MEL_SECONDS, points: int = N_FFT
+) -> tuple[Tensor, ...]:
+    """Power spectra of Hann frames on the grid, in blocks [up to BLOCK, points // 2 + 1]."""
+    width = round(seconds * grid.sample_rate)
+    # The periodic Hann window, which librosa and torch use.
+    window = torch.hann_window(width, periodic=True, dtype=torch.float32)
+    return tuple(power_spectra(frames * window, points) for frames in grid_frames(waveform, grid, width))
+
+
+def log_mel(power: tuple[Tensor, ...], grid: FrameGrid) -> np.ndarray:
     """80 mel bands of the power spectrum of 25 ms Hann frames (Slaney's mel scale and area norm, as librosa).
 
     Returns:
         float32 [T, 80], dB re full scale, not below -100.
     """
-    width = round(MEL_SECONDS * grid.sample_rate)
-    # The periodic Hann window, which librosa and torch use.
-    window = torch.hann_window(width, periodic=True, dtype=torch.float32)
-    bands = _mel_bands(grid.sample_rate)
-    blocks = [power_spectra(frames * window, N_FFT) @ bands for frames in grid_frames(waveform, grid, width)]
-    power = torch.cat(blocks).numpy() if blocks else np.zeros((0, MEL_BANDS), np.float32)
+    return _decibels(in_bands(power, _mel_bands(grid.sample_rate)))
+
+
+def in_bands(power: tuple[Tensor, ...], bands: Tensor) -> np.ndarray:
+    """The blocks of `frame_power` times a matrix [bins, bands]: float32 [T, bands]."""
+    if not power:
+        return np.zeros((0, bands.shape[1]), np.float32)
+    return torch.cat([block @ bands for block in power]).numpy()
+
+
+def _decibels(power: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.maximum(power, POWER_FLOOR))
 
 

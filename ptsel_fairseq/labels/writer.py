@@ -23,8 +23,8 @@ import numpy as np
 from ptsel_fairseq import __version__
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import replacing
-from ptsel_fairseq.labels.catalogue import Label
 from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.store import (
     FORMAT,
     HEADER,
@@ -37,7 +37,7 @@ from ptsel_fairseq.labels.store import (
 from ptsel_fairseq.manifest import Manifest, Utterance
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.labels.catalogue import Track
+    from ptsel_fairseq.labels.label import Track
 
 JOURNAL = "journal.partial"
 END_OF_RECORD = "."

@@ -1,0 +1,53 @@
+"""One waveform with the analyses that several labels need, each made once and only when it is asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ptsel_fairseq.labels.grid import FrameGrid
+    from ptsel_fairseq.labels.prosody import Pitch
+    from ptsel_fairseq.labels.spectral import ShortSpectra
+
+
+class Analysis:
+    """A waveform, float32 [samples] at full scale 1, the grid of its tracks, and what labels share.
+
+    Imports wait until an analysis is made, so that the catalogue can be listed without them.
+    """
+
+    def __init__(self, waveform: np.ndarray, grid: FrameGrid) -> None:
+        self.waveform = waveform
+        self.grid = grid
+
+    @cached_property
+    def spectra(self) -> ShortSpectra:
+        """Bands of 20 ms Hamming frames by half step."""
+        from ptsel_fairseq.labels.spectral import short_spectra
+
+        return short_spectra(self.waveform, self.grid)
+
+    @cached_property
+    def power(self) -> tuple[Tensor, ...]:
+        """Power spectra of 25 ms Hann frames on the grid, in blocks [up to BLOCK, 257]."""
+        from ptsel_fairseq.labels.spectral import frame_power
+
+        return frame_power(self.waveform, self.grid)
+
+    @cached_property
+    def log_mel(self) -> np.ndarray:
+        """The label `log_mel`, float32 [frames, 80] in dB."""
+        from ptsel_fairseq.labels.spectral import log_mel
+
+        return log_mel(self.power, self.grid)
+
+    @cached_property
+    def pitch(self) -> Pitch:
+        """F0 and strength of voicing by half step."""
+        from ptsel_fairseq.labels.prosody import pitch
+
+        return pitch(self.waveform, self.grid)

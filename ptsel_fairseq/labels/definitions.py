@@ -1,0 +1,58 @@
+"""The labels that come with the package, as data; what each computes is in the module that it names."""
+
+from __future__ import annotations
+
+from ptsel_fairseq.labels.label import Label, late
+
+PROSODY = (
+    Label(
+        "loudness", 1, "arbitrary", "sum of compressed, equal-loudness weighted auditory bands",
+        "Hermansky 1990", 0.020, late("spectral.loudness", "spectra", "grid"),
+        parameters={"bands": 26, "range_hz": [20, 8000], "compression": 0.33},
+    ),
+    Label(
+        "rms_energy", 1, "full scale", "root mean square", "definition", 0.020,
+        late("prosody.rms_energy", "waveform", "grid"),
+    ),
+    Label(
+        "f0", 1, "Hz", "fundamental frequency by sub-harmonic summation and a smooth path", "Hermes 1988", 0.060,
+        late("prosody.f0", "pitch"), undefined="unvoiced frames", unvoiced_value=0.0,
+        parameters={"range_hz": [52, 620], "harmonics": 15, "compression": 0.85, "voicing_threshold": 0.68},
+    ),
+    Label(
+        "voicing", 1, "0 to 1", "strength of the best pitch candidate", "Hermes 1988", 0.060,
+        late("prosody.voicing", "pitch"), parameters={"silence_rms": 1e-3},
+    ),
+    Label(
+        "alpha_ratio", 1, "dB", "power in 1-5 kHz over power in 50 Hz-1 kHz", "Sundberg and Nordenberg 2006; GeMAPS",
+        0.020, late("spectral.alpha_ratio", "spectra", "grid"),
+    ),
+    Label(
+        "zcr", 1, "crossings/sample", "zero-crossing rate", "definition", 0.060,
+        late("prosody.zcr", "waveform", "grid"),
+    ),
+    Label(
+        "rasta_l1", 1, "arbitrary", "L1 norm of the RASTA-filtered auditory spectrum", "Hermansky and Morgan 1994",
+        0.020, late("spectral.rasta_l1", "spectra", "grid"),
+        parameters={"lower_edge_hz": 1.0, "warm_up_half_steps": 4},
+    ),
+    Label(
+        "log_hnr", 1, "dB", "harmonics-to-noise ratio from the autocorrelation at the pitch period", "Boersma 1993",
+        0.060, late("prosody.log_hnr", "waveform", "pitch", "grid"), undefined="unvoiced frames",
+        unvoiced_value=-100.0,
+    ),
+)  # fmt: skip
+
+SPECTRAL = (
+    Label(
+        "log_mel", 80, "dB", "80 mel bands of the power spectrum", "Slaney's mel scale, as librosa", 0.025,
+        lambda analysis: analysis.log_mel, parameters={"range_hz": [0, 8000], "floor_db": -100},
+    ),
+    Label(
+        "mfcc", 39, "dB", "13 mel-frequency cepstral coefficients, first and second derivatives",
+        "Davis and Mermelstein 1980", 0.025, late("spectral.mfcc", "log_mel"),
+        parameters={"coefficients": 13, "delta_width": 9},
+    ),
+)  # fmt: skip
+
+BUILT_IN = PROSODY + SPECTRAL
