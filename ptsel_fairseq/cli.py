@@ -177,13 +177,25 @@ def add_labels(commands) -> None:
         "--plot", type=Path, metavar="AUDIO", help="draw the labels below the spectrogram of a 16 kHz file"
     )
     parser.add_argument("--out", type=Path, metavar="FILE.png", help="where --plot puts the picture")
+    add_user_labels(parser)
 
     def run(options: dict) -> None:
-        from ptsel_fairseq.labels.catalogue import labels_command
+        from ptsel_fairseq.labels.listing import labels_command
 
         labels_command(**options)
 
     parser.set_defaults(command=run)
+
+
+def add_user_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--user-labels",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="labels of your own, as in examples/own_label.py; may be given more than once",
+    )
 
 
 def add_extract(commands) -> None:
@@ -201,6 +213,7 @@ def add_extract(commands) -> None:
         "--labels", nargs="+", required=True, metavar="LABEL", help="names as in `ptsel labels`, or: all"
     )
     parser.add_argument("--store", type=Path, required=True, help="folder of the label store; made if absent")
+    add_user_labels(parser)
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
 
     def run(options: dict) -> None:

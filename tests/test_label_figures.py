@@ -13,9 +13,10 @@ from conftest import ASTERISK, run_command
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels import figures
-from ptsel_fairseq.labels.catalogue import compute_tracks, get, labels_command, names, resolve
+from ptsel_fairseq.labels.catalogue import compute_tracks, get, names, resolve
 from ptsel_fairseq.labels.figures import draw_labels
 from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.listing import labels_command
 from ptsel_fairseq.manifest import read_manifest
 
 

@@ -21,8 +21,24 @@ class Analysis:
     """
 
     def __init__(self, waveform: np.ndarray, grid: FrameGrid) -> None:
-        self.waveform = waveform
+        self.waveform = waveform.view()
+        self.waveform.flags.writeable = False  # the labels that come after must see the same samples
         self.grid = grid
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of every track of this waveform."""
+        return self.grid.num_frames(len(self.waveform))
+
+    def frames(self, seconds: float) -> np.ndarray:
+        """Pieces of the waveform, each centred on a frame of the grid: float32 [frames, width], zeros outside."""
+        import numpy as np
+
+        from ptsel_fairseq.labels.framing import grid_frames
+
+        width = round(seconds * self.grid.sample_rate)
+        blocks = [block.numpy() for block in grid_frames(self.waveform, self.grid, width)]
+        return np.concatenate(blocks) if blocks else np.zeros((0, width), np.float32)
 
     @cached_property
     def spectra(self) -> ShortSpectra:

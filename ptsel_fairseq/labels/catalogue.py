@@ -6,33 +6,20 @@ Importing this module is light: the analyses are imported when a waveform is ana
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.analysis import Analysis
-from ptsel_fairseq.labels.definitions import BUILT_IN
 from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.label import BUILT_IN, Label
+from ptsel_fairseq.labels.registry import describe, get, names
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ptsel_fairseq.labels.label import Track
+    from ptsel_fairseq.labels.label import Computed, Track
 
-LABELS = {label.name: label for label in sorted(BUILT_IN, key=lambda label: label.name)}
-
-
-def names() -> list[str]:
-    """All labels, sorted."""
-    return list(LABELS)
-
-
-def get(name: str) -> Label:
-    """The label of a name; raise PtselError naming those there are."""
-    if name not in LABELS:
-        raise PtselError(f"no label {name!r}; the labels are {', '.join(LABELS)}")
-    return LABELS[name]
+__all__ = ["compute_tracks", "get", "names", "resolve"]
 
 
 def resolve(requested: Sequence[str]) -> list[Label]:
@@ -53,8 +40,8 @@ def compute_tracks(waveform: np.ndarray, labels: Sequence[Label], grid: FrameGri
         name -> (values float32 [frames, dim], mask bool [frames] or None where the label is always defined).
 
     Raises:
-        PtselError: a grid of another sample rate than the labels are defined for, or a value that is not finite,
-            which would be a fault of the label.
+        PtselError: a grid of another sample rate than the labels are defined for, or a fault of a label: wrong
+            shapes, a value that is not finite, an error in a user's code.
     """
     if grid.sample_rate != SAMPLE_RATE:
         raise PtselError(
@@ -67,43 +54,52 @@ def compute_tracks(waveform: np.ndarray, labels: Sequence[Label], grid: FrameGri
 def _track(label: Label, analysis: Analysis) -> Track:
     import numpy as np
 
-    computed = label.compute(analysis)
+    computed = _compute(label, analysis)
     values, valid = computed if isinstance(computed, tuple) else (computed, None)
-    frames = analysis.grid.num_frames(len(analysis.waveform))
-    if values.shape != (frames, label.dim) or (valid is not None and valid.shape != (frames,)):
+    frames = analysis.num_frames
+    if values.ndim == 1 and label.dim == 1:
+        values = values[:, None]
+    if values.shape != (frames, label.dim) or values.dtype.kind not in "fiub":
         raise PtselError(
-            f"label {label.name}: expected a track of {(frames, label.dim)}, found {values.shape}"
+            f"label {label.name}: expected numbers of shape {(frames, label.dim)} (frames, dim), found "
+            f"{values.dtype} of shape {values.shape}"
         )
-    if not np.isfinite(values).all():
-        raise PtselError(f"label {label.name}: a value that is not finite where the label is defined")
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32, copy=False)
+    if (valid is None) != (label.undefined is None):
+        found = "no mask" if valid is None else "a mask, though it says that it is always defined"
+        raise PtselError(
+            f"label {label.name}: found {found}; a label that can be undefined says when (undefined=...) and "
+            "returns values and mask"
+        )
+    if valid is not None:
+        if valid.shape != (frames,) or valid.dtype != np.bool_:
+            raise PtselError(
+                f"label {label.name}: expected a mask of bool {(frames,)}, found {valid.dtype} of shape {valid.shape}"
+            )
+        values = np.where(valid[:, None], values, np.float32(0))
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        raise PtselError(
+            f"label {label.name}: a value that is not finite where the label is defined, first in frame "
+            f"{int(finite.argmin())} of {frames}"
+        )
     return values, valid
 
 
-def labels_command(names: Sequence[str] = (), plot: Path | None = None, out: Path | None = None) -> None:
-    """`ptsel labels`: print labels, or draw them below the spectrogram of an audio file.
+def _compute(label: Label, analysis: Analysis) -> Computed:
+    """What a label's function returns, as arrays; an error of a user's code is told in one line."""
+    import numpy as np
 
-    Raises:
-        PtselError: a label that is not known, a picture of no label or without a place, audio that cannot be used.
-    """
-    labels = resolve(names or ["all"])
-    if plot is None and out is None:
-        print_catalogue(labels)
-        return
-    if plot is None or out is None or not names:
-        raise PtselError("to draw labels give their names, --plot AUDIO and --out FILE.png")
-    from ptsel_fairseq.labels.figures import draw_file
-
-    draw_file(plot, labels, out)
-    print(f"picture: {out}")
-
-
-def print_catalogue(labels: Sequence[Label]) -> None:
-    """Print each label with its dimension, unit, meaning and source."""
-    width = max(len(label.name) for label in labels)
-    unit_width = max(len(label.unit) for label in labels)
-    for label in labels:
-        undefined = f"; undefined in {label.undefined}" if label.undefined else ""
-        print(
-            f"{label.name:{width}s}  {label.dim:3d}  {label.unit:{unit_width}s}  "
-            f"{label.description} ({label.source}){undefined}"
-        )
+    if label.origin == BUILT_IN:
+        return label.compute(analysis)
+    try:
+        computed = label.compute(analysis)
+        if isinstance(computed, tuple):
+            values, valid = computed
+            return np.asarray(values), None if valid is None else np.asarray(valid)
+        return np.asarray(computed)
+    except PtselError:
+        raise
+    except Exception as error:
+        raise PtselError(f"label {label.name}: {describe(error)}") from error

@@ -55,4 +55,4 @@ SPECTRAL = (
     ),
 )  # fmt: skip
 
-BUILT_IN = PROSODY + SPECTRAL
+LABELS = PROSODY + SPECTRAL

@@ -15,6 +15,7 @@ from ptsel_fairseq.files import readable_size, readable_time
 from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, load_user_file, read_user_files
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Manifest, Utterance, manifest_file, read_manifest
 from ptsel_fairseq.workers import LOCAL, available_cores, check_jobs, map_ordered
@@ -33,13 +34,17 @@ def extract_command(
     store: Path | str,
     jobs: int | None = None,
     command_line: str = "",
+    user_labels: Sequence[Path | str] = (),
 ) -> None:
     """Extract labels of several splits; what is finished already is not done again.
+
+    `user_labels` are files that define labels; see `ptsel_fairseq.labels.user`.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.
     """
     grid = FrameGrid()
+    user_files = read_user_files(user_labels)
     wanted = resolve(labels)
     check_jobs(jobs)
     manifests = [read_manifest(manifest_file(data_dir, split)) for split in dict.fromkeys(splits)]
@@ -49,7 +54,7 @@ def extract_command(
             writers.append(StoreWriter(store, manifest, wanted, grid, command_line))
         announce(writers, Path(store), jobs or available_cores())
         for writer in writers:
-            fill(writer, jobs)
+            fill(writer, jobs, user_files)
     finally:
         for writer in writers:
             writer.close()
@@ -59,17 +64,24 @@ def extract_command(
     )
 
 
-def extract(manifest: Manifest, labels: Sequence[str], store: Path | str, jobs: int | None = None) -> None:
+def extract(
+    manifest: Manifest,
+    labels: Sequence[str],
+    store: Path | str,
+    jobs: int | None = None,
+    user_labels: Sequence[Path | str] = (),
+) -> None:
     """As `extract_command` for one manifest, without the announcement."""
     check_jobs(jobs)
+    user_files = read_user_files(user_labels)
     writer = StoreWriter(store, manifest, resolve(labels), FrameGrid())
     try:
-        fill(writer, jobs)
+        fill(writer, jobs, user_files)
     finally:
         writer.close()
 
 
-def fill(writer: StoreWriter, jobs: int | None) -> None:
+def fill(writer: StoreWriter, jobs: int | None, user_files: tuple[UserFile, ...] = ()) -> None:
     """Extract what the writer's split still lacks, then finish its labels."""
     from tqdm import tqdm
 
@@ -77,7 +89,7 @@ def fill(writer: StoreWriter, jobs: int | None) -> None:
     if not writer.missing:
         return
     done = len(writer.manifest) - len(todo)
-    results = analyse(writer.manifest, todo, writer.missing, writer.grid, jobs)
+    results = analyse(writer.manifest, todo, writer.missing, writer.grid, jobs, user_files)
     with tqdm(
         total=len(writer.manifest),
         initial=done,
@@ -97,15 +109,25 @@ def analyse(
     labels: Sequence[Label],
     grid: FrameGrid,
     jobs: int | None,
+    user_files: tuple[UserFile, ...] = (),
     engine: str = LOCAL,
 ) -> Iterator[tuple[int, dict[str, Track]]]:
     """The tracks of the utterances in `todo`, in this order, from one process or several."""
     seconds = sum(utterance.samples for utterance in todo) / grid.sample_rate
     if engine == LOCAL and seconds < SHORT_WORK_SECONDS:
         jobs = 1
+    if engine != LOCAL or jobs != 1:
+        check_workers_can_load(labels)
     names = [label.name for label in labels]
     pieces = (
-        (manifest.audio_path(utterance), utterance.samples, manifest.where(utterance), names, grid)
+        (
+            manifest.audio_path(utterance),
+            utterance.samples,
+            manifest.where(utterance),
+            names,
+            grid,
+            user_files,
+        )
         for utterance in todo
     )
     tracks = map_ordered(_analyse_piece, pieces, engine, jobs)
@@ -121,8 +143,12 @@ def analyse_one(
     )
 
 
-def _analyse_piece(piece: tuple[Path, int, str, Sequence[str], FrameGrid]) -> dict[str, Track]:
-    file, samples, where, names, grid = piece
+def _analyse_piece(
+    piece: tuple[Path, int, str, Sequence[str], FrameGrid, tuple[UserFile, ...]],
+) -> dict[str, Track]:
+    file, samples, where, names, grid, user_files = piece
+    for user_file in user_files:
+        load_user_file(user_file)
     with one_thread():
         return _analyse_file(file, samples, where, resolve(names), grid)
 
@@ -139,7 +165,7 @@ def _analyse_file(
     try:
         return compute_tracks(waveform, labels, grid)
     except PtselError as error:
-        raise PtselError(f"{where}: {error}") from None
+        raise PtselError(f"{where}: {error}") from error.__cause__  # a user's error, for --debug
 
 
 class one_thread:  # noqa: N801  (used like a function)

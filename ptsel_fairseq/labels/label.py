@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     Computed = np.ndarray | tuple[np.ndarray, np.ndarray | None]
 
 
+BUILT_IN = "ptsel_fairseq"
+
+
 @dataclass(frozen=True)
 class Label:
     """A pretext label: a named function of the waveform.
@@ -29,6 +32,7 @@ class Label:
         window: seconds of audio that one analysis frame sees.
         version: raised whenever the values change, so that stores of two versions are not mixed.
         compute: values [frames, dim] of an analysed waveform, with a mask [frames] where it can be undefined.
+        origin: who defines it: this package, or a user's file or package.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Label:
     unvoiced_value: float | None = None
     version: int = 1
     parameters: dict[str, Any] = field(default_factory=dict)
+    origin: str = BUILT_IN
 
 
 def late(function: str, *attributes: str) -> Callable[[Analysis], Computed]:

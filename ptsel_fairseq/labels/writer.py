@@ -150,6 +150,7 @@ class StoreWriter:
                 checksums = {f"{name}.npy": file_checksum(self.folder / f"{name}.npy") for name in names}
                 self._header["labels"][label.name] = {
                     **label_entry(label_info(label), statistics, checksums),
+                    "origin": label.origin,
                     "software": software_versions(),
                     "command": self._command_line,
                 }
@@ -191,7 +192,9 @@ class StoreWriter:
         return self.folder / f"{name}.npy.partial"
 
     def _plan(self) -> str:
-        labels = {label.name: [label.version, label.dim, label.parameters] for label in self.missing}
+        labels = {
+            label.name: [label.version, label.dim, label.parameters, label.origin] for label in self.missing
+        }
         return json.dumps(
             [self.manifest.checksum, vars(self.grid), labels, software_versions()], sort_keys=True
         )
