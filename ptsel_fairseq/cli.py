@@ -210,7 +210,7 @@ def add_extract(commands) -> None:
         "--splits", nargs="+", default=["train", "valid"], metavar="SPLIT", help="default: train valid"
     )
     parser.add_argument(
-        "--labels", nargs="+", required=True, metavar="LABEL", help="names as in `ptsel labels`, or: all"
+        "--labels", nargs="+", required=True, metavar="LABEL", help="labels and pools, as in `ptsel labels`"
     )
     parser.add_argument("--store", type=Path, required=True, help="folder of the label store; made if absent")
     add_user_labels(parser)
@@ -261,7 +261,9 @@ def add_score(commands) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="CI_DIR", help="scores.json, points.npz, scores.png"
     )
-    parser.add_argument("--labels", nargs="+", metavar="LABEL", help="default: all labels of the store")
+    parser.add_argument(
+        "--labels", nargs="+", metavar="LABEL", help="labels or pools (default: all of the store)"
+    )
     parser.add_argument("--permutations", type=int, default=1000, metavar="N", help="for p (default 1000)")
     parser.add_argument(
         "--bootstrap", type=int, default=1000, metavar="N", help="for the interval (default 1000)"

@@ -17,6 +17,7 @@ from ptsel_fairseq.labels.catalogue import compute_tracks, get, names, resolve
 from ptsel_fairseq.labels.figures import draw_labels
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.listing import labels_command
+from ptsel_fairseq.labels.pools import POOLS
 from ptsel_fairseq.manifest import read_manifest
 
 
@@ -85,8 +86,10 @@ def test_rows_show_what_was_computed(tmp_path, monkeypatch):
 
 
 def test_the_command_lists_and_draws(tmp_path):
-    listed = run_command("ptsel", "labels").stdout.splitlines()
+    catalogue, pools = run_command("ptsel", "labels").stdout.split("\n\n")
+    listed = catalogue.splitlines()
     assert [line.split()[0] for line in listed] == names()
+    assert {line.split(":")[0] for line in pools.splitlines()[1:]} == {"all", *POOLS}
     assert all(get(line.split()[0]).description in line for line in listed)
     assert [line.split()[0] for line in run_command("ptsel", "labels", "zcr", "f0").stdout.splitlines()] == [
         "f0",

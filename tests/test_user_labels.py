@@ -169,6 +169,7 @@ def test_integers_and_one_dimension_will_do(user_file):
         ("import no_such_module_here", "ModuleNotFoundError: No module named"),
         ("x = 1", "expected a function decorated with"),
         (own("return 0").replace("'mine'", "'zcr'"), "label zcr: the name is taken by ptsel_fairseq"),
+        (own("return 0").replace("'mine'", "'zaiem_speech'"), "this is the name of a pool"),
         (own("return 0").replace("'mine'", "'My label'"), "expected a name of lower-case"),
         (own("return 0") + own("return 1").removeprefix(HEADER), r"the name is taken by mine\.py"),
         (own("return 0", dim=0), "expected dim to be a whole number from 1, found 0"),

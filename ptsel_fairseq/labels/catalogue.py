@@ -12,6 +12,7 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.analysis import Analysis
 from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.labels.label import BUILT_IN, Label
+from ptsel_fairseq.labels.pools import ALL, expand
 from ptsel_fairseq.labels.registry import describe, get, names
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ __all__ = ["compute_tracks", "get", "names", "resolve"]
 
 
 def resolve(requested: Sequence[str]) -> list[Label]:
-    """The labels of a request, sorted, ``all`` standing for every one; PtselError for one that is not known."""
-    wanted = {name for word in requested for name in (names() if word == "all" else [word])}
-    return [get(name) for name in sorted(wanted)]
+    """The labels of a request that names labels and pools, sorted; PtselError for one that is not known."""
+    return [get(name) for name in expand(requested, names() if ALL in requested else ())]
 
 
 def compute_tracks(waveform: np.ndarray, labels: Sequence[Label], grid: FrameGrid) -> dict[str, Track]:

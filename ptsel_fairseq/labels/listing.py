@@ -8,6 +8,7 @@ from pathlib import Path
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.catalogue import resolve
 from ptsel_fairseq.labels.label import BUILT_IN, Label
+from ptsel_fairseq.labels.pools import ALL, POOLS
 from ptsel_fairseq.labels.user import read_user_files
 
 
@@ -26,6 +27,8 @@ def labels_command(
     labels = resolve(names or ["all"])
     if plot is None and out is None:
         print_catalogue(labels)
+        if not names:
+            print_pools()
         return
     if plot is None or out is None or not names:
         raise PtselError("to draw labels give their names, --plot AUDIO and --out FILE.png")
@@ -46,3 +49,11 @@ def print_catalogue(labels: Sequence[Label]) -> None:
             f"{label.name:{width}s}  {label.dim:3d}  {label.unit:{unit_width}s}  "
             f"{label.description} ({label.source}){undefined}{origin}"
         )
+
+
+def print_pools() -> None:
+    """Print each pool with its labels."""
+    print("\npools, accepted wherever labels are named:")
+    for pool, members in POOLS.items():
+        print(f"{pool}: {' '.join(members)}")
+    print(f"{ALL}: every label")

@@ -14,6 +14,7 @@ from pathlib import Path
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels import definitions
 from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.pools import ALL, POOLS
 
 GROUP = "ptsel_fairseq.labels"  # of entry points
 THIS_PROCESS = "this process"
@@ -32,6 +33,8 @@ def add(label: Label) -> None:
             f"label {label.name!r}: expected a name of lower-case letters, digits and underscores that begins with "
             "a letter; files and heads are named after it"
         )
+    if label.name == ALL or label.name in POOLS:
+        raise PtselError(f"label {label.name}: this is the name of a pool of labels; choose another one")
     if label.name in LABELS:
         raise PtselError(
             f"label {label.name}: the name is taken by {LABELS[label.name].origin}; choose another one"
@@ -67,7 +70,9 @@ def get(name: str) -> Label:
     if name not in LABELS:
         load_installed()
     if name not in LABELS:
-        raise PtselError(f"no label {name!r}; the labels are {', '.join(names())}")
+        raise PtselError(
+            f"no label {name!r}; the labels are {', '.join(names())}, and the pools {', '.join([*POOLS, ALL])}"
+        )
     return LABELS[name]
 
 

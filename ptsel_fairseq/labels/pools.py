@@ -1,0 +1,20 @@
+"""Pools: names for sets of labels, accepted wherever labels are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+ALL = "all"
+
+# The seven labels of arXiv 2107.00594 and the ten of 2104.07388, by the columns that their code reads.
+ZAIEM_SPEECH = ("alpha_ratio", "f0", "log_hnr", "rasta_l1", "rms_energy", "voicing", "zcr")
+
+POOLS: dict[str, tuple[str, ...]] = {"zaiem_speech": ZAIEM_SPEECH}
+
+
+def expand(words: Iterable[str], everything: Sequence[str]) -> list[str]:
+    """Label names for words that name labels or pools, sorted; ``all`` stands for `everything`."""
+    found: set[str] = set()
+    for word in words:
+        found.update(everything if word == ALL else POOLS.get(word, (word,)))
+    return sorted(found)
