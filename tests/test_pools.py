@@ -35,6 +35,7 @@ def test_an_unknown_word_names_labels_and_pools():
 
 def test_the_papers_sizes():
     assert len(POOLS["zaiem_speech"]) == 7
+    assert len(POOLS["zaiem_interspeech"]) == 10
 
 
 def test_extract_and_score_take_pools(data_dir, tmp_path):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ptsel_fairseq.labels.grid import FrameGrid
     from ptsel_fairseq.labels.prosody import Pitch
     from ptsel_fairseq.labels.spectral import ShortSpectra
+    from ptsel_fairseq.labels.voice_quality import Periods
 
 
 class Analysis:
@@ -26,9 +27,13 @@ class Analysis:
         self.grid = grid
 
     @property
+    def num_samples(self) -> int:
+        return len(self.waveform)
+
+    @property
     def num_frames(self) -> int:
         """Frames of every track of this waveform."""
-        return self.grid.num_frames(len(self.waveform))
+        return self.grid.num_frames(self.num_samples)
 
     def frames(self, seconds: float) -> np.ndarray:
         """Pieces of the waveform, each centred on a frame of the grid: float32 [frames, width], zeros outside."""
@@ -67,3 +72,10 @@ class Analysis:
         from ptsel_fairseq.labels.prosody import pitch
 
         return pitch(self.waveform, self.grid)
+
+    @cached_property
+    def periods(self) -> Periods:
+        """The single periods of the voice."""
+        from ptsel_fairseq.labels.voice_quality import periods
+
+        return periods(self.waveform, self.pitch, self.grid)

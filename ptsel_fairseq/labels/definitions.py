@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ptsel_fairseq.labels.label import Label, late
 
+IRREGULAR = "unvoiced frames and those with fewer than three regular periods"
+PERIODS = {"search_periods": [0.8, 1.25], "least_correlation": 0.3, "largest_period_factor": 1.3}
+
 PROSODY = (
     Label(
         "loudness", 1, "arbitrary", "sum of compressed, equal-loudness weighted auditory bands",
@@ -40,6 +43,23 @@ PROSODY = (
         "log_hnr", 1, "dB", "harmonics-to-noise ratio from the autocorrelation at the pitch period", "Boersma 1993",
         0.060, late("prosody.log_hnr", "waveform", "pitch", "grid"), undefined="unvoiced frames",
         unvoiced_value=-100.0,
+    ),
+    Label(
+        "audspec_l1", 1, "arbitrary", "L1 norm of the auditory spectrum; the same values as `loudness`",
+        "Hermansky 1990", 0.020, late("spectral.loudness", "spectra", "grid"),
+        parameters={"bands": 26, "range_hz": [20, 8000], "compression": 0.33},
+    ),
+    Label(
+        "jitter", 1, "relative", "mean difference of neighbouring periods over the mean period",
+        "Boersma 1993; openSMILE's jitterLocal", 0.060,
+        late("voice_quality.jitter", "periods", "pitch", "num_samples", "grid"), undefined=IRREGULAR,
+        unvoiced_value=0.0, parameters=PERIODS,
+    ),
+    Label(
+        "shimmer", 1, "relative", "mean difference of neighbouring periods' amplitudes over the mean amplitude",
+        "Boersma 1993; openSMILE's shimmerLocal", 0.060,
+        late("voice_quality.shimmer", "periods", "pitch", "num_samples", "grid"), undefined=IRREGULAR,
+        unvoiced_value=0.0, parameters=PERIODS,
     ),
 )  # fmt: skip
 

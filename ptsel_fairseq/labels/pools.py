@@ -8,8 +8,9 @@ ALL = "all"
 
 # The seven labels of arXiv 2107.00594 and the ten of 2104.07388, by the columns that their code reads.
 ZAIEM_SPEECH = ("alpha_ratio", "f0", "log_hnr", "rasta_l1", "rms_energy", "voicing", "zcr")
+ZAIEM_INTERSPEECH = (*ZAIEM_SPEECH, "jitter", "loudness", "shimmer")
 
-POOLS: dict[str, tuple[str, ...]] = {"zaiem_speech": ZAIEM_SPEECH}
+POOLS: dict[str, tuple[str, ...]] = {"zaiem_speech": ZAIEM_SPEECH, "zaiem_interspeech": ZAIEM_INTERSPEECH}
 
 
 def expand(words: Iterable[str], everything: Sequence[str]) -> list[str]:
