@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -55,9 +56,31 @@ class Analysis:
     @cached_property
     def power(self) -> tuple[Tensor, ...]:
         """Power spectra of 25 ms Hann frames on the grid, in blocks [up to BLOCK, 257]."""
+        from ptsel_fairseq.labels import framing, spectral
+
+        return self._power(framing.grid_frames, spectral.MEL_SECONDS, spectral.N_FFT)
+
+    @cached_property
+    def between_power(self) -> tuple[Tensor, ...]:
+        """As `power`, midway between the frames: one more in all."""
+        from ptsel_fairseq.labels import framing, spectral
+
+        return self._power(framing.between_frames, spectral.MEL_SECONDS, spectral.N_FFT)
+
+    @cached_property
+    def long_power(self) -> tuple[Tensor, ...]:
+        """Power spectra of 128 ms Hann frames on the grid, in blocks [up to BLOCK, 1025]."""
+        from ptsel_fairseq.labels import framing, spectral
+
+        return self._power(framing.grid_frames, spectral.LONG_SECONDS, spectral.LONG_N_FFT)
+
+    def _power(
+        self, cut: Callable[[np.ndarray, FrameGrid, int], Iterator[Tensor]], seconds: float, points: int
+    ) -> tuple[Tensor, ...]:
         from ptsel_fairseq.labels.spectral import frame_power
 
-        return frame_power(self.waveform, self.grid)
+        width = round(seconds * self.grid.sample_rate)
+        return frame_power(cut(self.waveform, self.grid, width), width, points)
 
     @cached_property
     def log_mel(self) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ptsel_fairseq.labels.label import Label, late
 
+SILENCE = "digital silence"
 IRREGULAR = "unvoiced frames and those with fewer than three regular periods"
 PERIODS = {"search_periods": [0.8, 1.25], "least_correlation": 0.3, "largest_period_factor": 1.3}
 
@@ -69,9 +70,58 @@ SPECTRAL = (
         lambda analysis: analysis.log_mel, parameters={"range_hz": [0, 8000], "floor_db": -100},
     ),
     Label(
+        "log_mel_long", 80, "dB", "80 mel bands of long spectra", "Slaney's mel scale; PASE+'s long windows", 0.128,
+        late("spectral.log_mel", "long_power", "grid"), parameters={"range_hz": [0, 8000], "floor_db": -100},
+    ),
+    Label(
+        "lps", 257, "dB", "power spectrum in 257 bins", "PASE", 0.025, late("spectral.lps", "power"),
+        parameters={"floor_db": -100},
+    ),
+    Label(
+        "gammatone", 64, "dB", "64 gammatone bands", "Patterson et al. 1992; Glasberg and Moore 1990", 0.025,
+        late("spectral.gammatone", "power", "grid"), parameters={"range_hz": [50, 8000], "order": 4, "floor_db": -100},
+    ),
+    Label(
         "mfcc", 39, "dB", "13 mel-frequency cepstral coefficients, first and second derivatives",
-        "Davis and Mermelstein 1980", 0.025, late("spectral.mfcc", "log_mel"),
+        "Davis and Mermelstein 1980", 0.025, late("cepstral.mfcc", "log_mel"),
         parameters={"coefficients": 13, "delta_width": 9},
+    ),
+    Label(
+        "mfcc_deltas", 60, "dB", "20 mel-frequency cepstral coefficients, first and second derivatives",
+        "Davis and Mermelstein 1980; PASE+", 0.025, late("cepstral.mfcc_deltas", "log_mel"),
+        parameters={"coefficients": 20, "delta_width": 9},
+    ),
+    Label(
+        "plp", 13, "log", "cepstra of perceptual linear prediction, 0 to 12", "Hermansky 1990, as HTK", 0.020,
+        late("cepstral.plp", "spectra"), parameters={"order": 12, "bands": 26, "compression": 0.33},
+    ),
+    Label(
+        "spectral_centroid", 1, "Hz", "mean frequency of the magnitude spectrum", "as librosa", 0.025,
+        late("spectral_shape.centroid", "power", "grid"), undefined=SILENCE,
+    ),
+    Label(
+        "spectral_bandwidth", 1, "Hz", "standard deviation of frequency in the magnitude spectrum", "as librosa",
+        0.025, late("spectral_shape.bandwidth", "power", "grid"), undefined=SILENCE,
+    ),
+    Label(
+        "spectral_rolloff", 1, "Hz", "frequency below which 85 % of the magnitude spectrum lies", "as librosa", 0.025,
+        late("spectral_shape.rolloff", "power", "grid"), undefined=SILENCE, parameters={"share": 0.85},
+    ),
+    Label(
+        "spectral_flatness", 1, "0 to 1", "geometric over arithmetic mean of the power spectrum", "as librosa", 0.025,
+        late("spectral_shape.flatness", "power"), undefined=SILENCE,
+    ),
+    Label(
+        "spectral_entropy", 1, "0 to 1", "entropy of the power spectrum over its largest", "Misra et al. 2004", 0.025,
+        late("spectral_shape.entropy", "power"), undefined=SILENCE,
+    ),
+    Label(
+        "spectral_flux", 1, "0 to 1.4", "change of the scaled magnitude spectrum over one hop",
+        "Tzanetakis and Cook 2002", 0.025, late("spectral_shape.flux", "between_power"),
+    ),
+    Label(
+        "spectral_contrast", 7, "dB", "peaks over valleys in seven octave bands", "Jiang et al. 2002; bands as librosa",
+        0.128, late("spectral_shape.contrast", "long_power", "grid"), parameters={"lowest_hz": 200, "quantile": 0.02},
     ),
 )  # fmt: skip
 

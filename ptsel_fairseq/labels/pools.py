@@ -10,7 +10,19 @@ ALL = "all"
 ZAIEM_SPEECH = ("alpha_ratio", "f0", "log_hnr", "rasta_l1", "rms_energy", "voicing", "zcr")
 ZAIEM_INTERSPEECH = (*ZAIEM_SPEECH, "jitter", "loudness", "shimmer")
 
-POOLS: dict[str, tuple[str, ...]] = {"zaiem_speech": ZAIEM_SPEECH, "zaiem_interspeech": ZAIEM_INTERSPEECH}
+
+# The regression workers of PASE and PASE+ as far as they are labels: not their waveform decoder, nor the workers that
+# tell pairs apart. PASE+'s long windows are there as `log_mel_long`.
+PROSODY = ("f0", "rms_energy", "voicing", "zcr")
+PASE = ("lps", "mfcc", *PROSODY)
+PASE_PLUS = ("gammatone", "log_mel", "log_mel_long", "lps", "mfcc_deltas", *PROSODY)
+
+POOLS: dict[str, tuple[str, ...]] = {
+    "zaiem_speech": ZAIEM_SPEECH,
+    "zaiem_interspeech": ZAIEM_INTERSPEECH,
+    "pase": PASE,
+    "pase_plus": PASE_PLUS,
+}
 
 
 def expand(words: Iterable[str], everything: Sequence[str]) -> list[str]:
