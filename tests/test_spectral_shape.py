@@ -96,7 +96,7 @@ def test_shapes_have_no_value_in_silence():
 def test_flux_is_the_change_over_one_hop(speech):
     """Against librosa's spectrogram at the places between the frames."""
     shifted = np.concatenate([np.zeros(160, np.float32), speech])
-    between = magnitude_of(np.pad(shifted, (0, 320)), 400, 512)
+    between = magnitude_of(np.pad(shifted, (0, 320)), 320, 512)
     share = between / between.sum(axis=0)
     expected = np.sqrt((np.diff(share, axis=1) ** 2).sum(axis=0))
     found = track_of("spectral_flux", speech)[:, 0]

@@ -62,10 +62,10 @@ class Analysis:
 
     @cached_property
     def between_power(self) -> tuple[Tensor, ...]:
-        """As `power`, midway between the frames: one more in all."""
+        """Power spectra of 20 ms Hann frames midway between those of the grid: one more in all."""
         from ptsel_fairseq.labels import framing, spectral
 
-        return self._power(framing.between_frames, spectral.MEL_SECONDS, spectral.N_FFT)
+        return self._power(framing.between_frames, spectral.FRAME_SECONDS, spectral.N_FFT)
 
     @cached_property
     def long_power(self) -> tuple[Tensor, ...]:
@@ -102,3 +102,31 @@ class Analysis:
         from ptsel_fairseq.labels.voice_quality import periods
 
         return periods(self.waveform, self.pitch, self.grid)
+
+    @cached_property
+    def cqt_magnitude(self) -> np.ndarray:
+        """The constant-Q transform, float32 [frames, 84]."""
+        from ptsel_fairseq.labels.music import cqt_magnitude
+
+        return cqt_magnitude(self.waveform, self.grid)
+
+    @cached_property
+    def onset_strength(self) -> np.ndarray:
+        """The label `onset_strength`, float32 [frames, 1]."""
+        from ptsel_fairseq.labels.music import onset_strength
+
+        return onset_strength(self.log_mel)
+
+    @cached_property
+    def tempogram_lags(self) -> np.ndarray:
+        """The tempogram at every lag, float32 [frames, 384]."""
+        from ptsel_fairseq.labels.music import tempogram_lags
+
+        return tempogram_lags(self.onset_strength, self.grid)
+
+    @cached_property
+    def harmonic_percussive(self) -> tuple[np.ndarray, np.ndarray]:
+        """The labels `harmonic_energy` and `percussive_energy`."""
+        from ptsel_fairseq.labels.music import harmonic_percussive
+
+        return harmonic_percussive(self.long_power)

@@ -7,6 +7,8 @@ from ptsel_fairseq.labels.label import Label, late
 SILENCE = "digital silence"
 IRREGULAR = "unvoiced frames and those with fewer than three regular periods"
 PERIODS = {"search_periods": [0.8, 1.25], "least_correlation": 0.3, "largest_period_factor": 1.3}
+CQT = {"bins": 84, "bins_per_octave": 12, "lowest_hz": 32.70}
+MEDIANS = {"frames": 31, "bins": 31, "floor_db": -100}
 
 PROSODY = (
     Label(
@@ -125,4 +127,49 @@ SPECTRAL = (
     ),
 )  # fmt: skip
 
-LABELS = PROSODY + SPECTRAL
+MUSIC = (
+    Label(
+        "chroma", 12, "0 to 1", "energy by pitch class, C to B, over the strongest", "as librosa's chroma_stft", 0.128,
+        late("music.chroma", "long_power", "grid"), parameters={"a4_hz": 440},
+    ),
+    Label(
+        "chroma_cqt", 12, "0 to 1", "constant-Q magnitude by pitch class, over the strongest", "as librosa", 1.0,
+        late("music.chroma_cqt", "cqt_magnitude"), parameters=CQT,
+    ),
+    Label(
+        "chroma_cens", 12, "0 to 1", "pitch classes quantised and smoothed over 41 frames", "Müller and Ewert 2011",
+        1.8, late("music.chroma_cens", "cqt_magnitude"), parameters=CQT,
+    ),
+    Label(
+        "cqt", 84, "dB", "constant-Q spectrum in semitones from C1", "Schörkhuber and Klapuri 2010, as librosa", 1.0,
+        late("music.cqt", "cqt_magnitude"), parameters={**CQT, "floor_db": -100},
+    ),
+    Label(
+        "tonnetz", 6, "-1 to 1", "tonal centroids: circles of fifths, minor and major thirds", "Harte et al. 2006",
+        1.0, late("music.tonnetz", "cqt_magnitude"), parameters=CQT,
+    ),
+    Label(
+        "onset_strength", 1, "dB", "mean rise of the mel bands since the frame before",
+        "Böck and Widmer 2013, as librosa", 0.045,
+        lambda analysis: analysis.onset_strength, parameters={"bands": 80, "range_db": 80},
+    ),
+    Label(
+        "tempogram", 88, "0 to 1", "autocorrelation of the onset strength, 240 to 30 beats a minute",
+        "Grosche et al. 2010, as librosa", 7.68, late("music.tempogram", "tempogram_lags", "grid"),
+        parameters={"frames": 384, "range_bpm": [30, 240]},
+    ),
+    Label(
+        "tempo_ratio", 13, "0 to 1", "tempogram at metrical multiples of the tempo", "Prockup et al. 2015, as librosa",
+        7.68, late("music.tempo_ratio", "tempogram_lags", "grid"), parameters={"frames": 384},
+    ),
+    Label(
+        "harmonic_energy", 1, "dB", "energy of what is steady in time", "FitzGerald 2010, as librosa", 0.728,
+        lambda analysis: analysis.harmonic_percussive[0], parameters=MEDIANS,
+    ),
+    Label(
+        "percussive_energy", 1, "dB", "energy of what is spread in frequency", "FitzGerald 2010, as librosa", 0.728,
+        lambda analysis: analysis.harmonic_percussive[1], parameters=MEDIANS,
+    ),
+)  # fmt: skip
+
+LABELS = PROSODY + SPECTRAL + MUSIC

@@ -16,12 +16,18 @@ ZAIEM_INTERSPEECH = (*ZAIEM_SPEECH, "jitter", "loudness", "shimmer")
 PROSODY = ("f0", "rms_energy", "voicing", "zcr")
 PASE = ("lps", "mfcc", *PROSODY)
 PASE_PLUS = ("gammatone", "log_mel", "log_mel_long", "lps", "mfcc_deltas", *PROSODY)
+# Harmony, rhythm and timbre; no published pool.
+MUSIC = (
+    "chroma", "chroma_cens", "chroma_cqt", "cqt", "harmonic_energy", "log_mel_long", "mfcc", "onset_strength",
+    "percussive_energy", "rms_energy", "spectral_contrast", "tempo_ratio", "tempogram", "tonnetz",
+)  # fmt: skip
 
 POOLS: dict[str, tuple[str, ...]] = {
     "zaiem_speech": ZAIEM_SPEECH,
     "zaiem_interspeech": ZAIEM_INTERSPEECH,
     "pase": PASE,
     "pase_plus": PASE_PLUS,
+    "music": MUSIC,
 }
 
 
