@@ -151,12 +151,14 @@ def add_check(commands) -> None:
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="check a class file against the manifests"
     )
-    parser.add_argument("--store", type=Path, help="check a label store against the manifests")
+    parser.add_argument("--store", type=Path, help="check a label store: manifests and checksums")
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="check weights.yaml or a recipe against the store"
     )
     parser.add_argument(
-        "--headers-only", action="store_true", help="read headers only: seconds, but finds less"
+        "--headers-only",
+        action="store_true",
+        help="read headers only: seconds, but finds less (nor are checksums checked)",
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
 
@@ -214,6 +216,12 @@ def add_extract(commands) -> None:
     )
     parser.add_argument("--store", type=Path, required=True, help="folder of the label store; made if absent")
     add_user_labels(parser)
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="of the values on disk: float16 takes half the room, rounded to one part in 2048 (default float32)",
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
 
     def run(options: dict) -> None:
