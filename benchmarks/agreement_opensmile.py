@@ -98,7 +98,7 @@ def compare(waveforms: Sequence[np.ndarray]) -> Rows:
             compare_one(waveform, theirs, grids, place, rows)
         if praat is not None:
             compare_praat(waveform, praat, rows)
-            compare_praat_quality(waveform, rows)
+            compare_praat_quality(waveform, theirs["ComParE_2016"], rows)
     return rows
 
 
@@ -205,8 +205,8 @@ def compare_praat(
     )
 
 
-def compare_praat_quality(waveform: np.ndarray, rows: Rows) -> None:
-    """Jitter and shimmer of Praat's own marks in a span around each frame; openSMILE's with Praat's for scale."""
+def compare_praat_quality(waveform: np.ndarray, compare: Any, rows: Rows) -> None:
+    """Jitter and shimmer of Praat's own marks in a span around each frame; for scale, openSMILE's against them."""
     import parselmouth
     from parselmouth.praat import call
 
@@ -227,6 +227,10 @@ def compare_praat_quality(waveform: np.ndarray, rows: Rows) -> None:
         )
         both = valid & np.isfinite(theirs)
         record(rows, f"Praat: {label}|encoder", correlation(values[both, 0], theirs[both]))
+        track = compare[COMPARED[label][1]].to_numpy()
+        other = np.interp((np.array(centres) - LONG / 2) / HOP, np.arange(len(track)), track)
+        both &= other > 0
+        record(rows, f"Praat and openSMILE: {label}|encoder", correlation(other[both], theirs[both]))
 
 
 def correlation(ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -89,9 +89,11 @@ def contrast(long_power: tuple[Tensor, ...], grid: FrameGrid) -> np.ndarray:
     magnitude = rows_of(long_power, LONG_BINS).sqrt()
     columns = []
     for first, last, counted in _contrast_bands(grid.sample_rate):
-        ranked = magnitude[:, first:last].sort(dim=1).values
-        peak = ranked[:, -counted:].mean(dim=1).clamp(min=QUIETEST)
-        valley = ranked[:, :counted].mean(dim=1).clamp(min=QUIETEST)
+        band = magnitude[:, first:last]
+        peak, valley = (
+            band.topk(counted, dim=1, largest=largest).values.mean(dim=1).clamp(min=QUIETEST)
+            for largest in (True, False)
+        )
         columns.append(10 * (peak / valley).log10())
     return torch.stack(columns, dim=1).numpy()
 
