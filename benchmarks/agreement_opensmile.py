@@ -42,8 +42,12 @@ COMPARED = {
     "voicing": ("ComParE_2016", "voicingFinalUnclipped_sma", LONG, 0.0),
     "f0": ("ComParE_2016", "F0final_sma", LONG, 0.0),
     "log_hnr": ("eGeMAPSv02", "HNRdBACF_sma3nz", LONG, 0.0),
+    "jitter": ("ComParE_2016", "jitterLocal_sma", LONG, 0.0),
+    "shimmer": ("ComParE_2016", "shimmerLocal_sma", LONG, 0.0),
 }
-VOICED_ONLY = ("f0", "log_hnr")
+VOICED_ONLY = ("f0", "log_hnr", "jitter", "shimmer")
+VOICE_QUALITY = ("jitter", "shimmer")
+PRAAT_SPAN = 0.080  # seconds that Praat's values are asked of: a 60 ms window and the half steps beside it
 GROSS = 0.2
 FEWEST = 10  # frames of an utterance for a correlation
 Rows = dict[str, list[float]]
@@ -94,6 +98,7 @@ def compare(waveforms: Sequence[np.ndarray]) -> Rows:
             compare_one(waveform, theirs, grids, place, rows)
         if praat is not None:
             compare_praat(waveform, praat, rows)
+            compare_praat_quality(waveform, theirs["ComParE_2016"], rows)
     return rows
 
 
@@ -137,7 +142,7 @@ def compare_one(
             record(rows, f"{label}|{place}", correlation(ours, other))
         else:
             own = valid[inside]
-            if label == "log_hnr":
+            if label != "f0":
                 voiced &= interpolate_all(track != 0, position)
             both = voiced & own
             if label == "f0":
@@ -151,7 +156,7 @@ def compare_one(
                 ours, other = np.log(ours[both][~gross]), np.log(other[both][~gross])
                 record(rows, f"f0 (log)|{place}", correlation(ours, other))
             else:
-                record(rows, f"log_hnr|{place}", correlation(ours[both], other[both]))
+                record(rows, f"{label}|{place}", correlation(ours[both], other[both]))
 
 
 def interpolate_all(
@@ -198,6 +203,34 @@ def compare_praat(
     record(
         rows, "Praat: f0 (log)|encoder", correlation(np.log(ours[both][~gross]), np.log(other[both][~gross]))
     )
+
+
+def compare_praat_quality(waveform: np.ndarray, compare: Any, rows: Rows) -> None:
+    """Jitter and shimmer of Praat's own marks in a span around each frame; for scale, openSMILE's against them."""
+    import parselmouth
+    from parselmouth.praat import call
+
+    grid = FrameGrid()
+    tracks = compute_tracks(waveform, resolve(VOICE_QUALITY), grid)
+    sound = parselmouth.Sound(waveform.astype(np.float64), SAMPLE_RATE)
+    pitch = sound.to_pitch_ac(time_step=HOP, pitch_floor=60.0, pitch_ceiling=600.0)
+    marks = call([sound, pitch], "To PointProcess (cc)")
+    for label, source, limits in (
+        ("jitter", marks, (1e-4, 0.02, 1.3)),
+        ("shimmer", [sound, marks], (1e-4, 0.02, 1.3, 1.6)),
+    ):
+        values, valid = tracks[label]
+        centres = [grid.centre(frame) / SAMPLE_RATE for frame in range(len(values))]
+        command = f"Get {label} (local)"
+        theirs = np.array(
+            [call(source, command, t - PRAAT_SPAN / 2, t + PRAAT_SPAN / 2, *limits) for t in centres]
+        )
+        both = valid & np.isfinite(theirs)
+        record(rows, f"Praat: {label}|encoder", correlation(values[both, 0], theirs[both]))
+        track = compare[COMPARED[label][1]].to_numpy()
+        other = np.interp((np.array(centres) - LONG / 2) / HOP, np.arange(len(track)), track)
+        both &= other > 0
+        record(rows, f"Praat and openSMILE: {label}|encoder", correlation(other[both], theirs[both]))
 
 
 def correlation(ours: np.ndarray, theirs: np.ndarray) -> float:

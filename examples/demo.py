@@ -58,7 +58,9 @@ def offline(out: Path) -> None:
         "train",
         "valid",
         "--labels",
-        "all",
+        "zaiem_interspeech",
+        "log_mel",
+        "mfcc",
         "--store",
         store,
     )

@@ -63,7 +63,7 @@ def check_command(
     if classes is not None:
         findings += check_classes(Path(classes), manifests)
     if store is not None:
-        findings += check_store(Path(store), manifests, weights)
+        findings += check_store(Path(store), manifests, weights, headers_only)
     report(findings)
     fatal = sum(finding.fatal for finding in findings)
     if fatal:
@@ -198,8 +198,10 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
     return findings
 
 
-def check_store(store: Path, manifests: list[Manifest], weights: Path | str | None) -> list[Finding]:
-    """Compare each split that the store holds with its manifest, and the weights with its labels."""
+def check_store(
+    store: Path, manifests: list[Manifest], weights: Path | str | None, headers_only: bool = False
+) -> list[Finding]:
+    """Compare each split that the store holds with its manifest and its checksums, and the weights with its labels."""
     from ptsel_fairseq.labels.store import LabelStore
 
     findings = []
@@ -213,6 +215,8 @@ def check_store(store: Path, manifests: list[Manifest], weights: Path | str | No
     for manifest in manifests:
         if (store / manifest.split).is_dir():
             attempt("store", partial(_compare_with_store, store, manifest))
+            if not headers_only:
+                findings += check_arrays(store, manifest.split)
         else:
             findings.append(
                 Finding("not extracted", False, str(store), f"no labels of the split {manifest.split}")
@@ -228,6 +232,28 @@ def _compare_with_store(store: Path, manifest: Manifest) -> None:
     from ptsel_fairseq.labels.store import LabelStore
 
     LabelStore(store, manifest.split).check_manifest(manifest)
+
+
+def check_arrays(store: Path, split: str) -> list[Finding]:
+    """Arrays of a split that are not those that were written; nothing if the header cannot be read."""
+    from tqdm import tqdm
+
+    from ptsel_fairseq.labels.store import LabelStore
+    from ptsel_fairseq.labels.writer import file_checksum
+
+    try:
+        checksums = LabelStore(store, split).checksums()
+    except PtselError:  # said already
+        return []
+    findings = []
+    advice = f"remove {store / split} and extract it again"
+    for file, expected in tqdm(checksums.items(), desc=f"store of {split}", unit="array", file=sys.stderr):
+        if not file.is_file():
+            findings.append(Finding("store", True, str(file), f"no such array; {advice}"))
+        elif file_checksum(file) != expected:
+            message = f"its content is not what was written (its SHA-256 differs from the header's); {advice}"
+            findings.append(Finding("store", True, str(file), message))
+    return findings
 
 
 def report(findings: list[Finding]) -> None:

@@ -160,12 +160,14 @@ def add_check(commands) -> None:
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="check a class file against the manifests"
     )
-    parser.add_argument("--store", type=Path, help="check a label store against the manifests")
+    parser.add_argument("--store", type=Path, help="check a label store: manifests and checksums")
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="check weights.yaml or a recipe against the store"
     )
     parser.add_argument(
-        "--headers-only", action="store_true", help="read headers only: seconds, but finds less"
+        "--headers-only",
+        action="store_true",
+        help="read headers only: seconds, but finds less (nor are checksums checked)",
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
 
@@ -180,14 +182,31 @@ def add_check(commands) -> None:
 
 
 def add_labels(commands) -> None:
-    parser = add_command(commands, "labels", "list the pretext labels that can be extracted")
+    parser = add_command(commands, "labels", "list the pretext labels that can be extracted, or draw some")
+    parser.add_argument("names", metavar="LABEL", nargs="*", help="only these (default: all)")
+    parser.add_argument(
+        "--plot", type=Path, metavar="AUDIO", help="draw the labels below the spectrogram of a 16 kHz file"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE.png", help="where --plot puts the picture")
+    add_user_labels(parser)
 
     def run(options: dict) -> None:
-        from ptsel_fairseq.labels.catalogue import print_catalogue
+        from ptsel_fairseq.labels.listing import labels_command
 
-        print_catalogue()
+        labels_command(**options)
 
     parser.set_defaults(command=run)
+
+
+def add_user_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--user-labels",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="labels of your own, as in examples/own_label.py; may be given more than once",
+    )
 
 
 def add_extract(commands) -> None:
@@ -202,9 +221,16 @@ def add_extract(commands) -> None:
         "--splits", nargs="+", default=["train", "valid"], metavar="SPLIT", help="default: train valid"
     )
     parser.add_argument(
-        "--labels", nargs="+", required=True, metavar="LABEL", help="names as in `ptsel labels`, or: all"
+        "--labels", nargs="+", required=True, metavar="LABEL", help="labels and pools, as in `ptsel labels`"
     )
     parser.add_argument("--store", type=Path, required=True, help="folder of the label store; made if absent")
+    add_user_labels(parser)
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="of the values on disk: float16 takes half the room, rounded to one part in 2048 (default float32)",
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
 
     def run(options: dict) -> None:
@@ -252,7 +278,9 @@ def add_score(commands) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="CI_DIR", help="scores.json, points.npz, scores.png"
     )
-    parser.add_argument("--labels", nargs="+", metavar="LABEL", help="default: all labels of the store")
+    parser.add_argument(
+        "--labels", nargs="+", metavar="LABEL", help="labels or pools (default: all of the store)"
+    )
     parser.add_argument(
         "--summary",
         choices=("mean", "mean_std", "downsample"),

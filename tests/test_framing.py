@@ -12,6 +12,7 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels import catalogue
 from ptsel_fairseq.labels.framing import (
     BLOCK,
+    between_frames,
     count_half_steps,
     grid_frames,
     half_step_frames,
@@ -49,6 +50,11 @@ def test_frames_are_cut_where_they_should(samples, width, hop_window):
     assert len(half) == count_half_steps(samples, grid) == (2 * frames + 1 if frames else 0)
     for j, found in enumerate(half):
         centre = grid.centre(0) + (j - 1) * grid.hop // 2
+        np.testing.assert_array_equal(found, literal_frame(waveform, centre, width))
+    between = [row.numpy() for block in between_frames(waveform, grid, width) for row in block]
+    assert len(between) == (frames + 1 if frames else 0)
+    for i, found in enumerate(between):
+        centre = grid.centre(0) + i * grid.hop - grid.hop // 2
         np.testing.assert_array_equal(found, literal_frame(waveform, centre, width))
 
 
@@ -91,15 +97,34 @@ def track_of(name: str, waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray | 
     return catalogue.compute_tracks(waveform, [catalogue.get(name)], GRID)[name]
 
 
-# The RASTA filter looks back by design, and has its own test below.
-SYMMETRIC = [name for name in catalogue.names() if name != "rasta_l1"]
+def long_chord() -> np.ndarray:
+    """0.9 s of three tones, the same forwards and backwards around the middle of EVENT."""
+    envelope = np.clip(4 * np.cos(np.pi * np.clip(POSITION / 14_400, -0.5, 0.5)), 0, 1)
+    wave = sum(np.cos(2 * np.pi * hertz * POSITION / 16_000) for hertz in (220, 277.18, 329.63))
+    return (0.2 * envelope * wave).astype(np.float32)
+
+
+# The RASTA filter and onsets look back by design; what is the same before and after an event has no change in its
+# middle, and no tempo. They have tests of their own, below, in test_spectral_shape and in test_music.
+SYMMETRIC = [
+    name
+    for name in catalogue.names()
+    if name not in ("rasta_l1", "spectral_flux", "onset_strength", "tempogram", "tempo_ratio")
+]
+# What needs longer than milliseconds: steady sound, harmony.
+SLOW = ("harmonic_energy", "chroma_cens", "chroma_cqt", "tonnetz")
+
+
+def event_for(name: str) -> np.ndarray:
+    if name == "voicing" or (catalogue.get(name).undefined or "").startswith("unvoiced"):
+        return voiced_burst()
+    return long_chord() if name in SLOW else tone_burst()
 
 
 @pytest.mark.parametrize("name", SYMMETRIC)
 def test_an_event_lands_in_its_frame(name):
     """What an event changes is symmetric around the frame on whose middle it lies."""
-    voice = name in ("f0", "voicing", "log_hnr")
-    waveform = voiced_burst() if voice else tone_burst()
+    waveform = event_for(name)
     values, valid = track_of(name, waveform)
     silence, _ = track_of(name, np.zeros_like(waveform))
     change = np.abs(values - silence).sum(axis=1)
@@ -109,13 +134,16 @@ def test_an_event_lands_in_its_frame(name):
         assert abs(defined.mean() - EVENT) <= 0.5
         change = valid.astype(float)
     assert change[EVENT] > 0
-    centre = (change * np.arange(len(change))).sum() / change.sum()
-    assert abs(centre - EVENT) < (0.5 if valid is not None else 0.1)
+    near = change[: 2 * EVENT + 1]  # as much after the event as there is before it
+    centre = (near * np.arange(len(near))).sum() / near.sum()
+    tolerance = 0.5 if valid is not None else 0.25 if name in SLOW else 0.1
+    assert abs(centre - EVENT) < tolerance
     reach = 12
     before, after = change[EVENT - reach : EVENT][::-1], change[EVENT + 1 : EVENT + 1 + reach]
     if valid is None:
         np.testing.assert_allclose(before, after, atol=0.12 * change.max())
-    assert change[EVENT] >= 0.9 * change.max()
+    if name not in SLOW:
+        assert change[EVENT] >= 0.9 * change.max()
 
 
 @pytest.mark.parametrize("name", ["rms_energy", "loudness", "log_mel"])

@@ -38,19 +38,6 @@ def test_log_mel_is_librosas(speech):
     np.testing.assert_allclose(track_of("log_mel", speech), expected, atol=2e-3)
 
 
-def test_mfcc_is_librosas(speech):
-    log_mel = track_of("log_mel", speech)
-    cepstrum = librosa.feature.mfcc(S=log_mel.T, n_mfcc=13)
-    slopes = [librosa.feature.delta(cepstrum, width=9, order=order, mode="nearest") for order in (1, 2)]
-    np.testing.assert_allclose(track_of("mfcc", speech), np.concatenate([cepstrum, *slopes]).T, atol=2e-3)
-
-
-@pytest.mark.parametrize("frames", [1, 2, 8, 9])
-def test_mfcc_of_few_frames(frames):
-    waveform = np.random.default_rng(0).standard_normal(GRID.num_samples(frames)).astype(np.float32)
-    assert track_of("mfcc", waveform).shape == (frames, 39)
-
-
 # A slow program for the auditory labels, from the formulas only: sums over bins in float64, one frame at a time.
 
 

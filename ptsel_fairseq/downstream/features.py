@@ -49,10 +49,11 @@ class FrontEnd:
 
             encoder = load_encoder(self.checkpoint)
             return encoder.hidden_states(waveform), encoder.grid
-        from ptsel_fairseq.labels.spectral import log_mel, mfcc
+        from ptsel_fairseq.labels.analysis import Analysis
+        from ptsel_fairseq.labels.cepstral import mfcc
 
         grid = FrameGrid()
-        mels = log_mel(waveform, grid)
+        mels = Analysis(waveform, grid).log_mel
         return (mfcc(mels) if self.kind == "mfcc" else mels)[None], grid
 
     def pool(self, frames: np.ndarray) -> np.ndarray:

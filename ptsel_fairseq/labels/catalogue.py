@@ -1,196 +1,31 @@
-"""Which pretext labels there are, what each means, and how one waveform becomes all of them.
+"""Which pretext labels there are, and how one waveform becomes their tracks.
 
-Work that labels share (spectra, the pitch analysis) is done once for each waveform. Importing this module is
-light: the analyses are imported when a waveform is analysed.
+Importing this module is light: the analyses are imported when a waveform is analysed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.analysis import Analysis
 from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.labels.label import BUILT_IN, Label
+from ptsel_fairseq.labels.pools import ALL, expand
+from ptsel_fairseq.labels.registry import describe, get, names
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ptsel_fairseq.labels.prosody import Pitch
-    from ptsel_fairseq.labels.spectral import ShortSpectra
+    from ptsel_fairseq.labels.label import Computed, Track
 
-    # float32 [frames, dim], and bool [frames] where the label can be undefined.
-    Track = tuple[np.ndarray, np.ndarray | None]
-
-
-class Analysis:
-    """One waveform with the analyses that several labels need, each made when first asked for."""
-
-    def __init__(self, waveform: np.ndarray, grid: FrameGrid) -> None:
-        self.waveform = waveform
-        self.grid = grid
-
-    @cached_property
-    def spectra(self) -> ShortSpectra:
-        from ptsel_fairseq.labels.spectral import short_spectra
-
-        return short_spectra(self.waveform, self.grid)
-
-    @cached_property
-    def pitch(self) -> Pitch:
-        from ptsel_fairseq.labels.prosody import pitch
-
-        return pitch(self.waveform, self.grid)
-
-    @cached_property
-    def log_mel(self) -> np.ndarray:
-        from ptsel_fairseq.labels.spectral import log_mel
-
-        return log_mel(self.waveform, self.grid)
-
-
-@dataclass(frozen=True)
-class Label:
-    """A pretext label: a named function of the waveform.
-
-    Attributes:
-        unit: of the values.
-        undefined: when a frame has no value, in words; None if it always has one.
-        unvoiced_value: what openSMILE prints there, for the estimator `reference` only.
-        window: seconds of audio that one analysis frame sees.
-        version: raised whenever the values change, so that stores of two versions are not mixed.
-        compute: the track of an analysed waveform.
-    """
-
-    name: str
-    dim: int
-    unit: str
-    description: str
-    source: str
-    window: float
-    compute: Callable[[Analysis], Track]
-    undefined: str | None = None
-    unvoiced_value: float | None = None
-    version: int = 1
-    parameters: dict[str, Any] = field(default_factory=dict)
-
-
-def _loudness(analysis: Analysis) -> Track:
-    from ptsel_fairseq.labels.spectral import loudness
-
-    return loudness(analysis.spectra, analysis.grid), None
-
-
-def _rasta_l1(analysis: Analysis) -> Track:
-    from ptsel_fairseq.labels.spectral import rasta_l1
-
-    return rasta_l1(analysis.spectra, analysis.grid), None
-
-
-def _alpha_ratio(analysis: Analysis) -> Track:
-    from ptsel_fairseq.labels.spectral import alpha_ratio
-
-    return alpha_ratio(analysis.spectra, analysis.grid), None
-
-
-def _log_mel(analysis: Analysis) -> Track:
-    return analysis.log_mel, None
-
-
-def _mfcc(analysis: Analysis) -> Track:
-    from ptsel_fairseq.labels.spectral import mfcc
-
-    return mfcc(analysis.log_mel), None
-
-
-def _f0(analysis: Analysis) -> Track:
-    from ptsel_fairseq.labels.prosody import f0
-
-    return f0(analysis.pitch)
-
-
-def _voicing(analysis: Analysis) -> Track:
-    from ptsel_fairseq.labels.prosody import voicing
-
-    return voicing(analysis.pitch), None
-
-
-def _log_hnr(analysis: Analysis) -> Track:
-    from ptsel_fairseq.labels.prosody import log_hnr
-
-    return log_hnr(analysis.waveform, analysis.pitch, analysis.grid)
-
-
-def _rms_energy(analysis: Analysis) -> Track:
-    from ptsel_fairseq.labels.prosody import rms_energy
-
-    return rms_energy(analysis.waveform, analysis.grid), None
-
-
-def _zcr(analysis: Analysis) -> Track:
-    from ptsel_fairseq.labels.prosody import zcr
-
-    return zcr(analysis.waveform, analysis.grid), None
-
-
-_LABELS = (
-    Label(
-        "loudness", 1, "arbitrary", "sum of compressed, equal-loudness weighted auditory bands",
-        "Hermansky 1990", 0.020, _loudness, parameters={"bands": 26, "range_hz": [20, 8000], "compression": 0.33},
-    ),
-    Label("rms_energy", 1, "full scale", "root mean square", "definition", 0.020, _rms_energy),
-    Label(
-        "f0", 1, "Hz", "fundamental frequency by sub-harmonic summation and a smooth path", "Hermes 1988", 0.060, _f0,
-        undefined="unvoiced frames", unvoiced_value=0.0,
-        parameters={"range_hz": [52, 620], "harmonics": 15, "compression": 0.85, "voicing_threshold": 0.68},
-    ),
-    Label(
-        "voicing", 1, "0 to 1", "strength of the best pitch candidate", "Hermes 1988", 0.060, _voicing,
-        parameters={"silence_rms": 1e-3},
-    ),
-    Label(
-        "alpha_ratio", 1, "dB", "power in 1-5 kHz over power in 50 Hz-1 kHz", "Sundberg and Nordenberg 2006; GeMAPS",
-        0.020, _alpha_ratio,
-    ),
-    Label("zcr", 1, "crossings/sample", "zero-crossing rate", "definition", 0.060, _zcr),
-    Label(
-        "rasta_l1", 1, "arbitrary", "L1 norm of the RASTA-filtered auditory spectrum", "Hermansky and Morgan 1994",
-        0.020, _rasta_l1, parameters={"lower_edge_hz": 1.0, "warm_up_half_steps": 4},
-    ),
-    Label(
-        "log_hnr", 1, "dB", "harmonics-to-noise ratio from the autocorrelation at the pitch period", "Boersma 1993",
-        0.060, _log_hnr, undefined="unvoiced frames", unvoiced_value=-100.0,
-    ),
-    Label(
-        "log_mel", 80, "dB", "80 mel bands of the power spectrum", "Slaney's mel scale, as librosa", 0.025, _log_mel,
-        parameters={"range_hz": [0, 8000], "floor_db": -100},
-    ),
-    Label(
-        "mfcc", 39, "dB", "13 mel-frequency cepstral coefficients, first and second derivatives",
-        "Davis and Mermelstein 1980", 0.025, _mfcc, parameters={"coefficients": 13, "delta_width": 9},
-    ),
-)  # fmt: skip
-
-LABELS = {label.name: label for label in sorted(_LABELS, key=lambda label: label.name)}
-
-
-def names() -> list[str]:
-    """All labels, sorted."""
-    return list(LABELS)
-
-
-def get(name: str) -> Label:
-    """The label of a name; raise PtselError naming those there are."""
-    if name not in LABELS:
-        raise PtselError(f"no label {name!r}; the labels are {', '.join(LABELS)}")
-    return LABELS[name]
+__all__ = ["compute_tracks", "get", "names", "resolve"]
 
 
 def resolve(requested: Sequence[str]) -> list[Label]:
-    """The labels of a request, sorted, ``all`` standing for every one; PtselError for one that is not known."""
-    wanted = {name for word in requested for name in (names() if word == "all" else [word])}
-    return [get(name) for name in sorted(wanted)]
+    """The labels of a request that names labels and pools, sorted; PtselError for one that is not known."""
+    return [get(name) for name in expand(requested, names() if ALL in requested else ())]
 
 
 def compute_tracks(waveform: np.ndarray, labels: Sequence[Label], grid: FrameGrid) -> dict[str, Track]:
@@ -205,35 +40,66 @@ def compute_tracks(waveform: np.ndarray, labels: Sequence[Label], grid: FrameGri
         name -> (values float32 [frames, dim], mask bool [frames] or None where the label is always defined).
 
     Raises:
-        PtselError: a grid of another sample rate than the labels are defined for, or a value that is not finite,
-            which would be a fault of the label.
+        PtselError: a grid of another sample rate than the labels are defined for, or a fault of a label: wrong
+            shapes, a value that is not finite, an error in a user's code.
     """
-    import numpy as np
-
     if grid.sample_rate != SAMPLE_RATE:
         raise PtselError(
             f"the labels are defined for audio at {SAMPLE_RATE} Hz, not for {grid.sample_rate} Hz"
         )
-
     analysis = Analysis(waveform, grid)
-    tracks = {label.name: label.compute(analysis) for label in labels}
-    frames = grid.num_frames(len(waveform))
-    for label in labels:
-        values, valid = tracks[label.name]
-        if values.shape != (frames, label.dim) or (valid is not None and valid.shape != (frames,)):
-            raise PtselError(
-                f"label {label.name}: expected a track of {(frames, label.dim)}, found {values.shape}"
-            )
-        if not np.isfinite(values).all():
-            raise PtselError(f"label {label.name}: a value that is not finite where the label is defined")
-    return tracks
+    return {label.name: _track(label, analysis) for label in labels}
 
 
-def print_catalogue() -> None:
-    """Print every label with its dimension, unit, meaning and source."""
-    width = max(map(len, LABELS))
-    for label in LABELS.values():
-        undefined = f"; undefined in {label.undefined}" if label.undefined else ""
-        print(
-            f"{label.name:{width}s}  {label.dim:3d}  {label.unit:16s}  {label.description} ({label.source}){undefined}"
+def _track(label: Label, analysis: Analysis) -> Track:
+    import numpy as np
+
+    computed = _compute(label, analysis)
+    values, valid = computed if isinstance(computed, tuple) else (computed, None)
+    frames = analysis.num_frames
+    if values.ndim == 1 and label.dim == 1:
+        values = values[:, None]
+    if values.shape != (frames, label.dim) or values.dtype.kind not in "fiub":
+        raise PtselError(
+            f"label {label.name}: expected numbers of shape {(frames, label.dim)} (frames, dim), found "
+            f"{values.dtype} of shape {values.shape}"
         )
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32, copy=False)
+    if (valid is None) != (label.undefined is None):
+        found = "no mask" if valid is None else "a mask, though it says that it is always defined"
+        raise PtselError(
+            f"label {label.name}: found {found}; a label that can be undefined says when (undefined=...) and "
+            "returns values and mask"
+        )
+    if valid is not None:
+        if valid.shape != (frames,) or valid.dtype != np.bool_:
+            raise PtselError(
+                f"label {label.name}: expected a mask of bool {(frames,)}, found {valid.dtype} of shape {valid.shape}"
+            )
+        values = np.where(valid[:, None], values, np.float32(0))
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        raise PtselError(
+            f"label {label.name}: a value that is not finite where the label is defined, first in frame "
+            f"{int(finite.argmin())} of {frames}"
+        )
+    return values, valid
+
+
+def _compute(label: Label, analysis: Analysis) -> Computed:
+    """What a label's function returns, as arrays; an error of a user's code is told in one line."""
+    import numpy as np
+
+    if label.origin == BUILT_IN:
+        return label.compute(analysis)
+    try:
+        computed = label.compute(analysis)
+        if isinstance(computed, tuple):
+            values, valid = computed
+            return np.asarray(values), None if valid is None else np.asarray(valid)
+        return np.asarray(computed)
+    except PtselError:
+        raise
+    except Exception as error:
+        raise PtselError(f"label {label.name}: {describe(error)}") from error

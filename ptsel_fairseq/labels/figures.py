@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,10 @@ import numpy as np
 
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.analysis import Analysis
+from ptsel_fairseq.labels.catalogue import compute_tracks
 from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import Manifest, Utterance
 from ptsel_fairseq.pictures import BLUE, save
@@ -22,6 +26,19 @@ SPREAD, PITCH = "#D9D9D9", "#FFFFFF"
 SPECTROGRAM_RANGE_DB = 70
 FREQUENCY_TICKS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # kHz
 WIDTH_INCHES, SPECTROGRAM_INCHES, ROW_INCHES = 10.0, 2.6, 0.85
+
+
+@dataclass(frozen=True)
+class Row:
+    """A track to draw: values [frames, dim], where they are defined [frames], and their usual range [dim]."""
+
+    name: str
+    unit: str
+    undefined: str | None
+    values: np.ndarray
+    valid: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
 
 
 def draw_labels(
@@ -47,44 +64,85 @@ def draw_labels(
         PtselError: no such label or store, a store of another manifest, audio that cannot be read, an utterance
             shorter than one frame.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from ptsel_fairseq.labels.spectral import log_mel
-
     found = LabelStore(store, manifest.split)
     found.check_manifest(manifest)
     names = [name for name in found.labels if found.info(name).dim == 1] if labels is None else list(labels)
-    grid, where = found.grid, manifest.where(utterance)
-    if found.num_frames(utterance.index) == 0:
-        raise PtselError(
-            f"{where}: {utterance.samples} samples are shorter than one frame ({grid.window}); nothing to draw"
-        )
-    waveform = read_audio(manifest.audio_path(utterance), grid.sample_rate, where)
+    where = manifest.where(utterance)
+    waveform = read_audio(manifest.audio_path(utterance), found.grid.sample_rate, where)
+    draw_tracks(
+        Analysis(waveform, found.grid),
+        [_stored_row(found, name, utterance.index) for name in names],
+        out,
+        where,
+        title=f"{utterance.path}   ({manifest.split}, line {utterance.index + 2})",
+        band="mean ± 1 std of the split",
+        pitch=_stored_row(found, "f0", utterance.index) if "f0" in found.labels else None,
+    )
 
-    rows = 1 + len(names)
-    height = SPECTROGRAM_INCHES + ROW_INCHES * len(names) + 0.9
-    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+
+def draw_file(file: Path | str, labels: Sequence[Label], out: Path | str) -> None:
+    """As `draw_labels` for an audio file that is in no store; grey bands are of the file itself.
+
+    Raises:
+        PtselError: audio that cannot be read, or is shorter than one frame.
+    """
+    grid = FrameGrid()
+    waveform = read_audio(file, grid.sample_rate)
+    tracks = compute_tracks(waveform, labels, grid)
+    rows = [_own_row(label, *tracks[label.name]) for label in labels]
+    pitch = next((row for row in rows if row.name == "f0"), None)
+    draw_tracks(
+        Analysis(waveform, grid), rows, out, str(file), Path(file).name, "mean ± 1 std of the file", pitch
+    )
+
+
+def draw_tracks(
+    analysis: Analysis,
+    rows: Sequence[Row],
+    out: Path | str,
+    where: str,
+    title: str,
+    band: str,
+    pitch: Row | None = None,
+) -> None:
+    """Draw a waveform's log-mel spectrogram and, below it, a row for each track.
+
+    Args:
+        analysis: of the waveform.
+        rows: what to draw below.
+        out: the picture.
+        where: how messages name the utterance.
+        title: of the picture; band: what the grey bands show.
+        pitch: F0 in Hz, to be drawn over the spectrogram.
+
+    Raises:
+        PtselError: a waveform shorter than one frame, or a picture that cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    grid, samples = analysis.grid, len(analysis.waveform)
+    frames = grid.num_frames(samples)
+    if frames == 0:
+        raise PtselError(
+            f"{where}: {samples} samples are shorter than one frame ({grid.window}); nothing to draw"
+        )
+    heights = [SPECTROGRAM_INCHES] + [ROW_INCHES] * len(rows)
+    figure = Figure(figsize=(WIDTH_INCHES, sum(heights) + 0.9), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(
-        rows, 1, sharex=True, squeeze=False, height_ratios=[SPECTROGRAM_INCHES] + [ROW_INCHES] * len(names)
-    )[:, 0]
+    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     figure.get_layout_engine().set(h_pad=0.03, hspace=0.02)  # type: ignore[union-attr, call-arg]
     # Frame i is drawn over the half hop to each side of its centre.
-    edges = (
-        grid.centre(0) - grid.hop / 2 + grid.hop * np.arange(found.num_frames(utterance.index) + 1)
-    ) / grid.sample_rate
+    edges = (grid.centre(0) - grid.hop / 2 + grid.hop * np.arange(frames + 1)) / grid.sample_rate
 
-    _draw_spectrogram(axes[0], log_mel(waveform, grid), edges, grid)
-    if "f0" in found.labels:
-        _draw_pitch(axes[0], *_defined(found, "f0", utterance.index), edges, grid)
-    axes[0].set_title(
-        f"{utterance.path}   ({manifest.split}, line {utterance.index + 2})", fontsize=11, loc="left"
-    )
-    axes[0].set_title("grey: mean ± 1 std of the split", fontsize=8, loc="right", color="#555555")
-    for axis, name in zip(axes[1:], names, strict=True):
-        draw = _draw_scalar if found.info(name).dim == 1 else _draw_vector
-        draw(axis, found, name, utterance.index, edges)
+    _draw_spectrogram(axes[0], analysis.log_mel, edges, grid)
+    if pitch is not None:
+        _draw_pitch(axes[0], pitch, edges, grid)
+    axes[0].set_title(title, fontsize=11, loc="left")
+    if rows:
+        axes[0].set_title(f"grey: {band}", fontsize=8, loc="right", color="#555555")
+    for axis, row in zip(axes[1:], rows, strict=True):
+        (_draw_scalar if len(row.mean) == 1 else _draw_vector)(axis, row, edges)
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
@@ -92,13 +150,24 @@ def draw_labels(
         axis.tick_params(axis="x", length=0)
     for axis in axes[1:]:
         axis.yaxis.set_label_coords(-0.055, 0.5)
-    axes[-1].set_xlim(0, len(waveform) / grid.sample_rate)
+    axes[-1].set_xlim(0, samples / grid.sample_rate)
     axes[-1].set_xlabel("time / s")
     save(figure, out)
 
 
-def _defined(store: LabelStore, name: str, index: int) -> tuple[np.ndarray, np.ndarray]:
-    return store.track(name, index), store.valid(name, index)
+def _stored_row(store: LabelStore, name: str, index: int) -> Row:
+    info, statistics = store.info(name), store.statistics(name)
+    values, valid = store.track(name, index), store.valid(name, index)
+    return Row(name, info.unit, info.undefined, values, valid, statistics.mean, statistics.std)
+
+
+def _own_row(label: Label, values: np.ndarray, valid: np.ndarray | None) -> Row:
+    if valid is None:
+        valid = np.ones(len(values), bool)
+    defined = values[valid] if valid.any() else np.zeros((1, label.dim))
+    return Row(
+        label.name, label.unit, label.undefined, values, valid, defined.mean(axis=0), defined.std(axis=0)
+    )
 
 
 def _mel_centres(grid: FrameGrid, bands: int) -> np.ndarray:
@@ -132,54 +201,43 @@ def _draw_spectrogram(axis: Axes, decibels: np.ndarray, edges: np.ndarray, grid:
     bar.ax.tick_params(labelsize=8)
 
 
-def _draw_pitch(axis: Axes, hertz: np.ndarray, valid: np.ndarray, edges: np.ndarray, grid: FrameGrid) -> None:
+def _draw_pitch(axis: Axes, row: Row, edges: np.ndarray, grid: FrameGrid) -> None:
     from matplotlib.patheffects import withStroke
 
-    if not valid.any():
+    if not row.valid.any():
         return
     centres = _mel_centres(grid, round(axis.get_ylim()[1] + 0.5))
-    height = np.interp(hertz[:, 0], centres, np.arange(len(centres)))
+    height = np.interp(row.values[:, 0], centres, np.arange(len(centres)))
     outline = [withStroke(linewidth=3.0, foreground="black")]
-    times = (edges[:-1] + edges[1:]) / 2
-    axis.plot(
-        times, np.where(valid, height, np.nan), color=PITCH, linewidth=1.3, path_effects=outline, label="f0"
-    )
+    track = np.where(row.valid, height, np.nan)
+    axis.plot(_middles(edges), track, color=PITCH, linewidth=1.3, path_effects=outline, label="f0")
     axis.legend(loc="upper right", fontsize=8, facecolor="#666666", labelcolor="white", framealpha=0.85)
 
 
-def _draw_scalar(axis: Axes, store: LabelStore, name: str, index: int, edges: np.ndarray) -> None:
-    values, valid = _defined(store, name, index)
-    statistics = store.statistics(name)
-    times = (edges[:-1] + edges[1:]) / 2
-    low, high = statistics.mean[0] - statistics.std[0], statistics.mean[0] + statistics.std[0]
-    axis.axhspan(low, high, color=SPREAD, alpha=0.5, linewidth=0)
-    track = np.where(valid, values[:, 0], np.nan)
-    axis.plot(times, track, color=BLUE, linewidth=1.3, marker=".", markersize=2.5)
-    unit = store.info(name).unit
-    axis.set_ylabel(f"{name}\n{unit}", fontsize=8, rotation=0, ha="right", va="center")
+def _draw_scalar(axis: Axes, row: Row, edges: np.ndarray) -> None:
+    axis.axhspan(row.mean[0] - row.std[0], row.mean[0] + row.std[0], color=SPREAD, alpha=0.5, linewidth=0)
+    track = np.where(row.valid, row.values[:, 0], np.nan)
+    axis.plot(_middles(edges), track, color=BLUE, linewidth=1.3, marker=".", markersize=2.5)
+    axis.set_ylabel(f"{row.name}\n{row.unit}", fontsize=8, rotation=0, ha="right", va="center")
     axis.margins(y=0.12)
     axis.locator_params(axis="y", nbins=4)
     axis.grid(axis="x", color="#E5E5E5", linewidth=0.6)
     axis.set_axisbelow(True)
-    if not valid.any():
-        axis.text(
-            0.5,
-            0.5,
-            f"undefined everywhere ({store.info(name).undefined})",
-            transform=axis.transAxes,
-            ha="center",
-        )
+    if not row.valid.any():
+        nowhere = f"undefined everywhere ({row.undefined})"
+        axis.text(0.5, 0.5, nowhere, transform=axis.transAxes, ha="center")
 
 
-def _draw_vector(axis: Axes, store: LabelStore, name: str, index: int, edges: np.ndarray) -> None:
-    values, valid = _defined(store, name, index)
-    statistics, dim = store.statistics(name), store.info(name).dim
-    scores = (values - statistics.mean) / np.where(statistics.std > 0, statistics.std, 1)
-    scores[~valid] = np.nan
-    image = axis.pcolormesh(
-        edges, np.arange(dim + 1) - 0.5, scores.T, cmap="RdBu_r", vmin=-3, vmax=3, rasterized=True
-    )
-    axis.set_ylabel(f"{name}\ndimension", fontsize=8, rotation=0, ha="right", va="center")
+def _draw_vector(axis: Axes, row: Row, edges: np.ndarray) -> None:
+    scores = (row.values - row.mean) / np.where(row.std > 0, row.std, 1)
+    scores[~row.valid] = np.nan
+    limits = np.arange(len(row.mean) + 1) - 0.5
+    image = axis.pcolormesh(edges, limits, scores.T, cmap="RdBu_r", vmin=-3, vmax=3, rasterized=True)
+    axis.set_ylabel(f"{row.name}\ndimension", fontsize=8, rotation=0, ha="right", va="center")
     bar = axis.figure.colorbar(image, ax=axis, pad=0.01, aspect=5)
     bar.set_label("std", fontsize=8)
     bar.ax.tick_params(labelsize=7)
+
+
+def _middles(edges: np.ndarray) -> np.ndarray:
+    return (edges[:-1] + edges[1:]) / 2

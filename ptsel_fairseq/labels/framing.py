@@ -36,6 +36,16 @@ def grid_frames(waveform: np.ndarray, grid: FrameGrid, width: int) -> Iterator[T
     return _blocks(waveform, grid.centre(0), grid.hop, grid.num_frames(len(waveform)), width)
 
 
+def between_frames(waveform: np.ndarray, grid: FrameGrid, width: int) -> Iterator[Tensor]:
+    """Blocks [up to BLOCK, width] centred midway between the grid's frames: T + 1, one more at either end.
+
+    For labels of change: that of frame i is the difference from the one before it to the one after it.
+    """
+    frames = grid.num_frames(len(waveform))
+    first_centre = grid.centre(0) - grid.hop // 2
+    return _blocks(waveform, first_centre, grid.hop, frames + 1 if frames else 0, width)
+
+
 def _blocks(waveform: np.ndarray, first_centre: int, step: int, count: int, width: int) -> Iterator[Tensor]:
     before = max(0, width // 2 - first_centre)
     start = first_centre - width // 2 + before

@@ -81,7 +81,7 @@ def pitch(waveform: np.ndarray, grid: FrameGrid) -> Pitch:
     frequency, strength = (np.concatenate(parts) for parts in zip(*found, strict=True))
     silent = frame_rms(waveform, grid) < SILENCE_RMS
     unvoiced = np.where(silent, np.float32(1e3), np.float32(SCORE_GAIN * VOICING_THRESHOLD))
-    f0 = _compiled(_path)(frequency, SCORE_GAIN * strength, unvoiced, JUMP_COST, CHANGE_COST)
+    f0 = compiled(_path)(frequency, SCORE_GAIN * strength, unvoiced, JUMP_COST, CHANGE_COST)
     strongest = np.where(silent, np.float32(0), strength.max(axis=1).clip(min=0))
     return Pitch(f0.astype(np.float32), strongest.astype(np.float32), tuple(kept) or None)
 
@@ -219,7 +219,7 @@ def _candidates(sums: Tensor, lowest: float) -> tuple[np.ndarray, np.ndarray]:
     """
     position = np.ones((len(sums), CANDIDATES), np.float32)
     strength = np.full((len(sums), CANDIDATES), -1, np.float32)
-    _compiled(_strongest_maxima)(sums.numpy(), position, strength)
+    compiled(_strongest_maxima)(sums.numpy(), position, strength)
     return lowest * np.exp2(position / np.float32(POINTS_PER_OCTAVE)), strength
 
 
@@ -251,7 +251,7 @@ def _periodic_share(power: np.ndarray, period: np.ndarray) -> np.ndarray:
     """
     cosine = np.cos(2 * np.pi * np.arange(PITCH_N_FFT) / PITCH_N_FFT)
     correlation = np.empty((len(power), 4))
-    _compiled(_autocorrelation)(power, period, cosine, correlation)
+    compiled(_autocorrelation)(power, period, cosine, correlation)
     before, here, after, zero = correlation.T
     curvature = before - 2 * here + after
     vertex = here - (after - before) ** 2 / np.where(curvature < 0, 8 * curvature, -np.inf)
@@ -281,7 +281,7 @@ def _autocorrelation(power: Any, period: Any, cosine: Any, correlation: Any) -> 
 
 
 @lru_cache
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """A loop compiled by numba; kept on disk where the place it is installed to can be written."""
     import numba
 

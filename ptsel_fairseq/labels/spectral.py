@@ -1,8 +1,9 @@
-"""Labels from short-time spectra: loudness, RASTA, alpha ratio, log mel and MFCC."""
+"""Labels from short-time spectra: loudness, RASTA, alpha ratio, and spectra in bands."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptsel_fairseq.labels.framing import grid_frames, half_step_frames, power_spectra, to_grid
+from ptsel_fairseq.labels.framing import half_step_frames, power_spectra, to_grid
 from ptsel_fairseq.labels.grid import FrameGrid
 
 FRAME_SECONDS = 0.020
@@ -25,8 +26,10 @@ RASTA_WARM_UP = 4
 LOW_BAND, HIGH_BAND = (50.0, 1000.0), (1000.0, 5000.0)  # Hz, of the alpha ratio
 MEL_SECONDS = 0.025
 MEL_BANDS = 80
-MFCC_COEFFICIENTS = 13
-DELTA_WIDTH = 9
+LONG_SECONDS = 0.128
+LONG_N_FFT = 2048
+GAMMATONE_BANDS = 64
+GAMMATONE_LOWEST = 50.0  # Hz
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def loudness(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
     Returns:
         float32 [T, 1], arbitrary unit, 0 for digital silence.
     """
-    heard = spectra.auditory * _equal_loudness(grid.sample_rate)
+    heard = spectra.auditory * equal_loudness_of_bands()
     return to_grid((heard**COMPRESSION).sum(axis=1))[:, None]
 
 
@@ -87,7 +90,7 @@ def rasta_l1(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
     slope = 0.1 * (2 * padded[4:] + padded[3:-1] - padded[1:-3] - 2 * padded[:-4])
     slope[:RASTA_WARM_UP] = 0.0
     filtered = lfilter([1.0], [1.0, -rasta_pole(grid)], slope, axis=0)
-    heard = np.exp(filtered).astype(np.float32) * _equal_loudness(grid.sample_rate)
+    heard = np.exp(filtered).astype(np.float32) * equal_loudness_of_bands()
     return to_grid((heard**COMPRESSION).sum(axis=1))[:, None]
 
 
@@ -109,43 +112,56 @@ def alpha_ratio(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
     return (to_grid(ratio * heard) / np.maximum(to_grid(heard), np.float32(0.1)))[:, None]
 
 
-def log_mel(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
-    """80 mel bands of the power spectrum of 25 ms Hann frames (Slaney's mel scale and area norm, as librosa).
+def frame_power(frames: Iterable[Tensor], width: int, points: int = N_FFT) -> tuple[Tensor, ...]:
+    """Power spectra of frames under a Hann window, in the blocks they come in: [frames, points // 2 + 1] each."""
+    # The periodic Hann window, which librosa and torch use.
+    window = torch.hann_window(width, periodic=True, dtype=torch.float32)
+    return tuple(power_spectra(block * window, points) for block in frames)
+
+
+def log_mel(power: tuple[Tensor, ...], grid: FrameGrid) -> np.ndarray:
+    """80 mel bands of power spectra (Slaney's mel scale and area norm, as librosa).
 
     Returns:
         float32 [T, 80], dB re full scale, not below -100.
     """
-    width = round(MEL_SECONDS * grid.sample_rate)
-    # The periodic Hann window, which librosa and torch use.
-    window = torch.hann_window(width, periodic=True, dtype=torch.float32)
-    bands = _mel_bands(grid.sample_rate)
-    blocks = [power_spectra(frames * window, N_FFT) @ bands for frames in grid_frames(waveform, grid, width)]
-    power = torch.cat(blocks).numpy() if blocks else np.zeros((0, MEL_BANDS), np.float32)
-    return 10 * np.log10(np.maximum(power, POWER_FLOOR))
+    if not power:
+        return np.zeros((0, MEL_BANDS), np.float32)
+    return decibels(in_bands(power, _mel_bands(grid.sample_rate, 2 * (power[0].shape[1] - 1))))
 
 
-def mfcc(log_mel_db: np.ndarray) -> np.ndarray:
-    """13 cepstral coefficients of `log_mel` (orthonormal DCT-II), their first and second derivatives.
+def lps(power: tuple[Tensor, ...]) -> np.ndarray:
+    """Log power spectrum, float32 [T, 257], dB re full scale, not below -100."""
+    return decibels(rows_of(power, N_FFT // 2 + 1).numpy())
 
-    The derivatives are Savitzky-Golay over 9 frames, edges repeated, as librosa's ``delta(mode="nearest")``.
 
-    Args:
-        log_mel_db: float32 [T, 80], dB.
+def gammatone(power: tuple[Tensor, ...], grid: FrameGrid) -> np.ndarray:
+    """64 gammatone bands, evenly spaced in ERB from 50 Hz to the top (Patterson et al. 1992; Glasberg and Moore 1990).
+
+    The power spectrum is weighted with the squared magnitude response of filters of fourth order, rather than
+    filtered in time.
 
     Returns:
-        float32 [T, 39]: coefficients, then their slopes for each frame, then the slopes of these.
+        float32 [T, 64], dB re full scale, not below -100.
     """
-    from scipy.fft import dct
-    from scipy.signal import savgol_filter
+    return decibels(in_bands(power, _gammatone_bands(grid.sample_rate)))
 
-    if not len(log_mel_db):
-        return np.zeros((0, 3 * MFCC_COEFFICIENTS), np.float32)
-    cepstrum = dct(log_mel_db, type=2, norm="ortho", axis=1)[:, :MFCC_COEFFICIENTS]
-    derivatives = [
-        savgol_filter(cepstrum, DELTA_WIDTH, polyorder=order, deriv=order, axis=0, mode="nearest")
-        for order in (1, 2)
-    ]
-    return np.concatenate([cepstrum, *derivatives], axis=1).astype(np.float32)
+
+def in_bands(power: tuple[Tensor, ...], bands: Tensor) -> np.ndarray:
+    """The blocks of `frame_power` times a matrix [bins, bands]: float32 [T, bands]."""
+    if not power:
+        return np.zeros((0, bands.shape[1]), np.float32)
+    return torch.cat([block @ bands for block in power]).numpy()
+
+
+def rows_of(blocks: tuple[Tensor, ...], columns: int) -> Tensor:
+    """The blocks joined: [T, columns]."""
+    return torch.cat(blocks) if blocks else torch.zeros((0, columns))
+
+
+def decibels(power: np.ndarray) -> np.ndarray:
+    """Power in dB re full scale, not below -100."""
+    return 10 * np.log10(np.maximum(power, POWER_FLOOR))
 
 
 def hz_to_mel(frequency: np.ndarray | float) -> np.ndarray:
@@ -183,12 +199,29 @@ def _all_bands(sample_rate: int) -> Tensor:
 
 
 @lru_cache
-def _mel_bands(sample_rate: int) -> Tensor:
+def _mel_bands(sample_rate: int, points: int) -> Tensor:
     import librosa.filters
 
     return torch.from_numpy(
-        librosa.filters.mel(sr=sample_rate, n_fft=N_FFT, n_mels=MEL_BANDS).T.copy()
+        librosa.filters.mel(sr=sample_rate, n_fft=points, n_mels=MEL_BANDS).T.copy()
     ).clone()
+
+
+@lru_cache
+def _gammatone_bands(sample_rate: int) -> Tensor:
+    """[257, 64]: responses of unit gain at their centres, scaled so that noise of even power gives even bands."""
+    frequency = np.fft.rfftfreq(N_FFT, 1 / sample_rate)[:, None]
+    centres = gammatone_centres(sample_rate)
+    width = 1.019 * 24.7 * (4.37e-3 * centres + 1)  # 1.019 ERB, in Hz
+    response = (1 + ((frequency - centres) / width) ** 2) ** -4.0
+    return torch.from_numpy((response / response.sum(axis=0)).astype(np.float32)).clone()
+
+
+def gammatone_centres(sample_rate: int) -> np.ndarray:
+    """Centres in Hz of the 64 gammatone bands: evenly spaced in ERB rate, the last one below half the sample rate."""
+    low, high = (21.4 * np.log10(4.37e-3 * hertz + 1) for hertz in (GAMMATONE_LOWEST, sample_rate / 2))
+    rate = np.linspace(low, high, GAMMATONE_BANDS + 1)[:-1]
+    return (10 ** (rate / 21.4) - 1) / 4.37e-3
 
 
 def equal_loudness(frequency: np.ndarray) -> np.ndarray:
@@ -199,5 +232,6 @@ def equal_loudness(frequency: np.ndarray) -> np.ndarray:
 
 
 @lru_cache
-def _equal_loudness(sample_rate: int) -> np.ndarray:
+def equal_loudness_of_bands() -> np.ndarray:
+    """Sensitivity at the middle of each auditory band, float32 [26]."""
     return equal_loudness(band_edges()[1:-1]).astype(np.float32)

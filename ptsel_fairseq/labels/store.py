@@ -5,7 +5,7 @@
 * ``header.json``: grid, manifest checksum, and for each label its definition, statistics and the checksums of
   its arrays; written last, so a label that is in the header is finished;
 * ``lengths.npy``: int64 [utterances], samples of each manifest line, from which the frame offsets follow;
-* ``<label>.npy``: float32 [frames of the split, dim];
+* ``<label>.npy``: float32 or float16 [frames of the split, dim], as the header says;
 * ``<label>.valid.npy``: bool [frames of the split], only for labels that can be undefined.
 
 No pickle anywhere. Names ending in ``.partial`` belong to an extraction that has not finished.
@@ -28,6 +28,7 @@ from ptsel_fairseq.manifest import Manifest
 FORMAT = 1
 HEADER = "header.json"
 LENGTHS = "lengths.npy"
+DTYPES = ("float32", "float16")
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,22 @@ class LabelStore:
         return place.stop - place.start
 
     def track(self, label: str, index: int) -> np.ndarray:
-        """float32 [frames, dim] of one manifest line, a view of the memory map; 0 where undefined."""
-        return self._array(label)[self._place(index)]
+        """float32 [frames, dim] of one manifest line, a view of the memory map if it can be; 0 where undefined."""
+        return self._array(label)[self._place(index)].astype(np.float32, copy=False)
 
     def valid(self, label: str, index: int) -> np.ndarray:
         """bool [frames]: where the label is defined."""
         if self._entry(label)["info"]["undefined"] is None:
             return np.ones(self.num_frames(index), dtype=bool)
         return self._array(label, ".valid")[self._place(index)]
+
+    def checksums(self) -> dict[Path, str]:
+        """The arrays of the finished labels, and the SHA-256 that each had when it was written."""
+        return {
+            self._folder / name: checksum
+            for entry in self._labels.values()
+            for name, checksum in entry["checksums"].items()
+        }
 
     def check_manifest(self, manifest: Manifest) -> None:
         """Raise PtselError if the store was made from another manifest, naming the first line that differs."""
@@ -153,10 +162,12 @@ class LabelStore:
     def _array(self, label: str, kind: str = "") -> np.ndarray:
         name = label + kind
         if name not in self._arrays:
-            entry = self._entry(label)["info"]
+            entry = self._entry(label)
             total = int(self._offsets[-1])
-            shape = (total, entry["dim"]) if not kind else (total,)
-            self._arrays[name] = _load(self._folder / f"{name}.npy", shape, np.bool_ if kind else np.float32)
+            shape = (total, entry["info"]["dim"]) if not kind else (total,)
+            self._arrays[name] = _load(
+                self._folder / f"{name}.npy", shape, np.bool_ if kind else _dtype(entry)
+            )
         return self._arrays[name]
 
 
@@ -186,7 +197,8 @@ def read_header(folder: Path) -> dict[str, Any]:
         header["manifest_checksum"]
         for entry in header["labels"].values():
             LabelInfo(**entry["info"])
-            entry["checksums"]
+            entry["checksums"].items()
+            _dtype(entry)
             _statistics(entry)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PtselError(
@@ -204,10 +216,20 @@ def _statistics(entry: dict[str, Any]) -> Statistics:
     )
 
 
-def label_entry(info: LabelInfo, statistics: Statistics, checksums: dict[str, str]) -> dict[str, Any]:
+def _dtype(entry: dict[str, Any]) -> type:
+    name = entry.get("dtype", "float32")
+    if name not in DTYPES:
+        raise ValueError(f"dtype {name!r}")
+    return np.dtype(name).type
+
+
+def label_entry(
+    info: LabelInfo, statistics: Statistics, checksums: dict[str, str], dtype: str
+) -> dict[str, Any]:
     """How one finished label stands in the header."""
     return {
         "info": asdict(info),
+        "dtype": dtype,
         "statistics": {
             "mean": statistics.mean.tolist(),
             "std": statistics.std.tolist(),

@@ -23,9 +23,10 @@ import numpy as np
 from ptsel_fairseq import __version__
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import replacing
-from ptsel_fairseq.labels.catalogue import Label
 from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.store import (
+    DTYPES,
     FORMAT,
     HEADER,
     LENGTHS,
@@ -37,7 +38,7 @@ from ptsel_fairseq.labels.store import (
 from ptsel_fairseq.manifest import Manifest, Utterance
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.labels.catalogue import Track
+    from ptsel_fairseq.labels.label import Track
 
 JOURNAL = "journal.partial"
 END_OF_RECORD = "."
@@ -54,6 +55,7 @@ class StoreWriter:
         labels: those that the split shall have; those it has already are left alone.
         grid: of the tracks.
         command_line: for the header.
+        dtype: of the values on disk, one of `DTYPES`.
 
     Raises:
         PtselError: another extraction writes there, or the store is of another manifest, grid or version.
@@ -66,7 +68,11 @@ class StoreWriter:
         labels: Sequence[Label],
         grid: FrameGrid,
         command_line: str = "",
+        dtype: str = "float32",
     ) -> None:
+        if dtype not in DTYPES:
+            raise PtselError(f"--dtype: expected {' or '.join(DTYPES)}, found {dtype!r}")
+        self._dtype = np.dtype(dtype)
         self.manifest = manifest
         self.grid = grid
         self.folder = Path(store) / manifest.split
@@ -100,7 +106,10 @@ class StoreWriter:
     def bytes_missing(self) -> int:
         """Disk space that the missing labels will take beyond what their partial arrays have claimed."""
         frames = int(self._offsets[-1])
-        needed = sum(frames * (4 * label.dim + (label.undefined is not None)) for label in self.missing)
+        needed = sum(
+            frames * (self._dtype.itemsize * label.dim + (label.undefined is not None))
+            for label in self.missing
+        )
         claimed = sum(file.stat().st_size for file in self.folder.glob("*.npy.partial"))
         return max(0, needed - claimed)
 
@@ -130,12 +139,23 @@ class StoreWriter:
         place = slice(self._offsets[index], self._offsets[index + 1])
         for label in self.missing:
             values, valid = tracks[label.name]
-            self._arrays[label.name][place] = values
+            self._arrays[label.name][place] = self._stored(label, values, index)
             if valid is not None:
                 self._arrays[f"{label.name}.valid"][place] = valid
         self._unflushed.append(index)
         if time.monotonic() - self._last_flush > SECONDS_BETWEEN_FLUSHES:
             self._flush()
+
+    def _stored(self, label: Label, values: np.ndarray, index: int) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            stored = values.astype(self._dtype, copy=False)
+        if not np.isfinite(stored).all():
+            where = self.manifest.where(self.manifest.utterances[index])
+            raise PtselError(
+                f"{where}: label {label.name} reaches {np.abs(values).max():g} {label.unit}, more than "
+                f"{self._dtype} holds; take --dtype float32"
+            )
+        return stored
 
     def finish(self) -> None:
         """Compute statistics and checksums, give the arrays their names and write the header."""
@@ -149,7 +169,8 @@ class StoreWriter:
                     os.replace(self._partial(name), self.folder / f"{name}.npy")
                 checksums = {f"{name}.npy": file_checksum(self.folder / f"{name}.npy") for name in names}
                 self._header["labels"][label.name] = {
-                    **label_entry(label_info(label), statistics, checksums),
+                    **label_entry(label_info(label), statistics, checksums, self._dtype.name),
+                    "origin": label.origin,
                     "software": software_versions(),
                     "command": self._command_line,
                 }
@@ -162,7 +183,7 @@ class StoreWriter:
     def _shapes(self) -> Iterator[tuple[str, tuple[int, ...], type]]:
         frames = int(self._offsets[-1])
         for label in self.missing:
-            yield label.name, (frames, label.dim), np.float32
+            yield label.name, (frames, label.dim), self._dtype.type
             if label.undefined is not None:
                 yield f"{label.name}.valid", (frames,), np.bool_
 
@@ -191,9 +212,12 @@ class StoreWriter:
         return self.folder / f"{name}.npy.partial"
 
     def _plan(self) -> str:
-        labels = {label.name: [label.version, label.dim, label.parameters] for label in self.missing}
+        labels = {
+            label.name: [label.version, label.dim, label.parameters, label.origin] for label in self.missing
+        }
         return json.dumps(
-            [self.manifest.checksum, vars(self.grid), labels, software_versions()], sort_keys=True
+            [self.manifest.checksum, vars(self.grid), labels, self._dtype.name, software_versions()],
+            sort_keys=True,
         )
 
     def _start_journal(self) -> None:

@@ -70,6 +70,7 @@ def score_command(
     Raises:
         PtselError: input that does not fit together; see `points.build_points` and `score_labels`.
     """
+    from ptsel_fairseq.labels.pools import ALL, expand
     from ptsel_fairseq.labels.store import LabelStore
     from ptsel_fairseq.manifest import manifest_file, read_classes, read_manifest
     from ptsel_fairseq.selection.figures import scores_figure
@@ -83,7 +84,7 @@ def score_command(
     opened = LabelStore(store, split)
     opened.check_manifest(manifest)
     class_file = read_classes(classes, manifest, opened.grid.sample_rate)
-    chosen = sorted(set(labels or opened.labels))
+    chosen = expand(labels or [ALL], opened.labels)
     if not chosen:
         raise PtselError(f"{opened.folder}: the store holds no finished label; run `ptsel extract`")
     for label in chosen:

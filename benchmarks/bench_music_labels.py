@@ -1,0 +1,102 @@
+"""The music labels with their shared spectra against one call of librosa for each, as a ratio from one run.
+
+    python benchmarks/bench_music_labels.py [--seconds N] [--rounds N]
+
+Both compute the pool `music` of the same synthetic piece on one core (librosa on its own frames); they take turns in
+every round, medians are printed. librosa's median filters (harmonic and percussive parts) cost more than all the rest
+together, so that a second pair leaves them out. xRT is seconds of audio a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import librosa
+import numpy as np
+import torch
+
+from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
+from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
+
+GRID = FrameGrid()
+MEDIANS = ("harmonic_energy", "percussive_energy")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Measure the speed of the music labels on one core.")
+    parser.add_argument("--seconds", type=int, default=60, metavar="N", help="of music (default 60)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    waveform = piece(options.seconds)
+    names = [label.name for label in resolve(["music"])]
+    without = [name for name in names if name not in MEDIANS]
+    candidates: dict[str, Callable[[], object]] = {
+        "pool music": lambda: compute_tracks(waveform, resolve(names), GRID),
+        "pool music, one librosa call each": lambda: separate_calls(waveform, names),
+        "without the median filters": lambda: compute_tracks(waveform, resolve(without), GRID),
+        "without them, one librosa call each": lambda: separate_calls(waveform, without),
+    }
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for candidate in candidates.values():
+        candidate()
+    for _ in range(options.rounds):
+        for name, candidate in candidates.items():
+            started = time.process_time()
+            candidate()
+            times[name].append(time.process_time() - started)
+    middle = {name: statistics.median(spent) for name, spent in times.items()}
+    print(f"{options.seconds} s of music, one thread, {options.rounds} rounds")
+    print("| what | xRT |\n| --- | --- |")
+    for name, spent in middle.items():
+        print(f"| {name} | {options.seconds / spent:.0f} |")
+    shared, apart, shared_without, apart_without = middle.values()
+    print(f"ratio {apart / shared:.1f}, without the median filters {apart_without / shared_without:.1f}")
+
+
+def separate_calls(waveform: np.ndarray, names: Sequence[str]) -> None:
+    """What a script does that asks librosa for each: every call begins with the waveform."""
+    rate: dict[str, int] = {"sr": SAMPLE_RATE, "hop_length": GRID.hop}
+    tuned = {**rate, "tuning": 0.0}  # it is estimated otherwise, which takes longer than the rest
+    cqt = {"bins_per_octave": 12, "n_octaves": 7}
+    calls: dict[str, Callable[[], object]] = {
+        "chroma": lambda: librosa.feature.chroma_stft(y=waveform, n_fft=2048, **tuned),
+        "chroma_cens": lambda: librosa.feature.chroma_cens(y=waveform, **tuned, **cqt),
+        "chroma_cqt": lambda: librosa.feature.chroma_cqt(y=waveform, **tuned, **cqt),
+        "cqt": lambda: np.abs(librosa.cqt(waveform, n_bins=84, **tuned)),
+        "harmonic_energy": lambda: librosa.decompose.hpss(
+            np.abs(librosa.stft(waveform, hop_length=GRID.hop))
+        ),
+        "log_mel_long": lambda: librosa.feature.melspectrogram(y=waveform, n_fft=2048, n_mels=80, **rate),
+        "mfcc": lambda: librosa.feature.mfcc(y=waveform, n_mfcc=13, n_fft=512, n_mels=80, **rate),
+        "onset_strength": lambda: librosa.onset.onset_strength(y=waveform, **rate),
+        "percussive_energy": lambda: None,  # with the harmonic one
+        "rms_energy": lambda: librosa.feature.rms(y=waveform, hop_length=GRID.hop),
+        "spectral_contrast": lambda: librosa.feature.spectral_contrast(y=waveform, n_fft=2048, **rate),
+        "tempo_ratio": lambda: librosa.feature.tempogram_ratio(y=waveform, **rate),
+        "tempogram": lambda: librosa.feature.tempogram(y=waveform, **rate),
+        "tonnetz": lambda: librosa.feature.tonnetz(y=waveform, **tuned, **cqt),
+    }
+    for name in names:
+        calls[name]()
+
+
+def piece(seconds: int) -> np.ndarray:
+    """Chords of four notes at 120 beats a minute, with a noise on every beat."""
+    draw = np.random.default_rng(0)
+    time_of_beat = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
+    beats = []
+    for _ in range(2 * seconds):
+        notes = librosa.midi_to_hz(draw.choice(np.arange(40, 80), 4, replace=False))
+        wave = sum(np.sin(2 * np.pi * k * hertz * time_of_beat) / k for hertz in notes for k in (1, 2, 3))
+        wave *= np.exp(-3 * time_of_beat)
+        wave[:320] += draw.standard_normal(320)
+        beats.append(wave)
+    return (0.05 * np.concatenate(beats)).astype(np.float32)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""`ptsel labels`: which labels there are, and what they look like on a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.catalogue import resolve
+from ptsel_fairseq.labels.label import BUILT_IN, Label
+from ptsel_fairseq.labels.pools import ALL, POOLS
+from ptsel_fairseq.labels.user import read_user_files
+
+
+def labels_command(
+    names: Sequence[str] = (),
+    plot: Path | None = None,
+    out: Path | None = None,
+    user_labels: Sequence[Path] = (),
+) -> None:
+    """`ptsel labels`: print labels, or draw them below the spectrogram of an audio file.
+
+    Raises:
+        PtselError: a label that is not known, a picture of no label or without a place, audio that cannot be used.
+    """
+    read_user_files(user_labels)
+    labels = resolve(names or ["all"])
+    if plot is None and out is None:
+        print_catalogue(labels)
+        if not names:
+            print_pools()
+        return
+    if plot is None or out is None or not names:
+        raise PtselError("to draw labels give their names, --plot AUDIO and --out FILE.png")
+    from ptsel_fairseq.labels.figures import draw_file
+
+    draw_file(plot, labels, out)
+    print(f"picture: {out}")
+
+
+def print_catalogue(labels: Sequence[Label]) -> None:
+    """Print each label with its dimension, unit, meaning and source."""
+    width = max(len(label.name) for label in labels)
+    unit_width = max(len(label.unit) for label in labels)
+    for label in labels:
+        origin = "" if label.origin == BUILT_IN else f"; from {label.origin.split(',')[0]}"
+        undefined = f"; undefined in {label.undefined}" if label.undefined else ""
+        print(
+            f"{label.name:{width}s}  {label.dim:3d}  {label.unit:{unit_width}s}  "
+            f"{label.description} ({label.source}){undefined}{origin}"
+        )
+
+
+def print_pools() -> None:
+    """Print each pool with its labels."""
+    print("\npools, accepted wherever labels are named:")
+    for pool, members in POOLS.items():
+        print(f"{pool}: {' '.join(members)}")
+    print(f"{ALL}: every label")

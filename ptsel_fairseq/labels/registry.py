@@ -1,0 +1,110 @@
+"""The labels that are known by name: those of this package, and those that users register."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels import definitions
+from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.pools import ALL, POOLS
+
+GROUP = "ptsel_fairseq.labels"  # of entry points
+THIS_PROCESS = "this process"
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+LABELS = {label.name: label for label in definitions.LABELS}  # and those that users register
+
+_origin = THIS_PROCESS  # of what is being registered
+
+
+def add(label: Label) -> None:
+    """Make a label known, as of the origin that is loading; raise PtselError if it cannot be used."""
+    if not NAME.fullmatch(label.name):
+        raise PtselError(
+            f"label {label.name!r}: expected a name of lower-case letters, digits and underscores that begins with "
+            "a letter; files and heads are named after it"
+        )
+    if label.name == ALL or label.name in POOLS:
+        raise PtselError(f"label {label.name}: this is the name of a pool of labels; choose another one")
+    if label.name in LABELS:
+        raise PtselError(
+            f"label {label.name}: the name is taken by {LABELS[label.name].origin}; choose another one"
+        )
+    for what, value in (("dim", label.dim), ("version", label.version)):
+        if not isinstance(value, int) or value < 1:
+            raise PtselError(
+                f"label {label.name}: expected {what} to be a whole number from 1, found {value!r}"
+            )
+    try:
+        json.dumps(label.parameters)
+    except (TypeError, ValueError) as error:
+        raise PtselError(
+            f"label {label.name}: its parameters go into the store's header, which is JSON ({error})"
+        ) from None
+    LABELS[label.name] = replace(label, origin=_origin)
+
+
+def remove(origin: str) -> None:
+    """Forget the labels of one origin."""
+    for name in [name for name, label in LABELS.items() if label.origin == origin]:
+        del LABELS[name]
+
+
+def names() -> list[str]:
+    """All labels, those of installed packages among them, sorted."""
+    load_installed()
+    return sorted(LABELS)
+
+
+def get(name: str) -> Label:
+    """The label of a name; raise PtselError naming those there are."""
+    if name not in LABELS:
+        load_installed()
+    if name not in LABELS:
+        raise PtselError(
+            f"no label {name!r}; the labels are {', '.join(names())}, and the pools {', '.join([*POOLS, ALL])}"
+        )
+    return LABELS[name]
+
+
+@cache
+def load_installed() -> None:
+    """Register the labels of installed packages; raise PtselError naming the package that cannot be used."""
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=GROUP):
+        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+        with registering(package, f"package {package} (entry point {GROUP}: {entry.name} = {entry.value})"):
+            entry.load()
+
+
+@contextlib.contextmanager
+def registering(origin: str, where: str) -> Iterator[None]:
+    """What is registered inside is of this origin; errors there are told in one line that begins with `where`."""
+    global _origin
+    before, _origin = _origin, origin
+    try:
+        yield
+    except PtselError as error:
+        raise PtselError(f"{where}: {error}") from None
+    except Exception as error:
+        raise PtselError(f"{where}: the labels cannot be loaded ({describe(error)})") from error
+    finally:
+        _origin = before
+
+
+def describe(error: Exception) -> str:
+    """An error of somebody's code in one line, with the place where it arose."""
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {error.msg}"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error}, in {Path(place.filename).name}, line {place.lineno}"
