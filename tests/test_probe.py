@@ -19,8 +19,9 @@ from ptsel_fairseq.downstream.probe_models import Part, fit_and_answer
 from ptsel_fairseq.downstream.results import read_result
 from ptsel_fairseq.downstream.tables import read_class_table
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.analysis import Analysis
+from ptsel_fairseq.labels.cepstral import mfcc
 from ptsel_fairseq.labels.grid import FrameGrid
-from ptsel_fairseq.labels.spectral import log_mel, mfcc
 from ptsel_fairseq.manifest import read_classes, read_manifest
 
 PHONES, VOICES = (ASTERISK / "classes" / f"{name}.tsv" for name in ("phone", "voice"))
@@ -57,7 +58,7 @@ def test_vectors_are_mean_and_deviation_of_the_segments_frames(split, tmp_path):
     assert found["log_mel"].shape == (len(segments), 1, 2 * 80)
     for i in (0, len(segments) // 2, len(segments) - 1):
         utterance = manifest.utterances[segments[i].utterance]
-        mels = log_mel(read_audio(manifest.audio_path(utterance), 16000), FrameGrid())
+        mels = Analysis(read_audio(manifest.audio_path(utterance), 16000), FrameGrid()).log_mel
         centres = (320 * np.arange(len(mels)) + 200) / 16000
         inside = (centres >= segments[i].start) & (centres < segments[i].end)
         assert inside.any()
