@@ -232,6 +232,7 @@ def add_extract(commands) -> None:
         help="of the values on disk: float16 takes half the room, rounded to one part in 2048 (default float32)",
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_engine(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.labels.extract import extract_command
@@ -295,11 +296,7 @@ def add_score(commands) -> None:
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="for the embedded speech (default STORE/speech)"
     )
-    parser.add_argument(
-        "--engine",
-        default="local",
-        help="local (default), or a running cluster: dask://HOST:PORT, ray://HOST:PORT",
-    )
+    add_engine(parser)
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
     parser.add_argument("--device", default="cpu", help="cpu (default), or cuda for the permutations")
     add_memory(parser)
@@ -310,6 +307,14 @@ def add_score(commands) -> None:
         score_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        default="local",
+        help="local (default), or a running cluster: dask://HOST:PORT, ray://HOST:PORT",
+    )
 
 
 def add_memory(parser: argparse.ArgumentParser) -> None:

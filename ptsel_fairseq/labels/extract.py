@@ -18,7 +18,7 @@ from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, load_user_file, read_user_files
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Manifest, Utterance, manifest_file, read_manifest
-from ptsel_fairseq.workers import LOCAL, available_cores, check_jobs, map_ordered
+from ptsel_fairseq.workers import LOCAL, available_cores, check_engine, check_jobs, map_ordered
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Track
@@ -36,11 +36,13 @@ def extract_command(
     command_line: str = "",
     user_labels: Sequence[Path | str] = (),
     dtype: str = "float32",
+    engine: str = LOCAL,
 ) -> None:
     """Extract labels of several splits; what is finished already is not done again.
 
     `user_labels` are files that define labels; see `ptsel_fairseq.labels.user`. `dtype` is of the values on disk:
-    float16 takes half the room and rounds to one part in 2048.
+    float16 takes half the room and rounds to one part in 2048. `engine` is where the audio is analysed, see
+    `workers.map_ordered`; the store is written here.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.
@@ -49,6 +51,7 @@ def extract_command(
     user_files = read_user_files(user_labels)
     wanted = resolve(labels)
     check_jobs(jobs)
+    check_engine(engine)
     manifests = [read_manifest(manifest_file(data_dir, split)) for split in dict.fromkeys(splits)]
     writers: list[StoreWriter] = []
     try:
@@ -56,7 +59,7 @@ def extract_command(
             writers.append(StoreWriter(store, manifest, wanted, grid, command_line, dtype))
         announce(writers, Path(store), jobs or available_cores())
         for writer in writers:
-            fill(writer, jobs, user_files)
+            fill(writer, jobs, user_files, engine)
     finally:
         for writer in writers:
             writer.close()
@@ -73,18 +76,22 @@ def extract(
     jobs: int | None = None,
     user_labels: Sequence[Path | str] = (),
     dtype: str = "float32",
+    engine: str = LOCAL,
 ) -> None:
     """As `extract_command` for one manifest, without the announcement."""
     check_jobs(jobs)
+    check_engine(engine)
     user_files = read_user_files(user_labels)
     writer = StoreWriter(store, manifest, resolve(labels), FrameGrid(), dtype=dtype)
     try:
-        fill(writer, jobs, user_files)
+        fill(writer, jobs, user_files, engine)
     finally:
         writer.close()
 
 
-def fill(writer: StoreWriter, jobs: int | None, user_files: tuple[UserFile, ...] = ()) -> None:
+def fill(
+    writer: StoreWriter, jobs: int | None, user_files: tuple[UserFile, ...] = (), engine: str = LOCAL
+) -> None:
     """Extract what the writer's split still lacks, then finish its labels."""
     from tqdm import tqdm
 
@@ -92,7 +99,7 @@ def fill(writer: StoreWriter, jobs: int | None, user_files: tuple[UserFile, ...]
     if not writer.missing:
         return
     done = len(writer.manifest) - len(todo)
-    results = analyse(writer.manifest, todo, writer.missing, writer.grid, jobs, user_files)
+    results = analyse(writer.manifest, todo, writer.missing, writer.grid, jobs, user_files, engine)
     with tqdm(
         total=len(writer.manifest),
         initial=done,

@@ -1,4 +1,4 @@
-"""Scores do not depend on where they are computed: processes, a cluster of two workers, or torch on a device."""
+"""Scores and labels do not depend on where they are computed: processes, a cluster of two workers, a device."""
 
 from __future__ import annotations
 
@@ -57,6 +57,20 @@ def test_the_command_on_a_cluster(engine, data_dir, store_dir, tmp_path):
     for name, record in one.items():
         assert two[name].score == pytest.approx(record.score, rel=1e-10)
         assert two[name].p == record.p
+
+
+def test_a_store_made_on_a_cluster_is_byte_identical(engine, data_dir, tmp_path):
+    for name, extra in (("here", ["--jobs", 1]), ("there", ["--engine", engine])):
+        done = run_command(
+            "ptsel", "extract", data_dir, "--splits", "train", "--labels", "f0", "log_mel", "zcr",
+            "--store", tmp_path / name, *extra,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    one, two = (sorted((tmp_path / name / "train").iterdir()) for name in ("here", "there"))
+    assert [file.name for file in one] == [file.name for file in two]
+    for first, second in zip(one, two, strict=True):
+        if first.name != "header.json":  # it has the command
+            assert first.read_bytes() == second.read_bytes(), first.name
 
 
 def test_products_by_torch_equal_numpys():
