@@ -92,6 +92,15 @@ def test_harmonic_and_percussive_parts_are_librosas(music):
         np.testing.assert_allclose(found[name][:, 0], expected, atol=5e-3, err_msg=name)
 
 
+def test_medians_in_blocks_are_those_of_the_whole(music, monkeypatch):
+    names = ("harmonic_energy", "percussive_energy")
+    whole = tracks_of(music, *names)
+    for block in (1, 40, 290):
+        monkeypatch.setattr("ptsel_fairseq.labels.music.MEDIAN_BLOCK", block)
+        for name, values in tracks_of(music, *names).items():
+            np.testing.assert_array_equal(values, whole[name])
+
+
 @pytest.mark.parametrize("label", ["chroma", "chroma_cqt"])
 def test_a_scale_walks_through_the_pitch_classes(label):
     """C major from middle C, a note every half second."""

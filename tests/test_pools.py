@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ASTERISK, run_command
+from conftest import ASTERISK, ROOT, run_command
 
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.catalogue import names, resolve
@@ -50,3 +50,17 @@ def test_extract_and_score_take_pools(data_dir, tmp_path):
     assert done.returncode == 0, done.stderr
     assert all(label in done.stdout for label in POOLS["zaiem_speech"])
     assert "loudness" not in done.stdout
+
+
+def test_the_documentation_has_every_label_as_it_is():
+    """Name, dimension and unit of each, and whether it can be undefined."""
+    table = {}
+    for line in (ROOT / "docs" / "labels.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 8 and cells[0].startswith("`"):
+            table[cells[0].strip("`")] = cells
+    assert sorted(table) == names()
+    for name, cells in table.items():
+        label = resolve([name])[0]
+        assert (int(cells[1]), cells[2]) == (label.dim, label.unit), name
+        assert (cells[6] == "never") == (label.undefined is None), name

@@ -115,7 +115,7 @@ def test_alpha_ratio_is_the_formula(speech):
     for power in slow_half_steps(speech):
         frequency = [k * 16_000 / 512 for k in range(257)]
         high = sum(p for p, f in zip(power, frequency, strict=True) if 1000 <= f < 5000)
-        low = sum(p for p, f in zip(power, frequency, strict=True) if 50 <= f < 1000)
+        low = sum(p for p, f in zip(power, frequency, strict=True) if 31.25 <= f < 1000)
         ratio.append(10 * math.log10(high / low))
     np.testing.assert_allclose(track_of("alpha_ratio", speech)[:, 0], three_point_mean(ratio), atol=2e-2)
 

@@ -31,7 +31,7 @@ PROSODY = (
     ),
     Label(
         "alpha_ratio", 1, "dB", "power in 1-5 kHz over power in 50 Hz-1 kHz", "Sundberg and Nordenberg 2006; GeMAPS",
-        0.020, late("spectral.alpha_ratio", "spectra", "grid"),
+        0.020, late("spectral.alpha_ratio", "spectra", "grid"), version=2,  # 2: the low band from 31 Hz
     ),
     Label(
         "zcr", 1, "crossings/sample", "zero-crossing rate", "definition", 0.060,

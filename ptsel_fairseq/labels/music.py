@@ -21,6 +21,7 @@ ONSET_RANGE_DB = 80.0  # below the loudest band of the file, changes do not coun
 TEMPOGRAM_FRAMES = 384  # 7.7 s
 TEMPO_RANGE = (30.0, 240.0)  # beats a minute
 MEDIAN_FRAMES = 31  # of the filters that part harmonic from percussive sound; as many bins
+MEDIAN_BLOCK = 1024  # frames whose medians are found at once, which bounds the memory
 SOFTNESS = 2.0
 
 
@@ -159,14 +160,18 @@ def harmonic_percussive(long_power: tuple[Tensor, ...]) -> tuple[np.ndarray, np.
     import librosa
 
     magnitude = rows_of(long_power, LONG_BINS).sqrt().numpy()
-    if not len(magnitude):
-        return np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32)
-    steady, spread = _row_medians(np.ascontiguousarray(magnitude.T)).T, _row_medians(magnitude)
-    share = librosa.util.softmask(steady, spread, power=SOFTNESS, split_zeros=True)
-    # Sums along rows by torch in double precision, so that they do not depend on how the array lies in memory.
-    parts = (torch.from_numpy(magnitude * part).double().square().sum(dim=1) for part in (share, 1 - share))
-    harmonic, percussive = (decibels(part.float().numpy())[:, None] for part in parts)
-    return harmonic, percussive
+    frames, margin = len(magnitude), MEDIAN_FRAMES // 2
+    energy = np.zeros((2, frames, 1), np.float32)
+    for first in range(0, frames, MEDIAN_BLOCK):
+        begin, last = max(first - margin, 0), min(first + MEDIAN_BLOCK, frames)
+        piece = magnitude[begin : last + margin]
+        steady, spread = _row_medians(np.ascontiguousarray(piece.T)).T, _row_medians(piece)
+        share = librosa.util.softmask(steady, spread, power=SOFTNESS, split_zeros=True)
+        for part, weight in enumerate((share, 1 - share)):
+            # By torch in double precision: a sum along rows that does not depend on how the array lies in memory.
+            power = torch.from_numpy(piece * weight).double().square().sum(dim=1).float().numpy()
+            energy[part, first:last, 0] = power[first - begin : last - begin]
+    return decibels(energy[0]), decibels(energy[1])
 
 
 def _row_medians(values: np.ndarray) -> np.ndarray:

@@ -194,7 +194,8 @@ def _all_bands(sample_rate: int) -> Tensor:
         falling = (edge[b + 2] - mel) / (edge[b + 2] - edge[b + 1])
         columns.append(np.clip(np.minimum(rising, falling), 0, None))
     for low, high in (LOW_BAND, HIGH_BAND):
-        columns.append((frequency >= low) & (frequency < high))
+        # From the bin at or below the lower edge, as openSMILE.
+        columns.append((frequency > low - frequency[1]) & (frequency < high))
     return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32)).clone()
 
 
