@@ -47,6 +47,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
 
     _labels: Sequence[str] = ()
     _grid = FrameGrid()
+    _judged: tuple[object, dict[str, float]] = (None, {})
 
     def build_model(self, model_cfg, from_checkpoint: bool = False):
         if not from_checkpoint:
@@ -65,6 +66,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
     def active_weights(self, weights: Mapping[str, float], sum_to_one: bool) -> dict[str, float]:
         """The positive weights of a recipe by label, sorted; raises PtselError if they cannot be used."""
         weights = {label: float(weight) for label, weight in weights.items()}
+        if self._judged[0] == (weights, sum_to_one):  # the criterion asks again what the model was built for
+            return self._judged[1]
         active = {label: weights[label] for label in sorted(weights) if weights[label] > 0}
         known = self._open_store(self.cfg.statistics_split).labels if weights and self.cfg.store else ()
         if active and not self.cfg.store:
@@ -74,6 +77,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             )
         if self.cfg.store or active:
             check_weights(weights, known, sum_to_one)
+        self._judged = (weights, sum_to_one), active
         return active
 
     def load_dataset(self, split: str, task_cfg=None, **kwargs) -> None:
@@ -85,7 +89,10 @@ class PtselPretrainingTask(AudioPretrainingTask):
             if self._labels:
                 store = self._open_store(split)
                 store.check_manifest(manifest)
-                scaling = {label: self._scaling(label) for label in self._labels}
+                statistics = (
+                    store if split == self.cfg.statistics_split else self._open_store(self.cfg.statistics_split)
+                )
+                scaling = {label: self._scaling(statistics, label) for label in self._labels}
             dataset = PtselDataset(self.datasets[split], manifest, self._grid, store, scaling, self.cfg.seed)
             dataset.audio.root_dir = str(manifest.root)
             self.datasets[split] = dataset
@@ -147,8 +154,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             )
         return LabelStore(self.cfg.store, split)
 
-    def _scaling(self, label: str) -> tuple[np.ndarray, np.ndarray]:
-        store = self._open_store(self.cfg.statistics_split)
+    def _scaling(self, store: LabelStore, label: str) -> tuple[np.ndarray, np.ndarray]:
         statistics = store.statistics(label)
         varies = statistics.std > 0
         if not varies.any():
