@@ -14,6 +14,7 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.plugin.losses import pretext_errors
 
 STOCK_KEYS = ("loss", "ntokens", "nsentences", "sample_size", "correct", "count")
 
@@ -24,6 +25,13 @@ class PtselWav2vecCriterionConfig(Wav2VecCriterionConfig):
         default_factory=dict,
         metadata={
             "help": "weight λ of each label, as `ptsel select` writes it; a label of weight 0 gets no head"
+        },
+    )
+    pretext_heads: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "settings of the heads: under `default` those of all labels, under a label's name what it has "
+            "otherwise, e.g. {default: {type: mlp, hidden: 256}, f0: {loss: smooth_l1, attach: 6}}"
         },
     )
     pretext_sum_to_one: bool = field(
@@ -57,6 +65,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         loss_weights: Sequence[float] | None = None,
         log_keys: Sequence[str] | None = None,
         pretext_weights: Mapping[str, float] | None = None,
+        pretext_heads: Mapping[str, Any] | None = None,
         pretext_sum_to_one: bool = True,
         pretext_scale: float = 1.0,
     ) -> None:
@@ -80,8 +89,9 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         if not self.pretext_weights:
             return loss, sample_size, log
 
+        heads = model.pretext_heads.settings
         total = loss.new_zeros((), dtype=torch.float32)
-        for label, (error, frames) in pretext_errors(net_output, sample).items():
+        for label, (error, frames) in pretext_errors(net_output, sample, heads).items():
             total = total + self.pretext_weights[label] * (error / frames.clamp(min=1))
             log[f"_pretext_{label}_sum"] = error.detach()
             log[f"_pretext_{label}_frames"] = frames
@@ -112,38 +122,6 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
 
     def logging_outputs_can_be_summed(self) -> bool:
         return True
-
-
-def pretext_errors(
-    net_output: Mapping[str, Any], sample: Mapping[str, Any]
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Summed absolute error and number of valid frames of each label of a batch.
-
-    The error of a frame is the mean over the label's dimensions, in float32.
-
-    Returns:
-        label -> (error [], frames []), both on the device of the predictions.
-    """
-    predictions: dict[str, Tensor] = net_output["pretext"]
-    frames = next(iter(predictions.values())).size(1)
-    target, valid = sample["pretext"]["target"], sample["pretext"]["valid"]
-    # The model may cut frames at the end (crop_seq_to_multiple); anything else is a fault of alignment.
-    if frames > target.size(1):
-        raise PtselError(
-            f"the encoder gave {frames} frames for a crop whose tracks have {target.size(1)}; the store was made for "
-            "another conv_feature_layers"
-        )
-    target, valid = target[:, :frames].float(), valid[:, :frames]
-    if net_output["padding_mask"] is not None:
-        valid = valid & ~net_output["padding_mask"].unsqueeze(-1)
-    errors = {}
-    column = 0
-    for k, (label, predicted) in enumerate(predictions.items()):
-        dim = predicted.size(-1)
-        difference = (predicted.float() - target[..., column : column + dim]).abs().mean(-1)
-        errors[label] = (difference * valid[..., k]).sum(), valid[..., k].sum().float()
-        column += dim
-    return errors
 
 
 class _Answered:

@@ -12,6 +12,7 @@ from fairseq.data.data_utils import compute_mask_indices
 from fairseq.models import register_model
 from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 
+from ptsel_fairseq.plugin.head_settings import HeadSettings, place_of_layer
 from ptsel_fairseq.plugin.heads import EncoderTap, PtselHeads
 
 logger = logging.getLogger(__name__)
@@ -34,9 +35,13 @@ class PtselWav2Vec2Config(Wav2Vec2Config):
     pretext_layer: int = field(
         default=-1,
         metadata={
-            "help": "where the heads attach: -1 the encoder's output, 0 the input of the first transformer "
-            "layer, n the output of the n-th"
+            "help": "where heads attach that say nothing else: -1 the encoder's output, 0 the input of the first "
+            "transformer layer, n the output of the n-th"
         },
+    )
+    pretext_head_settings: list[str] = field(
+        default_factory=list,
+        metadata={"help": "one JSON object a label; the task fills it from criterion.pretext_heads"},
     )
 
 
@@ -51,15 +56,24 @@ class PtselWav2Vec2Model(Wav2Vec2Model):
         super().__init__(cfg)
         self.pretext_heads: PtselHeads | None = None
         if cfg.pretext_labels:
-            self.pretext_heads = PtselHeads(cfg.encoder_embed_dim, cfg.pretext_labels, cfg.pretext_dims)
-            EncoderTap(self.encoder, cfg.pretext_layer)  # an impossible layer is refused now, not in training
+            # A checkpoint of version 0.1 has no settings: linear heads on one layer.
+            older = HeadSettings(attach=place_of_layer(cfg.pretext_layer))
+            texts = cfg.pretext_head_settings or [older.to_json()] * len(cfg.pretext_labels)
+            self.pretext_heads = PtselHeads(
+                {"conv": self.embed, "output": cfg.encoder_embed_dim},
+                cfg.pretext_labels,
+                cfg.pretext_dims,
+                [HeadSettings.from_json(text) for text in texts],
+            )
+        self._mask_indices: torch.Tensor | None = None
 
     def forward(self, source, padding_mask=None, mask=True, features_only=False, **kwargs):
         if self.pretext_heads is None or features_only:
             return super().forward(source, padding_mask, mask, features_only, **kwargs)
-        with EncoderTap(self.encoder, self.cfg.pretext_layer) as tap:
+        with EncoderTap(self, self.pretext_heads.places) as tap:
             result = super().forward(source, padding_mask, mask, features_only, **kwargs)
             result["pretext"] = self.pretext_heads(tap.frames())
+        result["pretext_mask"], self._mask_indices = self._mask_indices, None
         return result
 
     def apply_mask(self, x, padding_mask, mask_indices=None, mask_channel_indices=None):
@@ -90,7 +104,10 @@ class PtselWav2Vec2Model(Wav2Vec2Model):
                 min_space=self.mask_channel_min_space,
             )
             mask_channel_indices = mask_channel_indices.to(x.device).unsqueeze(1).expand(-1, x.shape[1], -1)
-        return super().apply_mask(x, padding_mask, mask_indices, mask_channel_indices)
+        x, mask_indices = super().apply_mask(x, padding_mask, mask_indices, mask_channel_indices)
+        if self.pretext_heads is not None:
+            self._mask_indices = mask_indices
+        return x, mask_indices
 
     @staticmethod
     def _seeded_mask(shape, padding_mask, *args, **kwargs) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import manifest_file, read_manifest
 from ptsel_fairseq.plugin.dataset import PtselDataset
+from ptsel_fairseq.plugin.head_settings import read_head_settings
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
 
     _labels: Sequence[str] = ()
     _grid = FrameGrid()
+    _raw_labels: Collection[str] = ()
     _judged: tuple[object, dict[str, float]] = (None, {})
 
     def build_model(self, model_cfg, from_checkpoint: bool = False):
@@ -57,6 +59,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
         model = super().build_model(model_cfg, from_checkpoint)
         self._grid = self._grid_of(model.cfg.conv_feature_layers)
         self._labels = list(getattr(model.cfg, "pretext_labels", None) or [])
+        heads = model.pretext_heads.settings if getattr(model, "pretext_heads", None) is not None else {}
+        self._raw_labels = {label for label, head in heads.items() if head.loss == "bce"}
         return model
 
     def build_criterion(self, cfg, from_checkpoint: bool = False):
@@ -90,7 +94,9 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 store = self._open_store(split)
                 store.check_manifest(manifest)
                 statistics = (
-                    store if split == self.cfg.statistics_split else self._open_store(self.cfg.statistics_split)
+                    store
+                    if split == self.cfg.statistics_split
+                    else self._open_store(self.cfg.statistics_split)
                 )
                 scaling = {label: self._scaling(statistics, label) for label in self._labels}
             dataset = PtselDataset(self.datasets[split], manifest, self._grid, store, scaling, self.cfg.seed)
@@ -122,16 +128,24 @@ class PtselPretrainingTask(AudioPretrainingTask):
         if criterion_cfg is None or "pretext_weights" not in criterion_cfg:
             return
         active = self.active_weights(criterion_cfg.pretext_weights or {}, criterion_cfg.pretext_sum_to_one)
-        dims = []
+        dims, heads = [], []
         if active:
             store = self._open_store(self.cfg.statistics_split)
             self._check_grid(store, model_cfg.conv_feature_layers)
             dims = [store.info(label).dim for label in active]
+            block = OmegaConf.to_container(criterion_cfg.get("pretext_heads") or OmegaConf.create({}))
+            heads = read_head_settings(
+                block, list(active), dims, model_cfg.pretext_layer, model_cfg.encoder_layers
+            )
+            for label, head in zip(active, heads, strict=True):
+                if head.loss == "bce":
+                    _refuse_outside_unit_interval(store, label)
         else:
             logger.info("no label has a positive weight: plain wav2vec 2.0")
         with open_dict(model_cfg):
             model_cfg.pretext_labels = list(active)
             model_cfg.pretext_dims = dims
+            model_cfg.pretext_head_settings = [head.to_json() for head in heads]
 
     def _check_grid(self, store: LabelStore, conv_feature_layers: str) -> None:
         grid = self._grid_of(conv_feature_layers)
@@ -162,6 +176,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 f"{store.folder}: the label {label} is constant over the split {self.cfg.statistics_split}; "
                 "give it the weight 0"
             )
+        if label in self._raw_labels:  # the loss bce is of the values themselves
+            return np.zeros_like(statistics.mean), np.ones_like(statistics.std)
         return statistics.mean, np.where(varies, statistics.std, 1.0)
 
     @staticmethod
@@ -176,6 +192,17 @@ class PtselPretrainingTask(AudioPretrainingTask):
         for key, reason in refused.items():
             if cfg.get(key):
                 raise PtselError(f"task.{key}: {cfg.get(key)} is not supported: {reason}")
+
+
+def _refuse_outside_unit_interval(store: LabelStore, label: str) -> None:
+    """Raise PtselError unless every value of the label lies between 0 and 1, as the loss bce needs."""
+    for line in range(store.num_utterances):
+        track = store.track(label, line)
+        if track.size and not (track.min() >= 0 and track.max() <= 1):
+            raise PtselError(
+                f"criterion.pretext_heads.{label}.loss: bce needs values between 0 and 1, found {track.min():g} to "
+                f"{track.max():g} in utterance {line} of {store.folder}; use l1, mse or smooth_l1"
+            )
 
 
 @contextlib.contextmanager
