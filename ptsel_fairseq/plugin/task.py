@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fairseq.data.data_utils import numpy_seed
+from fairseq.distributed import utils as distributed
 from fairseq.tasks import register_task
 from fairseq.tasks.audio_pretraining import AudioPretrainingConfig, AudioPretrainingTask
 from omegaconf import OmegaConf, open_dict
@@ -20,8 +22,9 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import manifest_file, read_manifest
+from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, check_balancing
 from ptsel_fairseq.plugin.dataset import PtselDataset
-from ptsel_fairseq.plugin.head_settings import read_head_settings
+from ptsel_fairseq.plugin.head_settings import HeadSettings, read_head_settings
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +107,16 @@ class PtselPretrainingTask(AudioPretrainingTask):
             self.datasets[split] = dataset
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
+        if ignore_grad:  # a worker that ran out of data repeats a batch; it counts for nothing
+            sample = {**sample, "dummy": True}
         with numpy_seed(sample["mask_seed"]):
             return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **kwargs)
+
+    def optimizer_step(self, optimizer, model, update_num):
+        super().optimizer_step(optimizer, model, update_num)
+        balancing = getattr(model, "pretext_balancing", None)
+        if balancing is not None:
+            balancing.end_update(_sum_over_workers)
 
     def valid_step(self, sample, model, criterion, **kwargs):
         torch.manual_seed(sample["mask_seed"])  # the trainer seeds torch anew before each update
@@ -128,7 +139,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
         if criterion_cfg is None or "pretext_weights" not in criterion_cfg:
             return
         active = self.active_weights(criterion_cfg.pretext_weights or {}, criterion_cfg.pretext_sum_to_one)
-        dims, heads = [], []
+        dims, heads, balancing = [], [], ""
         if active:
             store = self._open_store(self.cfg.statistics_split)
             self._check_grid(store, model_cfg.conv_feature_layers)
@@ -137,6 +148,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             heads = read_head_settings(
                 block, list(active), dims, model_cfg.pretext_layer, model_cfg.encoder_layers
             )
+            balancing = self._plan_balancing(criterion_cfg, active, heads)
             for label, head in zip(active, heads, strict=True):
                 if head.loss == "bce":
                     _refuse_outside_unit_interval(store, label)
@@ -146,6 +158,28 @@ class PtselPretrainingTask(AudioPretrainingTask):
             model_cfg.pretext_labels = list(active)
             model_cfg.pretext_dims = dims
             model_cfg.pretext_head_settings = [head.to_json() for head in heads]
+            model_cfg.pretext_balancing = balancing
+
+    def _plan_balancing(
+        self, criterion_cfg, active: Mapping[str, float], heads: Sequence[HeadSettings]
+    ) -> str:
+        """The balancing rule as the model's configuration keeps it, empty for none."""
+        rule = criterion_cfg.get("pretext_balancing", "none")
+        options = OmegaConf.to_container(
+            criterion_cfg.get("pretext_balancing_options") or OmegaConf.create({})
+        )
+        options = check_balancing(rule, options)
+        places = {head.attach for head in heads}
+        if rule in OF_GRADIENTS and len(places) > 1:
+            raise PtselError(
+                f"criterion.pretext_balancing: {rule} compares gradients at one place, but heads attach at "
+                f"{', '.join(sorted(map(str, places)))}; attach them all at one, or take another rule"
+            )
+        if rule == "none":
+            return ""
+        return json.dumps(
+            {"rule": rule, "options": options, "lambdas": list(active.values()), "seed": self.cfg.seed}
+        )
 
     def _check_grid(self, store: LabelStore, conv_feature_layers: str) -> None:
         grid = self._grid_of(conv_feature_layers)
@@ -192,6 +226,12 @@ class PtselPretrainingTask(AudioPretrainingTask):
         for key, reason in refused.items():
             if cfg.get(key):
                 raise PtselError(f"task.{key}: {cfg.get(key)} is not supported: {reason}")
+
+
+def _sum_over_workers(values: torch.Tensor) -> torch.Tensor:
+    if distributed.get_data_parallel_world_size() > 1:
+        distributed.all_reduce(values, distributed.get_data_parallel_group())
+    return values
 
 
 def _refuse_outside_unit_interval(store: LabelStore, label: str) -> None:
