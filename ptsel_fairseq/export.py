@@ -19,6 +19,7 @@ from ptsel_fairseq.files import replacing
 
 STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec"}
 HEADS_PREFIX = "pretext_heads."
+OURS = (HEADS_PREFIX, "pretext_balancing.")
 
 
 def export_command(checkpoint: Path | str, out: Path | str, format: str = "fairseq") -> None:
@@ -112,7 +113,7 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
     return {
         "args": None,
         "cfg": cfg,
-        "model": {key: value for key, value in state["model"].items() if not key.startswith(HEADS_PREFIX)},
+        "model": {key: value for key, value in state["model"].items() if not key.startswith(OURS)},
         "criterion": None,
         "optimizer_history": [
             {

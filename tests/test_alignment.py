@@ -119,3 +119,23 @@ def test_what_cannot_be_aligned_is_refused(data_dir, store_dir, overrides, messa
     task, _, _ = build(recipe(data_dir, store_dir, **overrides))
     with pytest.raises(PtselError, match=message):
         task.load_dataset("train")
+
+
+def test_a_store_is_opened_once_for_each_need(data_dir, store_dir, monkeypatch):
+    from ptsel_fairseq.plugin import task as task_module
+
+    opened = []
+
+    def counting(folder, split):
+        opened.append(split)
+        return LabelStore(folder, split)
+
+    monkeypatch.setattr(task_module, "LabelStore", counting)
+    task, _, _ = build(recipe(data_dir, store_dir))
+    assert opened == ["train", "train"]  # the weights are judged, the heads planned
+    opened.clear()
+    task.load_dataset("train")
+    assert opened == ["train"]
+    opened.clear()
+    task.load_dataset("valid")
+    assert sorted(opened) == ["train", "valid"]

@@ -243,7 +243,7 @@ def test_half_precision_keeps_targets_and_error_in_float32(parts, dtype):
     halved = utils.apply_to_sample(lambda t: t.to(dtype) if t.dtype is torch.float32 else t, batch)
     assert halved["net_input"]["source"].dtype is dtype
     assert torch.equal(halved["pretext"]["target"], batch["pretext"]["target"])
-    from ptsel_fairseq.plugin.criterion import pretext_errors
+    from ptsel_fairseq.plugin.losses import pretext_errors
 
     target = batch["pretext"]["target"]
     # Errors far beyond what a sum in half precision could hold.

@@ -214,6 +214,28 @@ def test_a_checkpoint_that_was_cut_off_is_replaced_by_the_one_before(
     assert resumed[UPDATES]["parameters"] == whole[UPDATES]["parameters"]
 
 
+@pytest.mark.parametrize("rule", ["gradnorm", "running_ratio"])
+def test_balancing_is_alike_on_two_workers_and_resumes_exactly(
+    recipe_dir, data_dir, store_dir, tmp_path, rule
+):
+    def words(run):
+        settings = {"criterion.pretext_balancing": rule, "dataset.max_tokens": 80_000}
+        return arguments(recipe_dir, data_dir, store_dir, tmp_path / run, **settings)
+
+    train(words("whole"), tmp_path / "whole.json", processes=2)
+    train(words("killed"), tmp_path / "killed.json", processes=2, die_before=6)
+    train(words("killed"), tmp_path / "killed.json", processes=2)
+    expected, got = model_of(tmp_path / "whole"), model_of(tmp_path / "killed")
+    assert "pretext_balancing.weights" in expected
+    assert not torch.equal(expected["pretext_balancing.weights"], torch.ones(3))
+    assert int(expected["pretext_balancing.updates"]) == UPDATES
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    first, second = (read(tmp_path / f"whole.{rank}") for rank in (0, 1))
+    for update in first:  # the digest is of parameters and of the rule's state
+        assert first[update]["parameters"] == second[update]["parameters"]
+        assert first[update]["logged"]["weight_f0"] > 0
+
+
 @pytest.fixture(scope="session")
 def two_processes(recipe_dir, data_dir, store_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.plugin import preemption
+from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, RULES, PtselBalancing, gradient_products
+from ptsel_fairseq.plugin.losses import pretext_errors
 
 STOCK_KEYS = ("loss", "ntokens", "nsentences", "sample_size", "correct", "count")
 
@@ -26,6 +28,23 @@ class PtselWav2vecCriterionConfig(Wav2VecCriterionConfig):
         metadata={
             "help": "weight λ of each label, as `ptsel select` writes it; a label of weight 0 gets no head"
         },
+    )
+    pretext_heads: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "settings of the heads: under `default` those of all labels, under a label's name what it has "
+            "otherwise, e.g. {default: {type: mlp, hidden: 256}, f0: {loss: smooth_l1, attach: 6}}"
+        },
+    )
+    pretext_balancing: str = field(
+        default="none",
+        metadata={
+            "help": f"rule that rescales the pretext losses during training, on top of λ: {', '.join(RULES)}"
+        },
+    )
+    pretext_balancing_options: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "options of that rule, e.g. {period: 1000}; see docs/training.md"},
     )
     pretext_sum_to_one: bool = field(
         default=True,
@@ -58,6 +77,9 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         loss_weights: Sequence[float] | None = None,
         log_keys: Sequence[str] | None = None,
         pretext_weights: Mapping[str, float] | None = None,
+        pretext_heads: Mapping[str, Any] | None = None,
+        pretext_balancing: str = "none",
+        pretext_balancing_options: Mapping[str, Any] | None = None,
         pretext_sum_to_one: bool = True,
         pretext_scale: float = 1.0,
     ) -> None:
@@ -74,6 +96,13 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         self.pretext_scale = float(pretext_scale)
         self.pretext_weights = task.active_weights(pretext_weights or {}, pretext_sum_to_one)
 
+        self._update_begins = True
+
+    def train(self, mode: bool = True) -> PtselWav2vecCriterion:
+        """fairseq's trainer calls this once at the start of each update, not for each micro-batch."""
+        self._update_begins = mode
+        return super().train(mode)
+
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, Any, dict]:
         net_output = model(**sample["net_input"])
         loss, sample_size, log = super().forward(_Answered(model, net_output), sample, reduce)
@@ -82,9 +111,20 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         if not self.pretext_weights:
             return loss, sample_size, log
 
+        errors = pretext_errors(net_output, sample, model.pretext_heads.settings)
+        balancing = model.pretext_balancing
+        if balancing is not None and self.training and not sample.get("dummy"):
+            if self._update_begins:
+                balancing.begin_update()
+            observe(balancing, errors, net_output)
+            self._update_begins = False
         total = loss.new_zeros((), dtype=torch.float32)
-        for label, (error, frames) in pretext_errors(net_output, sample).items():
-            total = total + self.pretext_weights[label] * (error / frames.clamp(min=1))
+        for k, (label, (error, frames)) in enumerate(errors.items()):
+            weight = self.pretext_weights[label]
+            if balancing is not None:
+                weight = weight * balancing.weights[k]
+                log[f"_weight_{label}"] = weight
+            total = total + weight * (error / frames.clamp(min=1))
             log[f"_pretext_{label}_sum"] = error.detach()
             log[f"_pretext_{label}_frames"] = frames
         weighted = self.pretext_scale * total * sample_size
@@ -110,6 +150,8 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             error, frames = utils.item(sums.pop(key)), utils.item(sums.pop(f"_pretext_{label}_frames"))
             if frames > 0:
                 metrics.log_scalar(f"pretext_{label}", error / frames, frames, round=4)
+        for key in [key for key in sums if key.startswith("_weight_")]:
+            metrics.log_scalar(key[1:], utils.item(sums.pop(key)) / (batches or 1), batches, round=4)
         for key, value in sums.items():
             metrics.log_scalar(key, utils.item(value) / (batches or 1), batches, round=3)
 
@@ -117,36 +159,15 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         return True
 
 
-def pretext_errors(
-    net_output: Mapping[str, Any], sample: Mapping[str, Any]
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Summed absolute error and number of valid frames of each label of a batch.
-
-    The error of a frame is the mean over the label's dimensions, in float32.
-
-    Returns:
-        label -> (error [], frames []), both on the device of the predictions.
-    """
-    predictions: dict[str, Tensor] = net_output["pretext"]
-    frames = next(iter(predictions.values())).size(1)
-    target, valid = sample["pretext"]["target"], sample["pretext"]["valid"]
-    # The model may cut frames at the end (crop_seq_to_multiple); anything else is a fault of alignment.
-    if frames > target.size(1):
-        raise PtselError(
-            f"the encoder gave {frames} frames for a crop whose tracks have {target.size(1)}; the store was made for "
-            "another conv_feature_layers"
-        )
-    target, valid = target[:, :frames].float(), valid[:, :frames]
-    if net_output["padding_mask"] is not None:
-        valid = valid & ~net_output["padding_mask"].unsqueeze(-1)
-    errors = {}
-    column = 0
-    for k, (label, predicted) in enumerate(predictions.items()):
-        dim = predicted.size(-1)
-        difference = (predicted.float() - target[..., column : column + dim]).abs().mean(-1)
-        errors[label] = (difference * valid[..., k]).sum(), valid[..., k].sum().float()
-        column += dim
-    return errors
+def observe(
+    balancing: PtselBalancing, errors: Mapping[str, tuple[Tensor, Tensor]], net_output: Mapping[str, Any]
+) -> None:
+    """Show a micro-batch to the balancing rule; rules of gradients get those at the heads' common frames."""
+    losses = [error for error, _ in errors.values()]
+    gram = None
+    if balancing.rule in OF_GRADIENTS:
+        gram = gradient_products(losses, next(iter(net_output["pretext_frames"].values())))
+    balancing.observe(torch.stack(losses), torch.stack([frames for _, frames in errors.values()]), gram)
 
 
 class _Answered:

@@ -12,6 +12,8 @@ from fairseq.data.data_utils import compute_mask_indices
 from fairseq.models import register_model
 from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 
+from ptsel_fairseq.plugin.balancing import PtselBalancing
+from ptsel_fairseq.plugin.head_settings import HeadSettings, place_of_layer
 from ptsel_fairseq.plugin.heads import EncoderTap, PtselHeads
 
 logger = logging.getLogger(__name__)
@@ -34,8 +36,18 @@ class PtselWav2Vec2Config(Wav2Vec2Config):
     pretext_layer: int = field(
         default=-1,
         metadata={
-            "help": "where the heads attach: -1 the encoder's output, 0 the input of the first transformer "
-            "layer, n the output of the n-th"
+            "help": "where heads attach that say nothing else: -1 the encoder's output, 0 the input of the first "
+            "transformer layer, n the output of the n-th"
+        },
+    )
+    pretext_head_settings: list[str] = field(
+        default_factory=list,
+        metadata={"help": "one JSON object a label; the task fills it from criterion.pretext_heads"},
+    )
+    pretext_balancing: str = field(
+        default="",
+        metadata={
+            "help": "JSON object of the balancing rule; the task fills it from criterion.pretext_balancing"
         },
     )
 
@@ -51,15 +63,30 @@ class PtselWav2Vec2Model(Wav2Vec2Model):
         super().__init__(cfg)
         self.pretext_heads: PtselHeads | None = None
         if cfg.pretext_labels:
-            self.pretext_heads = PtselHeads(cfg.encoder_embed_dim, cfg.pretext_labels, cfg.pretext_dims)
-            EncoderTap(self.encoder, cfg.pretext_layer)  # an impossible layer is refused now, not in training
+            # A checkpoint of version 0.1 has no settings: linear heads on one layer.
+            older = HeadSettings(attach=place_of_layer(cfg.pretext_layer))
+            texts = cfg.pretext_head_settings or [older.to_json()] * len(cfg.pretext_labels)
+            self.pretext_heads = PtselHeads(
+                {"conv": self.embed, "output": cfg.encoder_embed_dim},
+                cfg.pretext_labels,
+                cfg.pretext_dims,
+                [HeadSettings.from_json(text) for text in texts],
+            )
+        self.pretext_balancing: PtselBalancing | None = None
+        if cfg.pretext_labels and cfg.pretext_balancing:
+            self.pretext_balancing = PtselBalancing.from_json(cfg.pretext_balancing)
+        self._mask_indices: torch.Tensor | None = None
 
     def forward(self, source, padding_mask=None, mask=True, features_only=False, **kwargs):
         if self.pretext_heads is None or features_only:
             return super().forward(source, padding_mask, mask, features_only, **kwargs)
-        with EncoderTap(self.encoder, self.cfg.pretext_layer) as tap:
+        with EncoderTap(self, self.pretext_heads.places) as tap:
             result = super().forward(source, padding_mask, mask, features_only, **kwargs)
-            result["pretext"] = self.pretext_heads(tap.frames())
+            frames = tap.frames()
+            result["pretext"] = self.pretext_heads(frames)
+        if self.pretext_balancing is not None:
+            result["pretext_frames"] = frames
+        result["pretext_mask"], self._mask_indices = self._mask_indices, None
         return result
 
     def apply_mask(self, x, padding_mask, mask_indices=None, mask_channel_indices=None):
@@ -90,7 +117,10 @@ class PtselWav2Vec2Model(Wav2Vec2Model):
                 min_space=self.mask_channel_min_space,
             )
             mask_channel_indices = mask_channel_indices.to(x.device).unsqueeze(1).expand(-1, x.shape[1], -1)
-        return super().apply_mask(x, padding_mask, mask_indices, mask_channel_indices)
+        x, mask_indices = super().apply_mask(x, padding_mask, mask_indices, mask_channel_indices)
+        if self.pretext_heads is not None:
+            self._mask_indices = mask_indices
+        return x, mask_indices
 
     @staticmethod
     def _seeded_mask(shape, padding_mask, *args, **kwargs) -> torch.Tensor:
@@ -107,15 +137,20 @@ class PtselWav2Vec2Model(Wav2Vec2Model):
 
     def remove_pretraining_modules(self, last_layer=None) -> None:
         super().remove_pretraining_modules(last_layer)
-        self.pretext_heads = None  # not `del`: a strict load then ignores the heads of a checkpoint
+        # Not `del`: a strict load then ignores the heads of a checkpoint.
+        self.pretext_heads = self.pretext_balancing = None
 
     def upgrade_state_dict_named(self, state_dict, name):
         """Let a checkpoint without these heads (stock, or of other labels) start the ones of this run afresh."""
         state_dict = super().upgrade_state_dict_named(state_dict, name) or state_dict
-        if self.pretext_heads is None:
-            return state_dict
-        prefix = f"{name}.pretext_heads." if name else "pretext_heads."
-        own = {prefix + key: value for key, value in self.pretext_heads.state_dict().items()}
+        for part in ("pretext_heads", "pretext_balancing"):
+            if getattr(self, part) is not None:
+                self._fill_in(state_dict, f"{name}.{part}." if name else f"{part}.", getattr(self, part))
+        return state_dict
+
+    @staticmethod
+    def _fill_in(state_dict, prefix: str, module: torch.nn.Module) -> None:
+        own = {prefix + key: value for key, value in module.state_dict().items()}
         kept = {key for key in state_dict if key in own and state_dict[key].shape == own[key].shape}
         dropped = [key for key in state_dict if key.startswith(prefix) and key not in kept]
         for key in dropped:
@@ -125,9 +160,9 @@ class PtselWav2Vec2Model(Wav2Vec2Model):
             state_dict[key] = own[key]
         if fresh or dropped:
             logger.info(
-                "pretext heads: %d tensors from the checkpoint, %d started afresh, %d of other labels dropped",
+                "%s: %d tensors from the checkpoint, %d started afresh, %d of other labels dropped",
+                prefix.rstrip(".").replace("_", " "),
                 len(kept),
                 len(fresh),
                 len([key for key in dropped if key not in own]),
             )
-        return state_dict

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from fairseq.data.data_utils import numpy_seed
+from fairseq.distributed import utils as distributed
 from fairseq.tasks import register_task
 from fairseq.tasks.audio_pretraining import AudioPretrainingConfig, AudioPretrainingTask
 from omegaconf import OmegaConf, open_dict
@@ -21,7 +23,9 @@ from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import manifest_file, read_manifest
 from ptsel_fairseq.plugin import preemption
+from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, check_balancing
 from ptsel_fairseq.plugin.dataset import PtselDataset
+from ptsel_fairseq.plugin.head_settings import HeadSettings, read_head_settings
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +52,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
 
     _labels: Sequence[str] = ()
     _grid = FrameGrid()
+    _raw_labels: Collection[str] = ()
+    _judged: tuple[object, dict[str, float]] = (None, {})
 
     def build_model(self, model_cfg, from_checkpoint: bool = False):
         if not from_checkpoint:
@@ -58,6 +64,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
         model = super().build_model(model_cfg, from_checkpoint)
         self._grid = self._grid_of(model.cfg.conv_feature_layers)
         self._labels = list(getattr(model.cfg, "pretext_labels", None) or [])
+        heads = model.pretext_heads.settings if getattr(model, "pretext_heads", None) is not None else {}
+        self._raw_labels = {label for label, head in heads.items() if head.loss == "bce"}
         return model
 
     def build_criterion(self, cfg, from_checkpoint: bool = False):
@@ -67,6 +75,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
     def active_weights(self, weights: Mapping[str, float], sum_to_one: bool) -> dict[str, float]:
         """The positive weights of a recipe by label, sorted; raises PtselError if they cannot be used."""
         weights = {label: float(weight) for label, weight in weights.items()}
+        if self._judged[0] == (weights, sum_to_one):  # the criterion asks again what the model was built for
+            return self._judged[1]
         active = {label: weights[label] for label in sorted(weights) if weights[label] > 0}
         known = self._open_store(self.cfg.statistics_split).labels if weights and self.cfg.store else ()
         if active and not self.cfg.store:
@@ -76,6 +86,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             )
         if self.cfg.store or active:
             check_weights(weights, known, sum_to_one)
+        self._judged = (weights, sum_to_one), active
         return active
 
     def load_dataset(self, split: str, task_cfg=None, **kwargs) -> None:
@@ -87,14 +98,27 @@ class PtselPretrainingTask(AudioPretrainingTask):
             if self._labels:
                 store = self._open_store(split)
                 store.check_manifest(manifest)
-                scaling = {label: self._scaling(label) for label in self._labels}
+                statistics = (
+                    store
+                    if split == self.cfg.statistics_split
+                    else self._open_store(self.cfg.statistics_split)
+                )
+                scaling = {label: self._scaling(statistics, label) for label in self._labels}
             dataset = PtselDataset(self.datasets[split], manifest, self._grid, store, scaling, self.cfg.seed)
             dataset.audio.root_dir = str(manifest.root)
             self.datasets[split] = dataset
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
+        if ignore_grad:  # a worker that ran out of data repeats a batch; it counts for nothing
+            sample = {**sample, "dummy": True}
         with numpy_seed(sample["mask_seed"]):
             return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **kwargs)
+
+    def optimizer_step(self, optimizer, model, update_num):
+        super().optimizer_step(optimizer, model, update_num)
+        balancing = getattr(model, "pretext_balancing", None)
+        if balancing is not None:
+            balancing.end_update(_sum_over_workers)
 
     def valid_step(self, sample, model, criterion, **kwargs):
         torch.manual_seed(sample["mask_seed"])  # the trainer seeds torch anew before each update
@@ -117,16 +141,47 @@ class PtselPretrainingTask(AudioPretrainingTask):
         if criterion_cfg is None or "pretext_weights" not in criterion_cfg:
             return
         active = self.active_weights(criterion_cfg.pretext_weights or {}, criterion_cfg.pretext_sum_to_one)
-        dims = []
+        dims, heads, balancing = [], [], ""
         if active:
             store = self._open_store(self.cfg.statistics_split)
             self._check_grid(store, model_cfg.conv_feature_layers)
             dims = [store.info(label).dim for label in active]
+            block = OmegaConf.to_container(criterion_cfg.get("pretext_heads") or OmegaConf.create({}))
+            heads = read_head_settings(
+                block, list(active), dims, model_cfg.pretext_layer, model_cfg.encoder_layers
+            )
+            balancing = self._plan_balancing(criterion_cfg, active, heads)
+            for label, head in zip(active, heads, strict=True):
+                if head.loss == "bce":
+                    _refuse_outside_unit_interval(store, label)
         else:
             logger.info("no label has a positive weight: plain wav2vec 2.0")
         with open_dict(model_cfg):
             model_cfg.pretext_labels = list(active)
             model_cfg.pretext_dims = dims
+            model_cfg.pretext_head_settings = [head.to_json() for head in heads]
+            model_cfg.pretext_balancing = balancing
+
+    def _plan_balancing(
+        self, criterion_cfg, active: Mapping[str, float], heads: Sequence[HeadSettings]
+    ) -> str:
+        """The balancing rule as the model's configuration keeps it, empty for none."""
+        rule = criterion_cfg.get("pretext_balancing", "none")
+        options = OmegaConf.to_container(
+            criterion_cfg.get("pretext_balancing_options") or OmegaConf.create({})
+        )
+        options = check_balancing(rule, options)
+        places = {head.attach for head in heads}
+        if rule in OF_GRADIENTS and len(places) > 1:
+            raise PtselError(
+                f"criterion.pretext_balancing: {rule} compares gradients at one place, but heads attach at "
+                f"{', '.join(sorted(map(str, places)))}; attach them all at one, or take another rule"
+            )
+        if rule == "none":
+            return ""
+        return json.dumps(
+            {"rule": rule, "options": options, "lambdas": list(active.values()), "seed": self.cfg.seed}
+        )
 
     @staticmethod
     def _prepare_to_be_stopped(model_cfg) -> None:
@@ -158,8 +213,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             )
         return LabelStore(self.cfg.store, split)
 
-    def _scaling(self, label: str) -> tuple[np.ndarray, np.ndarray]:
-        store = self._open_store(self.cfg.statistics_split)
+    def _scaling(self, store: LabelStore, label: str) -> tuple[np.ndarray, np.ndarray]:
         statistics = store.statistics(label)
         varies = statistics.std > 0
         if not varies.any():
@@ -167,6 +221,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 f"{store.folder}: the label {label} is constant over the split {self.cfg.statistics_split}; "
                 "give it the weight 0"
             )
+        if label in self._raw_labels:  # the loss bce is of the values themselves
+            return np.zeros_like(statistics.mean), np.ones_like(statistics.std)
         return statistics.mean, np.where(varies, statistics.std, 1.0)
 
     @staticmethod
@@ -181,6 +237,23 @@ class PtselPretrainingTask(AudioPretrainingTask):
         for key, reason in refused.items():
             if cfg.get(key):
                 raise PtselError(f"task.{key}: {cfg.get(key)} is not supported: {reason}")
+
+
+def _sum_over_workers(values: torch.Tensor) -> torch.Tensor:
+    if distributed.get_data_parallel_world_size() > 1:
+        distributed.all_reduce(values, distributed.get_data_parallel_group())
+    return values
+
+
+def _refuse_outside_unit_interval(store: LabelStore, label: str) -> None:
+    """Raise PtselError unless every value of the label lies between 0 and 1, as the loss bce needs."""
+    for line in range(store.num_utterances):
+        track = store.track(label, line)
+        if track.size and not (track.min() >= 0 and track.max() <= 1):
+            raise PtselError(
+                f"criterion.pretext_heads.{label}.loss: bce needs values between 0 and 1, found {track.min():g} to "
+                f"{track.max():g} in utterance {line} of {store.folder}; use l1, mse or smooth_l1"
+            )
 
 
 @contextlib.contextmanager
