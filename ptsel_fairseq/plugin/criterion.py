@@ -17,6 +17,7 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, RULES, PtselBalancing, gradient_products
 from ptsel_fairseq.plugin.losses import pretext_errors
+from ptsel_fairseq.plugin.schedule import ScaleSchedule
 
 STOCK_KEYS = ("loss", "ntokens", "nsentences", "sample_size", "correct", "count")
 
@@ -54,6 +55,14 @@ class PtselWav2vecCriterionConfig(Wav2VecCriterionConfig):
         default=1.0,
         metadata={"help": "factor on the sum of the weighted pretext losses, against the contrastive loss"},
     )
+    pretext_warmup_updates: int = field(
+        default=0, metadata={"help": "updates over which that factor rises linearly from 0"}
+    )
+    pretext_decay_updates: int = field(
+        default=0,
+        metadata={"help": "updates before pretext_stop_updates over which it falls linearly to 0"},
+    )
+    pretext_stop_updates: int = field(default=0, metadata={"help": "update from which it is 0; 0 for never"})
 
 
 @register_criterion("ptsel_wav2vec", dataclass=PtselWav2vecCriterionConfig)
@@ -82,6 +91,9 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         pretext_balancing_options: Mapping[str, Any] | None = None,
         pretext_sum_to_one: bool = True,
         pretext_scale: float = 1.0,
+        pretext_warmup_updates: int = 0,
+        pretext_decay_updates: int = 0,
+        pretext_stop_updates: int = 0,
     ) -> None:
         super().__init__(task, infonce, loss_weights, log_keys)
         arrays = sorted({"logits", "target"} & set(self.log_keys))
@@ -89,14 +101,18 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             raise PtselError(
                 f"criterion.log_keys: {', '.join(arrays)} are arrays and cannot be summed over workers; leave them out"
             )
-        if not pretext_scale >= 0:
-            raise PtselError(
-                f"criterion.pretext_scale: expected a number of at least 0, found {pretext_scale}"
-            )
-        self.pretext_scale = float(pretext_scale)
+        self.schedule = ScaleSchedule(
+            pretext_scale, pretext_warmup_updates, pretext_decay_updates, pretext_stop_updates
+        )
+        self.pretext_scale = self.schedule.at(0)
         self.pretext_weights = task.active_weights(pretext_weights or {}, pretext_sum_to_one)
 
         self._update_begins = True
+
+    def set_num_updates(self, update: int) -> None:
+        """The task says how many updates are finished; the scale follows."""
+        if not self.schedule.constant:
+            self.pretext_scale = self.schedule.at(update)
 
     def train(self, mode: bool = True) -> PtselWav2vecCriterion:
         """fairseq's trainer calls this once at the start of each update, not for each micro-batch."""
@@ -129,6 +145,8 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             log[f"_pretext_{label}_frames"] = frames
         weighted = self.pretext_scale * total * sample_size
         log["_pretext_weighted"] = weighted.detach()
+        if not self.schedule.constant:
+            log["_scale"] = self.pretext_scale
         return loss + weighted, sample_size, log
 
     @staticmethod
@@ -150,7 +168,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             error, frames = utils.item(sums.pop(key)), utils.item(sums.pop(f"_pretext_{label}_frames"))
             if frames > 0:
                 metrics.log_scalar(f"pretext_{label}", error / frames, frames, round=4)
-        for key in [key for key in sums if key.startswith("_weight_")]:
+        for key in [key for key in sums if key.startswith(("_weight_", "_scale"))]:
             metrics.log_scalar(key[1:], utils.item(sums.pop(key)) / (batches or 1), batches, round=4)
         for key, value in sums.items():
             metrics.log_scalar(key, utils.item(value) / (batches or 1), batches, round=3)

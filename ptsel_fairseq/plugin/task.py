@@ -24,6 +24,7 @@ from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import manifest_file, read_manifest
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, check_balancing
+from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
 from ptsel_fairseq.plugin.dataset import PtselDataset
 from ptsel_fairseq.plugin.head_settings import HeadSettings, read_head_settings
 
@@ -109,6 +110,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
             self.datasets[split] = dataset
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
+        if isinstance(criterion, PtselWav2vecCriterion):
+            criterion.set_num_updates(update_num)
         if ignore_grad:  # a worker that ran out of data repeats a batch; it counts for nothing
             sample = {**sample, "dummy": True}
         with numpy_seed(sample["mask_seed"]):
