@@ -219,7 +219,7 @@ def test_balancing_is_alike_on_two_workers_and_resumes_exactly(
     recipe_dir, data_dir, store_dir, tmp_path, rule
 ):
     def words(run):
-        settings = {"criterion.pretext_balancing": rule, "dataset.max_tokens": 80_000}
+        settings = {"criterion.pretext_balancing": rule}
         return arguments(recipe_dir, data_dir, store_dir, tmp_path / run, **settings)
 
     train(words("whole"), tmp_path / "whole.json", processes=2)

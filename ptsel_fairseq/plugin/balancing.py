@@ -107,7 +107,7 @@ class PtselBalancing(nn.Module):
         self.register_buffer("before", torch.zeros(count))  # the mean of the period before
         self.register_buffer("learned", torch.zeros(count))  # s
         self.register_buffer("moments", torch.zeros(2, count))  # Adam's
-        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("updates", torch.zeros(1, dtype=torch.int64))
         self._sums: list[Tensor] = []
         self._done = 0  # updates, on the host
         if rule == "equal":
