@@ -129,10 +129,10 @@ def plot_command(folders: Sequence[Path | str], out: Path | str) -> None:
 
 
 def quantities(runs: Sequence[Run]) -> list[str]:
-    """What is worth drawing of some runs: contrastive loss, accuracy, perplexity, and each pretext loss."""
+    """What is worth drawing of some runs: contrastive loss, accuracy, perplexity, each pretext loss and skill."""
     logged = {key for run in runs for kind in ("train_inner", "valid") for key in run.keys(kind)}
     always = [key for key in ("loss", "accuracy", "code_perplexity") if key in logged]
-    return always + sorted(key for key in logged if key.startswith("pretext_"))
+    return always + sorted(key for key in logged if key.startswith(("pretext_", "skill_")))
 
 
 def draw_comparison(runs: Mapping[str, Run], out: Path | str) -> None:
@@ -164,7 +164,10 @@ def draw_run(run: Run, out: Path | str) -> None:
     plt = _pyplot()
 
     labels = [key for key in quantities([run]) if key.startswith("pretext_") and key != "pretext_total"]
-    figure, (contrastive, pretext) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
+    skills = [key for key in quantities([run]) if key.startswith("skill_")]
+    columns = 3 if skills else 2
+    figure, panels = plt.subplots(1, columns, figsize=(6 * columns, 4.6), layout="constrained")
+    contrastive, pretext = panels[:2]
 
     _draw_both(contrastive, run, "loss", COLOURS[0], "contrastive loss with penalties")
     contrastive.set(xlabel="update", ylabel="bits", title="Contrastive loss and accuracy")
@@ -177,12 +180,20 @@ def draw_run(run: Run, out: Path | str) -> None:
 
     for i, key in enumerate(labels):
         _draw_both(pretext, run, key, COLOURS[i % len(COLOURS)], key.removeprefix("pretext_"))
-    pretext.set(xlabel="update", ylabel="mean absolute error\n(standard deviations)", title="Pretext losses")
+    pretext.set(xlabel="update", ylabel="loss (standard deviations)", title="Pretext losses")
     if labels:
         pretext.legend(frameon=False)
     else:
         pretext.text(0.5, 0.5, "no label has a positive weight", ha="center", transform=pretext.transAxes)
-    for axes in (contrastive, pretext):
+    if skills:
+        for i, key in enumerate(skills):
+            _draw_both(panels[2], run, key, COLOURS[i % len(COLOURS)], key.removeprefix("skill_"))
+        panels[2].axhline(0, color="black", linewidth=0.8)
+        panels[2].set(
+            xlabel="update", ylabel="1 - loss / loss of the mean", title="Skill (0: no better than the mean)"
+        )
+        panels[2].legend(frameon=False)
+    for axes in panels:
         axes.grid(alpha=0.25)
         axes.spines[["top"]].set_visible(False)
     figure.supxlabel(DASHES, fontsize="small")

@@ -218,6 +218,41 @@ def test_summed_logs_give_the_properly_weighted_means(parts):
     )
 
 
+def test_skill_and_share_say_how_good_and_how_large_a_label_is(parts):
+    _, task, model, criterion, batch = parts
+    log = run(model, criterion, batch)[2]
+    logged = reduced([log])
+    target, valid = batch["pretext"]["target"], batch["pretext"]["valid"]
+    frames = target.size(1)
+    column = task.dataset("train").labels.index("f0")
+    known = valid[:, :frames, column]
+    of_mean = float(target[..., column].abs()[known].mean())  # f0 comes second, after one column
+    assert logged["skill_f0"] == pytest.approx(1 - logged["pretext_f0"] / of_mean, abs=2e-3)
+    labels = ("alpha_ratio", "f0", "log_mel")
+    whole = log["loss"] / log["sample_size"] + logged["pretext_total"]
+    for label in labels:
+        expected = WEIGHTS[label] * criterion.pretext_scale * logged[f"pretext_{label}"] / float(whole)
+        assert logged[f"share_{label}"] == pytest.approx(expected, abs=1e-3)
+    shares = sum(logged[f"share_{label}"] for label in labels)
+    assert shares == pytest.approx(logged["pretext_total"] / float(whole), abs=1e-3)
+
+
+def test_a_head_that_knows_the_answer_has_all_the_skill(parts):
+    _, _, model, _, batch = parts
+    output = model(**batch["net_input"])
+    column = 0
+    for label, predicted in output["pretext"].items():
+        dim = predicted.size(-1)
+        target = batch["pretext"]["target"][:, : predicted.size(1), column : column + dim]
+        output["pretext"][label] = target.float()
+        column += dim
+    from ptsel_fairseq.plugin.losses import pretext_errors
+
+    for error in pretext_errors(output, batch).values():
+        assert float(error.loss) == pytest.approx(0, abs=1e-6)
+        assert error.of_mean > 0
+
+
 def test_labels_of_weight_zero_have_no_head(parts):
     _, task, model, _, _ = parts
     assert sorted(model.pretext_heads.by_label) == ["alpha_ratio", "f0", "log_mel"]
@@ -251,7 +286,7 @@ def test_half_precision_keeps_targets_and_error_in_float32(parts, dtype):
         "pretext": {"alpha_ratio": torch.full((*target.shape[:2], 1), 30_000.0, dtype=dtype)},
         "padding_mask": None,
     }
-    error, frames = pretext_errors(output, halved)["alpha_ratio"]
+    error, frames, _ = pretext_errors(output, halved)["alpha_ratio"]
     assert error.dtype is torch.float32
     assert float(error / frames) == pytest.approx(30_000, rel=0.01)
 

@@ -64,8 +64,8 @@ def test_each_loss_is_the_mean_over_the_frames_it_names(kind, frames, count):
     }
     sample = {"pretext": {"target": torch.tensor(target), "valid": torch.tensor(valid)}}
     head = HeadSettings(loss=kind, frames=frames, output_frames=count)
-    error, number = pretext_errors(output, sample, {"x": head})["x"]
-    expected = []
+    error, number, of_mean = pretext_errors(output, sample, {"x": head})["x"]
+    expected, wanted = [], []
     for b in range(batch):
         for t in range(length):
             if frames != "all" and mask[b, t] != (frames == "masked"):
@@ -73,11 +73,16 @@ def test_each_loss_is_the_mean_over_the_frames_it_names(kind, frames, count):
             for j in range(count):
                 other = t + j - count // 2
                 if 0 <= other < length and valid[b, other, 0] and not padding[b, other]:
+                    wanted.append(target[b, other])
                     expected.append(
                         literal_loss(kind, predicted[b, t, j * dim : (j + 1) * dim], target[b, other])
                     )
     assert int(number) == len(expected) > 3
     assert float(error) == pytest.approx(sum(expected), rel=1e-5)
+    # And the loss of a prediction that knows only the mean: 0, or for probabilities their mean.
+    constant = special.logit(np.mean(wanted, axis=0)) if kind == "bce" else np.zeros(dim)
+    ignorant = [1.0 if kind == "cosine" else literal_loss(kind, constant, each) for each in wanted]
+    assert float(of_mean) == pytest.approx(sum(ignorant), rel=1e-5)
 
 
 def test_a_head_sees_the_stated_number_of_frames():

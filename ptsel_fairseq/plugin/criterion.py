@@ -16,7 +16,7 @@ from torch import Tensor
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, RULES, PtselBalancing, gradient_products
-from ptsel_fairseq.plugin.losses import pretext_errors
+from ptsel_fairseq.plugin.losses import Errors, pretext_errors
 from ptsel_fairseq.plugin.schedule import ScaleSchedule
 
 STOCK_KEYS = ("loss", "ntokens", "nsentences", "sample_size", "correct", "count")
@@ -73,7 +73,8 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
     standard deviations of the training store. The contrastive part is the stock criterion's, which
     receives the output already computed. ``loss`` is logged as stock fairseq logs it (contrastive part and
     penalties, in bits), ``pretext_<label>`` unweighted in standard deviations, ``pretext_total`` with
-    weights and scale.
+    weights and scale. ``skill_<label>`` is 1 - loss / loss of predicting the mean on the same frames, and
+    ``share_<label>`` the label's part of the whole loss.
 
     Across workers gradients are divided by the number of masked frames of all of them, as fairseq does, so a
     worker's pretext mean counts by its masked frames.
@@ -135,12 +136,15 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             observe(balancing, errors, net_output)
             self._update_begins = False
         total = loss.new_zeros((), dtype=torch.float32)
-        for k, (label, (error, frames)) in enumerate(errors.items()):
+        for k, (label, (error, frames, of_mean)) in enumerate(errors.items()):
             weight = self.pretext_weights[label]
             if balancing is not None:
                 weight = weight * balancing.weights[k]
                 log[f"_weight_{label}"] = weight
-            total = total + weight * (error / frames.clamp(min=1))
+            term = weight * (error / frames.clamp(min=1))
+            total = total + term
+            log[f"_term_{label}"] = self.pretext_scale * term.detach() * sample_size
+            log[f"_pretext_{label}_of_mean"] = of_mean
             log[f"_pretext_{label}_sum"] = error.detach()
             log[f"_pretext_{label}_frames"] = frames
         weighted = self.pretext_scale * total * sample_size
@@ -160,14 +164,22 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         preemption.agree(utils.item(sums.pop(preemption.LOG_KEY)))
         batches = utils.item(sums.pop("_batches"))
         sample_size = utils.item(stock["sample_size"])
+        whole = utils.item(stock["loss"])
         if "_pretext_weighted" in sums:
             weighted = utils.item(sums.pop("_pretext_weighted"))
+            whole += weighted
             metrics.log_scalar("pretext_total", weighted / (sample_size or 1), sample_size, round=4)
         for key in [key for key in sums if key.startswith("_pretext_") and key.endswith("_sum")]:
             label = key[len("_pretext_") : -len("_sum")]
             error, frames = utils.item(sums.pop(key)), utils.item(sums.pop(f"_pretext_{label}_frames"))
+            of_mean, term = (
+                utils.item(sums.pop(key)) for key in (f"_pretext_{label}_of_mean", f"_term_{label}")
+            )
             if frames > 0:
                 metrics.log_scalar(f"pretext_{label}", error / frames, frames, round=4)
+                metrics.log_scalar(f"share_{label}", term / (whole or 1), sample_size, round=4)
+            if of_mean > 0:
+                metrics.log_scalar(f"skill_{label}", 1 - error / of_mean, frames, round=4)
         for key in [key for key in sums if key.startswith(("_weight_", "_scale"))]:
             metrics.log_scalar(key[1:], utils.item(sums.pop(key)) / (batches or 1), batches, round=4)
         for key, value in sums.items():
@@ -177,15 +189,13 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         return True
 
 
-def observe(
-    balancing: PtselBalancing, errors: Mapping[str, tuple[Tensor, Tensor]], net_output: Mapping[str, Any]
-) -> None:
+def observe(balancing: PtselBalancing, errors: Mapping[str, Errors], net_output: Mapping[str, Any]) -> None:
     """Show a micro-batch to the balancing rule; rules of gradients get those at the heads' common frames."""
-    losses = [error for error, _ in errors.values()]
+    losses = [error.loss for error in errors.values()]
     gram = None
     if balancing.rule in OF_GRADIENTS:
         gram = gradient_products(losses, next(iter(net_output["pretext_frames"].values())))
-    balancing.observe(torch.stack(losses), torch.stack([frames for _, frames in errors.values()]), gram)
+    balancing.observe(torch.stack(losses), torch.stack([error.frames for error in errors.values()]), gram)
 
 
 class _Answered:

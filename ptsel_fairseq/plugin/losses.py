@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,20 @@ from torch.nn import functional
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.plugin.head_settings import HeadSettings
 from ptsel_fairseq.plugin.heads import around
+
+
+class Errors(NamedTuple):
+    """What a batch says about one label, all on the device of the predictions.
+
+    Attributes:
+        loss: summed over frames [].
+        frames: how many count [].
+        of_mean: the loss of predicting the mean instead, summed [], without gradient; see `mean_loss`.
+    """
+
+    loss: Tensor
+    frames: Tensor
+    of_mean: Tensor
 
 
 def frame_loss(kind: str, predicted: Tensor, target: Tensor) -> Tensor:
@@ -27,11 +41,24 @@ def frame_loss(kind: str, predicted: Tensor, target: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(predicted, target, reduction="none").mean(-1)
 
 
+@torch.no_grad()
+def mean_loss(kind: str, target: Tensor, counts: Tensor) -> Tensor:
+    """Summed loss of a prediction that knows nothing but the mean, over the frames that count.
+
+    The mean is 0 in standard deviations; for ``bce``, whose tracks are in their own unit, it is that of the batch.
+    """
+    if kind != "bce":
+        return (frame_loss(kind, torch.zeros_like(target), target) * counts).sum()
+    number = counts.sum().clamp(min=1)
+    mean = (target * counts.unsqueeze(-1)).flatten(0, -2).sum(0) / number
+    return (frame_loss(kind, torch.logit(mean, eps=1e-6).expand_as(target), target) * counts).sum()
+
+
 def pretext_errors(
     net_output: Mapping[str, Any],
     sample: Mapping[str, Any],
     settings: Mapping[str, HeadSettings] | None = None,
-) -> dict[str, tuple[Tensor, Tensor]]:
+) -> dict[str, Errors]:
     """Summed loss and number of valid frames of each label of a batch.
 
     The loss of a frame is the mean over the label's dimensions, in float32. A head that predicts several
@@ -43,7 +70,7 @@ def pretext_errors(
         settings: of each label's head; linear heads and l1 where absent.
 
     Returns:
-        label -> (loss [], frames []), both on the device of the predictions.
+        label -> `Errors`.
     """
     predictions: dict[str, Tensor] = net_output["pretext"]
     frames = next(iter(predictions.values())).size(1)
@@ -71,7 +98,8 @@ def pretext_errors(
         if head.frames != "all":
             chosen = _chosen(net_output.get("pretext_mask"), head.frames, valid[..., k])
             counts = counts & (chosen.unsqueeze(-1) if count > 1 else chosen)
-        errors[label] = (frame_loss(head.loss, predicted, wanted) * counts).sum(), counts.sum().float()
+        loss = (frame_loss(head.loss, predicted, wanted) * counts).sum()
+        errors[label] = Errors(loss, counts.sum().float(), mean_loss(head.loss, wanted, counts))
         column += dim
     return errors
 

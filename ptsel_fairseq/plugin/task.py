@@ -27,6 +27,7 @@ from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, check_balancing
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
 from ptsel_fairseq.plugin.dataset import PtselDataset
 from ptsel_fairseq.plugin.head_settings import HeadSettings, read_head_settings
+from ptsel_fairseq.plugin.health import CollapseWatch
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
         model = super().build_model(model_cfg, from_checkpoint)
         self._grid = self._grid_of(model.cfg.conv_feature_layers)
         self._labels = list(getattr(model.cfg, "pretext_labels", None) or [])
+        self.collapse_watch = CollapseWatch(model.cfg.latent_groups, model.cfg.latent_vars)
         heads = model.pretext_heads.settings if getattr(model, "pretext_heads", None) is not None else {}
         self._raw_labels = {label for label, head in heads.items() if head.loss == "bce"}
         return model
@@ -122,6 +124,11 @@ class PtselPretrainingTask(AudioPretrainingTask):
         balancing = getattr(model, "pretext_balancing", None)
         if balancing is not None:
             balancing.end_update(_sum_over_workers)
+
+    def reduce_metrics(self, logging_outputs, criterion) -> None:
+        super().reduce_metrics(logging_outputs, criterion)
+        if criterion.training:
+            self.collapse_watch.look(logging_outputs)
 
     def valid_step(self, sample, model, criterion, **kwargs):
         torch.manual_seed(sample["mask_seed"])  # the trainer seeds torch anew before each update
