@@ -7,37 +7,24 @@ from __future__ import annotations
 
 import argparse
 import errno
-import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ptsel_fairseq import __version__
+from ptsel_fairseq import cli_selection as selection
+from ptsel_fairseq.cli_parts import (
+    CLASSES_HELP,
+    MANIFEST_HELP,
+    STORE_HELP,
+    WEIGHTS_HELP,
+    add_command,
+    add_engine,
+    command_line,
+)
+from ptsel_fairseq.downstream import commands as downstream
 from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
 
-MANIFEST_HELP = f"""\
-DATA_DIR/<split>.tsv  fairseq's manifest: line 1 is the folder of the audio, then path<TAB>samples
-    {MANIFEST_EXAMPLE}
-"""
-CLASSES_HELP = f"""\
---classes FILE  the downstream class of utterances (header path<TAB>class)
-    {CLASSES_EXAMPLE}
-  or of segments in seconds (header path<TAB>start<TAB>end<TAB>class)
-    {SEGMENTS_EXAMPLE}
-"""
-STORE_HELP = """\
---store STORE  folder of the label store; STORE/<split>/header.json says what it holds
-    {"labels": {"f0": {"dim": 1, "unit": "Hz", ...}, ...}, ...}
-"""
-SCORES_HELP = """\
-CI_DIR/scores.json  what `ptsel score` wrote
-    {"estimator": "cka", "scores": {"f0": {"score": 0.0931, "p": 0.001, ...}, ...}, ...}
-"""
-WEIGHTS_HELP = """\
-weights.yaml  what `ptsel select` writes: an overlay for fairseq-hydra-train
-    criterion: {pretext_weights: {alpha_ratio: 0.42, f0: 0.58, zcr: 0.0}}
-"""
 RUN_HELP = """\
 RUN_DIR/hydra_train.log  fairseq's log with common.log_format=json
     [2026-01-31 12:00:00,123][train_inner][INFO] - {"update": 0.5, "loss": "6.6", "num_updates": "20", ...}
@@ -77,11 +64,6 @@ def fail(message: str) -> None:
     sys.exit(2)
 
 
-def command_line() -> str:
-    """The command as typed, for the provenance of outputs."""
-    return shlex.join(["ptsel", *sys.argv[1:]])
-
-
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ptsel",
@@ -96,33 +78,14 @@ def build_parser() -> argparse.ArgumentParser:
         add_check,
         add_labels,
         add_extract,
-        add_score,
-        add_select,
-        add_report,
+        *selection.ADDED,
         add_export,
         add_plot,
-        *downstream_commands(),
+        *downstream.ADDED,
         add_user_dir,
     ):
         add(commands)
     return parser
-
-
-def downstream_commands() -> tuple[Callable, ...]:
-    # Not above: that module takes from here what all commands share.
-    from ptsel_fairseq.downstream import commands
-
-    return commands.ADDED
-
-
-def add_command(commands, name: str, help: str, epilog: str = "") -> argparse.ArgumentParser:
-    return commands.add_parser(
-        name,
-        help=help,
-        description=help[0].upper() + help[1:] + ".",
-        epilog=f"files:\n{epilog}" if epilog else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
 
 
 def add_manifest(commands) -> None:
@@ -238,192 +201,6 @@ def add_extract(commands) -> None:
         from ptsel_fairseq.labels.extract import extract_command
 
         extract_command(**options, command_line=command_line())
-
-    parser.set_defaults(command=run)
-
-
-def memory_size(text: str) -> int:
-    """Bytes of a size such as 4GB, 500MB or 2e9."""
-    units = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "b": 1}
-    word = text.strip().lower()
-    number, unit = next(
-        ((word[: -len(name)], size) for name, size in units.items() if word.endswith(name)), (word, 1)
-    )
-    try:
-        size = float(number) * unit
-    except ValueError:
-        size = 0.0
-    if not 0 < size < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a size above 0 such as 4GB or 500MB, found {text!r}")
-    return int(size)
-
-
-def add_score(commands) -> None:
-    parser = add_command(
-        commands,
-        "score",
-        "score how conditionally independent each label is of the speech, given the downstream class",
-        MANIFEST_HELP + CLASSES_HELP + STORE_HELP,
-    )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
-    parser.add_argument("--split", default="train", help="default: train")
-    parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--classes", type=Path, required=True, metavar="FILE")
-    parser.add_argument(
-        "--estimator",
-        choices=("cka", "hsic", "reference"),
-        default="cka",
-        help="cka: normalised, comparable between labels (default); hsic: unbiased; reference: the papers' "
-        "released code, whose ranking follows the labels' units",
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="CI_DIR", help="scores.json, points.npz, scores.png"
-    )
-    parser.add_argument(
-        "--labels", nargs="+", metavar="LABEL", help="labels or pools (default: all of the store)"
-    )
-    parser.add_argument(
-        "--summary",
-        choices=("mean", "mean_std", "downsample"),
-        default="mean",
-        help="of a label over a segment: its mean (default), mean and standard deviation, or its downsampled track",
-    )
-    parser.add_argument("--permutations", type=int, default=1000, metavar="N", help="for p (default 1000)")
-    parser.add_argument(
-        "--bootstrap", type=int, default=1000, metavar="N", help="for the interval (default 1000)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
-    parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="for the embedded speech (default STORE/speech)"
-    )
-    add_engine(parser)
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
-    parser.add_argument("--device", default="cpu", help="cpu (default), or cuda for the permutations")
-    add_memory(parser)
-
-    def run(options: dict) -> None:
-        from ptsel_fairseq.selection.commands import score_command
-
-        score_command(**options, command_line=command_line())
-
-    parser.set_defaults(command=run)
-
-
-def add_engine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--engine",
-        default="local",
-        help="local (default), or a running cluster: dask://HOST:PORT, ray://HOST:PORT",
-    )
-
-
-def add_memory(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--memory",
-        type=memory_size,
-        default=4_000_000_000,
-        metavar="SIZE",
-        help="limit, e.g. 500MB (default 4GB)",
-    )
-
-
-def label_weight(text: str) -> tuple[str, float]:
-    """LABEL=WEIGHT."""
-    label, _, number = text.partition("=")
-    try:
-        return label, float(number)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected LABEL=WEIGHT such as f0=0.5, found {text!r}") from None
-
-
-def add_select(commands) -> None:
-    parser = add_command(
-        commands,
-        "select",
-        "turn scores into weights λ and write them for training",
-        SCORES_HELP + WEIGHTS_HELP,
-    )
-    parser.add_argument("ci_dir", metavar="CI_DIR", type=Path)
-    parser.add_argument(
-        "--method",
-        choices=(
-            *("group", "direct", "redundancy", "all", "mrmr", "rfe", "naive", "random", "manual"),
-            "all-methods",
-        ),
-        default="group",
-        help="group: minimise the score of the weighted group (the papers; default); direct: sparsemax of the "
-        "scores; redundancy: direct, but labels that say the same share their weight; all: weight 1 each; mrmr: the "
-        "set of least score and redundancy; rfe: recursive feature elimination; naive: the lowest scores; random: a "
-        "seeded draw; manual: as given; all-methods: compare all of them",
-    )
-    parser.add_argument(
-        "--projection",
-        choices=("sparsemax", "softmax", "entmax15"),
-        default="sparsemax",
-        help="group: how weights are kept on the simplex (default sparsemax)",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="weights.yaml, a picture goes beside it; all-methods: default CI_DIR/methods.json",
-    )
-    parser.add_argument(
-        "--config", type=Path, metavar="RECIPE", help="also write the weights into this recipe"
-    )
-    parser.add_argument(
-        "--tau", type=float, help="direct: temperature (default: from the scores' standard errors)"
-    )
-    parser.add_argument(
-        "--gamma", type=float, help="redundancy: how much it counts (default: half of direct's tau)"
-    )
-    parser.add_argument(
-        "--dependence",
-        choices=("cka", "mi"),
-        default="cka",
-        help="redundancy, mrmr: of labels on each other: cka given the class (default), or mutual information "
-        "(scalar labels; the papers')",
-    )
-    parser.add_argument(
-        "--support", type=int, metavar="N", help="direct, naive, mrmr, rfe: how many labels to keep"
-    )
-    parser.add_argument(
-        "--weights",
-        dest="given",
-        nargs="+",
-        type=label_weight,
-        metavar="LABEL=WEIGHT",
-        help="manual: the weights",
-    )
-    parser.add_argument("--reference-optimizer", action="store_true", help="group: the papers' SGD, exactly")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
-    add_memory(parser)
-
-    def run(options: dict) -> None:
-        from ptsel_fairseq.selection.commands import select_command
-
-        if options["given"] is not None:
-            options["given"] = dict(options["given"])
-        select_command(**options, command_line=command_line())
-
-    parser.set_defaults(command=run)
-
-
-def add_report(commands) -> None:
-    parser = add_command(
-        commands,
-        "report",
-        "write scores, weights and how they were made as one self-contained page",
-        SCORES_HELP,
-    )
-    parser.add_argument("ci_dir", metavar="CI_DIR", type=Path)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html")
-    add_memory(parser)
-
-    def run(options: dict) -> None:
-        from ptsel_fairseq.selection.report import report_command
-
-        report_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
 

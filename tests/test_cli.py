@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import run_command
 
-from ptsel_fairseq.cli import memory_size
+from ptsel_fairseq.cli_parts import memory_size
 
 COMMANDS = (
     *("manifest", "check", "labels", "extract", "score", "select", "report", "export", "plot", "user-dir"),

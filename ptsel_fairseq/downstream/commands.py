@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptsel_fairseq.cli import CLASSES_HELP, MANIFEST_HELP, add_command, command_line
+from ptsel_fairseq.cli_parts import CLASSES_HELP, MANIFEST_HELP, add_command, command_line
 from ptsel_fairseq.downstream import tables
 from ptsel_fairseq.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
 
