@@ -123,6 +123,8 @@ def analyse(
     engine: str = LOCAL,
 ) -> Iterator[tuple[int, dict[str, Track]]]:
     """The tracks of the utterances in `todo`, in this order, from one process or several."""
+    import threadpoolctl
+
     seconds = sum(utterance.samples for utterance in todo) / grid.sample_rate
     if engine == LOCAL and seconds < SHORT_WORK_SECONDS:
         jobs = 1
@@ -140,8 +142,10 @@ def analyse(
         )
         for utterance in todo
     )
-    tracks = map_ordered(_analyse_piece, pieces, engine, jobs)
-    yield from zip((utterance.index for utterance in todo), tracks, strict=True)
+    # Sums in another number of threads round otherwise; workers have one each, this process is given one.
+    with threadpoolctl.threadpool_limits(1):
+        tracks = map_ordered(_analyse_piece, pieces, engine, jobs)
+        yield from zip((utterance.index for utterance in todo), tracks, strict=True)
 
 
 def analyse_one(
