@@ -31,5 +31,11 @@ warnings.filterwarnings(
     category=UserWarning,
     module=r"fairseq\.criterions",
 )
+warnings.filterwarnings(
+    "ignore",
+    message=r".*torch\.cuda\.amp\.autocast.* is deprecated",
+    category=FutureWarning,
+    module=r"fairseq\.tasks",
+)
 
 from ptsel_fairseq.plugin import criterion, model, task  # noqa: E402,F401
