@@ -16,7 +16,7 @@ Nothing here claims that a low score of one estimator predicts what a low score 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -118,7 +118,7 @@ def score_labels(
         (number, x[rows], {name: z[rows] for name, z in values.items()}, *shared)
         for number, rows in enumerate(by_class)
     )
-    found = map_ordered(score_piece, pieces, engine, jobs)
+    found: Iterable[dict[str, tuple[int, np.ndarray] | str]] = map_ordered(score_piece, pieces, engine, jobs)
     if progress:
         from tqdm import tqdm
 
