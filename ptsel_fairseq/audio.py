@@ -9,6 +9,17 @@ import numpy as np
 from ptsel_fairseq.errors import PtselError
 
 
+def read_whole_audio(file: Path | str, sample_rate: int, samples: int, where: str) -> np.ndarray:
+    """As `read_audio`; raises PtselError too if the audio has not as many `samples` as the manifest says."""
+    waveform = read_audio(file, sample_rate, where)
+    if len(waveform) != samples:
+        raise PtselError(
+            f"{where}: the manifest says {samples} samples, the audio has {len(waveform)}; "
+            "the file is cut off or the manifest old"
+        )
+    return waveform
+
+
 def read_audio(file: Path | str, sample_rate: int, where: str | None = None) -> np.ndarray:
     """The waveform of an audio file, channels averaged, full scale 1.
 

@@ -238,8 +238,8 @@ def check_arrays(store: Path, split: str) -> list[Finding]:
     """Arrays of a split that are not those that were written; nothing if the header cannot be read."""
     from tqdm import tqdm
 
+    from ptsel_fairseq.files import file_checksum
     from ptsel_fairseq.labels.store import LabelStore
-    from ptsel_fairseq.labels.writer import file_checksum
 
     try:
         checksums = LabelStore(store, split).checksums()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,12 @@ def write_text(file: Path | str, text: str) -> None:
     """Write UTF-8 text as it is, line endings included, by `replacing`."""
     with replacing(file) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
+
+
+def file_checksum(file: Path) -> str:
+    """SHA-256 of a file's content, read in pieces."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def readable_size(size: float) -> str:

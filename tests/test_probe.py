@@ -70,7 +70,7 @@ def test_vectors_are_mean_and_deviation_of_the_segments_frames(split, tmp_path):
 def test_features_are_computed_once_and_an_interruption_loses_little(split, tmp_path, monkeypatch):
     manifest, class_file = split
     monkeypatch.setattr(features_module, "BLOCK", 2)
-    read, seen = features_module.read_audio, []
+    read, seen = features_module.read_whole_audio, []
 
     def counting(file, *arguments):
         seen.append(file.name)
@@ -78,7 +78,7 @@ def test_features_are_computed_once_and_an_interruption_loses_little(split, tmp_
             raise KeyboardInterrupt
         return read(file, *arguments)
 
-    monkeypatch.setattr(features_module, "read_audio", counting)
+    monkeypatch.setattr(features_module, "read_whole_audio", counting)
     front_end = FrontEnd("mfcc", "mfcc")
     with pytest.raises(KeyboardInterrupt):
         extract(front_end, manifest, class_file, tmp_path)

@@ -17,11 +17,12 @@ from conftest import LABELS, ROOT, write_manifest
 
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.files import file_checksum
 from ptsel_fairseq.labels import catalogue, writer
 from ptsel_fairseq.labels.extract import analyse_one, extract
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
-from ptsel_fairseq.labels.writer import StoreWriter, file_checksum
+from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Manifest, Utterance, read_manifest
 
 GRID = FrameGrid()

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ptsel_fairseq.audio import read_audio
+from ptsel_fairseq.audio import read_whole_audio
 from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import replacing
+from ptsel_fairseq.files import file_checksum, replacing
 from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.labels.writer import file_checksum
 from ptsel_fairseq.manifest import ClassFile, Manifest, Segment
 from ptsel_fairseq.workers import map_ordered
 
@@ -165,9 +164,7 @@ def _extract_block(
     """The vectors of some utterances' segments, float32 [segments, layers, dim]."""
     rows = []
     for file, samples, where, segments in block:
-        waveform = read_audio(file, SAMPLE_RATE, where)
-        if len(waveform) != samples:
-            raise PtselError(f"{where}: the manifest says {samples} samples, the audio has {len(waveform)}")
+        waveform = read_whole_audio(file, SAMPLE_RATE, samples, where)
         if samples < FrameGrid().window:
             raise PtselError(
                 f"{where}: {samples} samples make no frame of {FrameGrid().window}; take it out of the class file"

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import write_text
-from ptsel_fairseq.labels.writer import file_checksum
+from ptsel_fairseq.files import file_checksum, write_text
 
 # What a client needs to be told; the package is left in the working folder.
 COMMANDS = {

@@ -22,8 +22,8 @@ from ptsel_fairseq.downstream.results import (
 )
 from ptsel_fairseq.downstream.tables import Table, read_class_table
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.files import file_checksum
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
-from ptsel_fairseq.labels.writer import file_checksum
 from ptsel_fairseq.manifest import manifest_file, read_classes, read_manifest
 
 

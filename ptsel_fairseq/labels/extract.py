@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptsel_fairseq.audio import read_audio
+from ptsel_fairseq.audio import read_whole_audio
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import readable_size, readable_time
 from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
@@ -170,12 +170,7 @@ def _analyse_piece(
 def _analyse_file(
     file: Path, samples: int, where: str, labels: Sequence[Label], grid: FrameGrid
 ) -> dict[str, Track]:
-    waveform = read_audio(file, grid.sample_rate, where)
-    if len(waveform) != samples:
-        raise PtselError(
-            f"{where}: the manifest says {samples} samples, the audio has {len(waveform)}; "
-            "the file is cut off or the manifest old"
-        )
+    waveform = read_whole_audio(file, grid.sample_rate, samples, where)
     try:
         return compute_tracks(waveform, labels, grid)
     except PtselError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import time
@@ -22,7 +21,7 @@ import numpy as np
 
 from ptsel_fairseq import __version__
 from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import replacing
+from ptsel_fairseq.files import file_checksum, replacing
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.store import (
@@ -361,11 +360,6 @@ def software_versions() -> dict[str, str]:
     return {"ptsel_fairseq": __version__} | {
         name: version(name) for name in ("librosa", "numba", "numpy", "scipy", "soundfile", "torch")
     }
-
-
-def file_checksum(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def write_atomically(file: Path, content: bytes) -> None:

@@ -14,11 +14,11 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import write_text
 from ptsel_fairseq.selection import baselines, solve
 from ptsel_fairseq.selection.class_scores import MEMORY
-from ptsel_fairseq.selection.dependence import label_dependence
 from ptsel_fairseq.selection.group import GroupObjective
 from ptsel_fairseq.selection.points import Points
+from ptsel_fairseq.selection.prepared import Prepared
 from ptsel_fairseq.selection.scores_file import LabelScore
-from ptsel_fairseq.selection.weights import Options, Weights, select_weights
+from ptsel_fairseq.selection.weights import Options, Weights, weigh
 
 ALL_METHODS = "all-methods"
 METHODS_FILE = "methods.json"
@@ -123,20 +123,21 @@ def compare_methods(
     values = np.array([scores[name].score for name in names], dtype=np.float64)
     if not names:
         raise PtselError("no label has a score, so there is nothing to compare")
-    labels, R, _ = label_dependence(points.x, points.labels, points.classes, memory)
-    objective = GroupObjective(points.x, points.labels, points.classes, estimator, memory)
+    prepared = Prepared(points, estimator, memory)
+    labels, R, _ = prepared.dependence(sorted(points.labels))
     compared = COMPARED | (PAPERS if estimator == "reference" else {})
     rows = {}
     for title, settings in tqdm(compared.items(), desc="methods", unit="method"):
         try:
-            found = select_weights(
-                points, **settings, estimator=estimator, seed=seed, scores=scores, memory=memory
-            )
+            own = {key: value for key, value in settings.items() if key != "method"}
+            found = weigh(prepared, scores, settings["method"], Options(seed=seed, **own))
         except PtselError as error:  # for instance direct, where a single class gives no standard errors
             rows[title] = Row(reason=str(error))
             continue
-        rows[title] = _row(found, scores, objective, labels, R)
-    return Comparison(rows, list(labels), R.tolist(), _direct_path(names, values), _group_path(objective))
+        rows[title] = _row(found, scores, prepared.objective, labels, R)
+    return Comparison(
+        rows, list(labels), R.tolist(), _direct_path(names, values), _group_path(prepared.objective)
+    )
 
 
 def _row(

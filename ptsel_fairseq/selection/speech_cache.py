@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptsel_fairseq.audio import read_audio
+from ptsel_fairseq.audio import read_whole_audio
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import write_text
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
@@ -125,10 +125,7 @@ def _embedded(
 def _embed_file(piece: tuple[Path, int, str, Sequence[tuple[float, float]], int]) -> np.ndarray:
     """The vectors of one utterance's segments."""
     file, samples, where, segments, frames = piece
-    waveform = read_audio(file, SAMPLE_RATE, where)
-    if len(waveform) != samples:
-        raise PtselError(f"{where}: the manifest says {samples} samples, the audio has {len(waveform)}")
-    return embed(waveform, segments, frames)
+    return embed(read_whole_audio(file, SAMPLE_RATE, samples, where), segments, frames)
 
 
 def _key(manifest: Manifest, segments: Sequence[Segment], frames: int) -> str:

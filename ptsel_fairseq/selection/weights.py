@@ -12,10 +12,9 @@ from ptsel_fairseq.config import check_weights
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.selection import baselines, solve
 from ptsel_fairseq.selection.class_scores import MEMORY
-from ptsel_fairseq.selection.dependence import MEASURES, label_dependence, mutual_information, semidefinite
-from ptsel_fairseq.selection.group import GroupObjective
-from ptsel_fairseq.selection.minimise import minimise_group
+from ptsel_fairseq.selection.dependence import MEASURES, mutual_information, semidefinite
 from ptsel_fairseq.selection.points import Points
+from ptsel_fairseq.selection.prepared import Prepared
 from ptsel_fairseq.selection.score import score_labels
 from ptsel_fairseq.selection.scores_file import LabelScore
 
@@ -65,7 +64,7 @@ class _Candidates:
     names: list[str]
     scores: np.ndarray
     records: Scores
-    points: Points | None
+    prepared: Prepared | None
 
 
 def select_weights(
@@ -115,34 +114,43 @@ def select_weights(
         projection, tau, gamma, support, dependence, given, seed, reference_optimizer, memory, progress
     )
     _check_options(method, options)
+    prepared = Prepared(source, estimator, memory) if isinstance(source, Points) else None
     if method == "group":
-        points = _needed(source, method)
-        objective = GroupObjective(points.x, points.labels, points.classes, estimator, memory)
-        found, details = minimise_group(points, objective, projection, seed, reference_optimizer, progress)
-        return _record("group", projection, found, points.labels, details)
+        return weigh(prepared, {}, method, options)
     if isinstance(source, Points):
         known = scores or score_labels(
             source.x, source.labels, source.classes, estimator, seed, permutations=0, memory=memory
         )
-        return _by_scores(_candidates(known, source), method, options)
-    return _by_scores(_candidates(source, None), method, options)
+        return weigh(prepared, known, method, options)
+    return weigh(prepared, source, method, options)
 
 
-def _needed(source: Points | Scores | None, method: str) -> Points:
-    if isinstance(source, Points):
-        return source
+def weigh(prepared: Prepared | None, scores: Scores, method: str, options: Options) -> Weights:
+    """`select_weights` for several methods on the same points; `scores` are not needed for `group`."""
+    if method != "group":
+        return _by_scores(_candidates(scores, prepared), method, options)
+    prepared = _needed(prepared, method)
+    found, details = prepared.minimum(
+        options.projection, options.seed, options.reference_optimizer, options.progress
+    )
+    return _record("group", options.projection, found, prepared.points.labels, details)
+
+
+def _needed(prepared: Prepared | None, method: str) -> Prepared:
+    if prepared is not None:
+        return prepared
     raise PtselError(
         f"{method}: expected points (of `ptsel score`), found scores only; {method} needs the points"
     )
 
 
-def _candidates(scores: Scores, points: Points | None) -> _Candidates:
+def _candidates(scores: Scores, prepared: Prepared | None) -> _Candidates:
     names = [name for name in sorted(scores) if scores[name].score is not None]
     if not names:
         reasons = "; ".join(f"{name} {scores[name].reason}" for name in sorted(scores))
         raise PtselError(f"no label has a score: {reasons}")
     return _Candidates(
-        names, np.array([scores[name].score for name in names], dtype=np.float64), scores, points
+        names, np.array([scores[name].score for name in names], dtype=np.float64), scores, prepared
     )
 
 
@@ -225,7 +233,7 @@ def _mrmr(candidates: _Candidates, options: Options) -> tuple[np.ndarray, dict[s
 
 
 def _rfe(candidates: _Candidates, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
-    points = _needed(candidates.points, "rfe")
+    points = _needed(candidates.prepared, "rfe").points
     support = _support(candidates, options, baselines.RFE_SUPPORT)
     labels = {name: points.labels[name] for name in candidates.names}
     order, learned_from = baselines.rfe_order(labels, points.classes, options.seed)
@@ -267,11 +275,11 @@ def _support(candidates: _Candidates, options: Options, default: int) -> int:
 
 def _dependence(candidates: _Candidates, options: Options, method: str) -> np.ndarray:
     """How the candidates depend on each other [k, k], in their order."""
-    points = _needed(candidates.points, method)
-    labels = {name: points.labels[name] for name in candidates.names}
+    prepared = _needed(candidates.prepared, method)
     if options.dependence == "mi":
+        labels = {name: prepared.points.labels[name] for name in candidates.names}
         return mutual_information(labels, options.seed)[1]
-    names, R, left_out = label_dependence(points.x, labels, points.classes, options.memory)
+    names, R, left_out = prepared.dependence(candidates.names)
     if len(names) != len(candidates.names):
         raise PtselError(f"label dependence: no value for {left_out}; score without them")
     return R
