@@ -73,7 +73,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
     standard deviations of the training store. The contrastive part is the stock criterion's, which
     receives the output already computed. ``loss`` is logged as stock fairseq logs it (contrastive part and
     penalties, in bits), ``pretext_<label>`` unweighted in standard deviations, ``pretext_total`` with
-    weights and scale. ``skill_<label>`` is 1 - loss / loss of predicting the mean on the same frames, and
+    weights and scale. ``skill_<label>`` is 1 - loss / loss of the best constant on the same frames, and
     ``share_<label>`` the label's part of the whole loss.
 
     Across workers gradients are divided by the number of masked frames of all of them, as fairseq does, so a
@@ -136,7 +136,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             observe(balancing, errors, net_output)
             self._update_begins = False
         total = loss.new_zeros((), dtype=torch.float32)
-        for k, (label, (error, frames, of_mean)) in enumerate(errors.items()):
+        for k, (label, (error, frames, of_constant)) in enumerate(errors.items()):
             weight = self.pretext_weights[label]
             if balancing is not None:
                 weight = weight * balancing.weights[k]
@@ -144,7 +144,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             term = weight * (error / frames.clamp(min=1))
             total = total + term
             log[f"_term_{label}"] = self.pretext_scale * term.detach() * sample_size
-            log[f"_pretext_{label}_of_mean"] = of_mean
+            log[f"_pretext_{label}_of_constant"] = of_constant
             log[f"_pretext_{label}_sum"] = error.detach()
             log[f"_pretext_{label}_frames"] = frames
         weighted = self.pretext_scale * total * sample_size
@@ -172,14 +172,14 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         for key in [key for key in sums if key.startswith("_pretext_") and key.endswith("_sum")]:
             label = key[len("_pretext_") : -len("_sum")]
             error, frames = utils.item(sums.pop(key)), utils.item(sums.pop(f"_pretext_{label}_frames"))
-            of_mean, term = (
-                utils.item(sums.pop(key)) for key in (f"_pretext_{label}_of_mean", f"_term_{label}")
+            of_constant, term = (
+                utils.item(sums.pop(key)) for key in (f"_pretext_{label}_of_constant", f"_term_{label}")
             )
             if frames > 0:
                 metrics.log_scalar(f"pretext_{label}", error / frames, frames, round=4)
                 metrics.log_scalar(f"share_{label}", term / (whole or 1), sample_size, round=4)
-            if of_mean > 0:
-                metrics.log_scalar(f"skill_{label}", 1 - error / of_mean, frames, round=4)
+            if of_constant > 0:
+                metrics.log_scalar(f"skill_{label}", 1 - error / of_constant, frames, round=4)
         for key in [key for key in sums if key.startswith(("_weight_", "_scale"))]:
             metrics.log_scalar(key[1:], utils.item(sums.pop(key)) / (batches or 1), batches, round=4)
         for key, value in sums.items():
