@@ -158,35 +158,45 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         """Log the sums over workers and micro-batches, each divided by its own count."""
         if not logging_outputs:
             return
-        sums = {key: sum(log.get(key, 0) for log in logging_outputs) for key in logging_outputs[0]}
+        sums = on_host({key: sum(log.get(key, 0) for log in logging_outputs) for key in logging_outputs[0]})
         stock = {key: sums.pop(key) for key in list(sums) if key in STOCK_KEYS or key.startswith("loss_")}
         Wav2vecCriterion.reduce_metrics([stock])
         preemption.agree(utils.item(sums.pop(preemption.LOG_KEY)))
-        batches = utils.item(sums.pop("_batches"))
-        sample_size = utils.item(stock["sample_size"])
-        whole = utils.item(stock["loss"])
+        batches = sums.pop("_batches")
+        sample_size = stock["sample_size"]
+        whole = stock["loss"]
         if "_pretext_weighted" in sums:
-            weighted = utils.item(sums.pop("_pretext_weighted"))
+            weighted = sums.pop("_pretext_weighted")
             whole += weighted
             metrics.log_scalar("pretext_total", weighted / (sample_size or 1), sample_size, round=4)
         for key in [key for key in sums if key.startswith("_pretext_") and key.endswith("_sum")]:
             label = key[len("_pretext_") : -len("_sum")]
-            error, frames = utils.item(sums.pop(key)), utils.item(sums.pop(f"_pretext_{label}_frames"))
-            of_constant, term = (
-                utils.item(sums.pop(key)) for key in (f"_pretext_{label}_of_constant", f"_term_{label}")
-            )
+            error, frames = sums.pop(key), sums.pop(f"_pretext_{label}_frames")
+            of_constant, term = (sums.pop(key) for key in (f"_pretext_{label}_of_constant", f"_term_{label}"))
             if frames > 0:
                 metrics.log_scalar(f"pretext_{label}", error / frames, frames, round=4)
                 metrics.log_scalar(f"share_{label}", term / (whole or 1), sample_size, round=4)
             if of_constant > 0:
                 metrics.log_scalar(f"skill_{label}", 1 - error / of_constant, frames, round=4)
         for key in [key for key in sums if key.startswith(("_weight_", "_scale"))]:
-            metrics.log_scalar(key[1:], utils.item(sums.pop(key)) / (batches or 1), batches, round=4)
+            metrics.log_scalar(key[1:], sums.pop(key) / (batches or 1), batches, round=4)
         for key, value in sums.items():
-            metrics.log_scalar(key, utils.item(value) / (batches or 1), batches, round=3)
+            metrics.log_scalar(key, value / (batches or 1), batches, round=3)
 
     def logging_outputs_can_be_summed(self) -> bool:
         return True
+
+
+def on_host(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same numbers, those on a device fetched in one transfer: each one alone would wait for the device."""
+    tensors = {key: value for key, value in values.items() if torch.is_tensor(value)}
+    if not tensors:
+        return dict(values)
+    device = next(iter(tensors.values())).device
+    fetched = torch.stack(
+        [value.detach().to(device, torch.float64).reshape(()) for value in tensors.values()]
+    )
+    return {**values, **dict(zip(tensors, fetched.tolist(), strict=True))}
 
 
 def observe(balancing: PtselBalancing, errors: Mapping[str, Errors], net_output: Mapping[str, Any]) -> None:
