@@ -25,13 +25,15 @@ LEAST_DIFFERENCES = 2  # of neighbouring periods, for a value
 class Periods:
     """The periods of the voice, in time order, all [N]: `start` and `length` in samples, `amplitude` peak to peak.
 
-    `joined` is True where a period begins at the end of the one before it.
+    `joined` is True where a period begins at the end of the one before it. The waveform that is analysed begins at
+    sample `origin` of the recording.
     """
 
     start: np.ndarray
     length: np.ndarray
     amplitude: np.ndarray
     joined: np.ndarray
+    origin: int = 0
 
 
 def periods(waveform: np.ndarray, found: Pitch, grid: FrameGrid) -> Periods:
@@ -54,12 +56,12 @@ def periods(waveform: np.ndarray, found: Pitch, grid: FrameGrid) -> Periods:
     )
 
 
-def joined(pieces: Sequence[np.ndarray]) -> Periods:
+def joined(pieces: Sequence[np.ndarray], origin: int = 0) -> Periods:
     """The periods of successive stretches, each of `stretch_periods`."""
     start, length, amplitude = np.concatenate([np.zeros((0, 3)), *pieces]).T
     follows = np.zeros(len(start), bool)
     follows[1:] = np.abs(start[1:] - start[:-1] - length[:-1]) < 1e-6
-    return Periods(start, length, amplitude, follows)
+    return Periods(start, length, amplitude, follows, origin)
 
 
 def stretch_periods(
@@ -130,7 +132,7 @@ def _perturbation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean absolute difference of `quantity` between neighbouring periods inside 60 ms, over its mean there."""
     steps = count_half_steps(samples, grid)
-    centre = grid.centre(0) + grid.hop // 2 * (np.arange(steps) - 1)
+    centre = found.origin + grid.centre(0) + grid.hop // 2 * (np.arange(steps) - 1)
     half = WINDOW_SECONDS * grid.sample_rate / 2
     ratio = found.length[1:] / np.maximum(found.length[:-1], 1e-9)
     regular = found.joined[1:] & (np.maximum(ratio, 1 / np.maximum(ratio, 1e-9)) <= LARGEST_PERIOD_FACTOR)
