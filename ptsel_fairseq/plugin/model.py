@@ -148,7 +148,7 @@ class PtselWav2Vec2Model(Wav2Vec2Model):
             *args,
             seed=np.random.randint(2**31 - 1),
             epoch=0,
-            indices=torch.arange(shape[0]),
+            indices=np.arange(shape[0]),
             **kwargs,
         )
         return torch.from_numpy(mask)
