@@ -153,7 +153,7 @@ def log_mel(power: tuple[Tensor, ...], grid: FrameGrid) -> np.ndarray:
     """
     if not power:
         return np.zeros((0, MEL_BANDS), np.float32)
-    return decibels(in_bands(power, _mel_bands(grid.sample_rate, 2 * (power[0].shape[1] - 1))))
+    return decibels(in_bands(power, mel_bands(grid.sample_rate, 2 * (power[0].shape[1] - 1))))
 
 
 def lps(power: tuple[Tensor, ...]) -> np.ndarray:
@@ -226,7 +226,7 @@ def _all_bands(sample_rate: int) -> Tensor:
 
 
 @lru_cache
-def _mel_bands(sample_rate: int, points: int) -> Tensor:
+def mel_bands(sample_rate: int, points: int) -> Tensor:
     import librosa.filters
 
     return torch.from_numpy(
