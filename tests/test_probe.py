@@ -197,7 +197,7 @@ def test_checkpoints_that_cannot_be_used(tmp_path):
     with pytest.raises(PtselError, match="'wav2vec_ctc'; give the checkpoint that it was fine-tuned from"):
         load_encoder(tmp_path / "ctc.pt")
     with pytest.raises(
-        PtselError, match=r"expected mfcc, log_mel or the file of a checkpoint, found 'none.pt'"
+        PtselError, match=r"expected a label or a pool .* or the file of a checkpoint, found 'none.pt'"
     ):
         front_ends(["mfcc", "none.pt"])
     with pytest.raises(PtselError, match="expected each once"):

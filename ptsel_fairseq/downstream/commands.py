@@ -105,9 +105,10 @@ def add_probe(commands) -> None:
         nargs="+",
         required=True,
         metavar="FEATURES",
-        help="mfcc, log_mel (mean and standard deviation over frames), or checkpoints of wav2vec 2.0 (mean of each "
-        "layer, layers mixed by learned weights)",
+        help="labels or pools, as in `ptsel labels` (mean and standard deviation over frames), such as mfcc_deltas or "
+        "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
+    add_user_labels(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
     )
