@@ -23,14 +23,13 @@ from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.labels.pools import ALL, POOLS
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, load_user_file
 from ptsel_fairseq.manifest import ClassFile, Manifest, Segment
-from ptsel_fairseq.workers import map_ordered
+from ptsel_fairseq.workers import jobs_for_audio, map_ordered
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Track
 
 VERSION = 1  # raised when the values change, so that kept ones are not used again
 BLOCK = 32  # utterances of one file: what an interruption can lose
-SHORT_WORK_SECONDS = 300  # of audio: done faster in one process than processes start
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def extract(
         ]
         for i in todo
     )
-    jobs = 1 if seconds < SHORT_WORK_SECONDS else jobs
+    jobs = jobs_for_audio(seconds, jobs)
     if front_end.checkpoint is None and jobs != 1:
         check_workers_can_load(resolve([front_end.kind]))
     found = map_ordered(partial(_extract_block, front_end), pieces, jobs=jobs)
