@@ -8,11 +8,10 @@ header, written last, makes the labels exist. Running again goes on from whichev
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ import numpy as np
 from ptsel_fairseq import __version__
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import file_checksum, lock_folder, replacing
-from ptsel_fairseq.labels.arrays import TrackArrays
+from ptsel_fairseq.labels.arrays import TrackArrays, named_errors
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.journal import Journal, write_atomically
 from ptsel_fairseq.labels.label import Label
@@ -80,7 +79,7 @@ class StoreWriter:
         self._last_flush = time.monotonic()
         self._lock: int | None = None
         self._journal = Journal(self.folder)
-        with self._named_errors():
+        with named_errors(self.folder):
             busy = f"{self.folder}: another extraction is writing here; wait for it to end"
             self._lock = lock_folder(self.folder, busy)
         try:
@@ -123,7 +122,7 @@ class StoreWriter:
     def open(self) -> list[Utterance]:
         """Claim the disk space and begin or go on; returns the utterances still to do."""
         todo = self.todo()
-        with self._named_errors():
+        with named_errors(self.folder):
             if not self.missing:
                 if not any(self.folder.glob("*.npy.partial")):  # killed between the header and the end
                     self._journal.remove()
@@ -141,7 +140,7 @@ class StoreWriter:
     def write(self, index: int, tracks: dict[str, Track]) -> None:
         """Put one utterance's tracks into their place."""
         where = self.manifest.where(self.manifest.utterances[index])
-        with self._named_errors():
+        with named_errors(self.folder):
             self.arrays.write(self.first_row(index), tracks, where)
         self.written(index)
 
@@ -154,7 +153,7 @@ class StoreWriter:
     def finish(self) -> None:
         """Compute statistics and checksums, give the arrays their names and write the header."""
         self._flush()
-        with self._named_errors():
+        with named_errors(self.folder):
             for label in self.missing:
                 values, valid = self.arrays.values[label.name], self.arrays.valid.get(label.name)
                 statistics = track_statistics(values, valid)
@@ -194,7 +193,7 @@ class StoreWriter:
         self._journal.start(self._plan())
 
     def _flush(self) -> None:
-        with self._named_errors():
+        with named_errors(self.folder):
             for array in self.arrays:
                 array.flush()
             if self._unflushed:
@@ -234,16 +233,6 @@ class StoreWriter:
         lengths = np.array([utterance.samples for utterance in self.manifest], dtype=np.int64)
         with replacing(self.folder / LENGTHS) as partial, partial.open("wb") as file:
             np.save(file, lengths)
-
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise PtselError(
-                f"{self.folder}: the store cannot be written ({error.strerror or error}); what is finished is kept, "
-                "run the command again when there is room"
-            ) from None
 
 
 def label_info(label: Label) -> LabelInfo:
