@@ -13,6 +13,7 @@ from ptsel_fairseq.labels.catalogue import resolve
 from ptsel_fairseq.labels.estimate import announce
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.piece import Piece, analyse_one, analyse_piece
+from ptsel_fairseq.labels.screening import Screened, check_out, keep_list, report, screen, write_good
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, read_user_files
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Manifest, Utterance, manifest_file, read_manifest
@@ -34,12 +35,16 @@ def extract_command(
     user_labels: Sequence[Path | str] = (),
     dtype: str = "float32",
     engine: str = LOCAL,
+    skip_bad: bool = False,
+    manifest_out: Path | str | None = None,
 ) -> None:
     """Extract labels of several splits; what is finished already is not done again.
 
     `user_labels` are files that define labels; see `ptsel_fairseq.labels.user`. `dtype` is of the values on disk:
     float16 takes half the room and rounds to one part in 2048. `engine` is where the audio is analysed, see
-    `workers.map_ordered`; the store is written here.
+    `workers.map_ordered`; the store is written here. With `skip_bad`, files that cannot be read, are too short or are
+    not as the manifest says are left out rather than an error; the store is then that of the manifests without them,
+    which go to the folder `manifest_out`, see `screening`.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.
@@ -49,18 +54,31 @@ def extract_command(
     wanted = resolve(labels)
     check_jobs(jobs)
     check_engine(engine)
+    check_out(skip_bad, manifest_out, data_dir)
+    store = Path(store)
     manifests = [read_manifest(manifest_file(data_dir, split)) for split in dict.fromkeys(splits)]
+    screened: list[Screened] = []
+    if manifest_out is not None:
+        screened = [screen(manifest, store, Path(manifest_out), grid, jobs, engine) for manifest in manifests]
+        manifests = [split.good for split in screened]
+    missing = {split.good.split: split.provenance() for split in screened}
     writers: list[StoreWriter] = []
     try:
         for manifest in manifests:
-            writers.append(StoreWriter(store, manifest, wanted, grid, command_line, dtype))
-        announce(writers, Path(store), jobs, engine)
+            skipped = missing.get(manifest.split)
+            writers.append(StoreWriter(store, manifest, wanted, grid, command_line, dtype, skipped))
+        for split in screened:
+            keep_list(split, store)
+            write_good(split)
+        announce(writers, store, jobs, engine)
         for writer in writers:
             fill(writer, jobs, user_files, engine)
     finally:
         for writer in writers:
             writer.close()
-    size = sum(file.stat().st_size for file in Path(store).glob("*/*.npy"))
+    for split in screened:
+        report(split, store)
+    size = sum(file.stat().st_size for file in store.glob("*/*.npy"))
     print(
         f"{store}: {', '.join(label.name for label in wanted)} for {', '.join(splits)}, {readable_size(size)} in all"
     )

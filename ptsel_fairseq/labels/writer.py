@@ -52,6 +52,7 @@ class StoreWriter:
         grid: of the tracks.
         command_line: for the header.
         dtype: of the values on disk, one of `DTYPES`.
+        skipped: for the header, which lines of which manifest this one lacks; None if it is as it was given.
 
     Raises:
         PtselError: another extraction writes there, or the store is of another manifest, grid or version.
@@ -65,6 +66,7 @@ class StoreWriter:
         grid: FrameGrid,
         command_line: str = "",
         dtype: str = "float32",
+        skipped: dict[str, Any] | None = None,
     ) -> None:
         if dtype not in DTYPES:
             raise PtselError(f"--dtype: expected {' or '.join(DTYPES)}, found {dtype!r}")
@@ -84,6 +86,8 @@ class StoreWriter:
             self._lock = lock_folder(self.folder, busy)
         try:
             self._header = self._read_header(labels)
+            if skipped is not None:
+                self._header["skipped"] = skipped
             self.missing = [label for label in labels if label.name not in self._header["labels"]]
         except BaseException:
             os.close(self._lock)
@@ -212,8 +216,10 @@ class StoreWriter:
             }
         header = read_header(self.folder)
         if header["manifest_checksum"] != self.manifest.checksum:
+            without = len(header.get("skipped", {}).get("lines", ()))
+            hint = f" (one without {without} skipped files)" if without else ""
             raise PtselError(
-                f"{self.folder}: this store was made from another manifest than {self.manifest.file}; "
+                f"{self.folder}: this store was made from another manifest than {self.manifest.file}{hint}; "
                 "give another --store, or remove this one"
             )
         if header["grid"] != vars(self.grid):
