@@ -43,9 +43,10 @@ def track(label: Label, analysis: Analysis) -> Track:
         values = np.where(valid[:, None], values, np.float32(0))
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
+        later = f" behind frame {analysis.first_frame}" if analysis.first_frame else ""
         raise PtselError(
             f"label {label.name}: a value that is not finite where the label is defined, first in frame "
-            f"{analysis.first_frame + int(finite.argmin())}"
+            f"{int(finite.argmin())} of {frames}{later}"
         )
     return values, valid
 
