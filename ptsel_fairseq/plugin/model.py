@@ -101,7 +101,7 @@ class PtselWav2Vec2Model(HeadedModel, Wav2Vec2Model):
             *args,
             seed=np.random.randint(2**31 - 1),
             epoch=0,
-            indices=torch.arange(shape[0]),
+            indices=np.arange(shape[0]),
             **kwargs,
         )
         return torch.from_numpy(mask)
