@@ -28,6 +28,7 @@ from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
 from ptsel_fairseq.plugin.dataset import PtselDataset
 from ptsel_fairseq.plugin.head_settings import HeadSettings, read_head_settings
 from ptsel_fairseq.plugin.health import CollapseWatch
+from ptsel_fairseq.plugin.online import OnlineLabels, check_online
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
     _labels: Sequence[str] = ()
     _grid = FrameGrid()
     _raw_labels: Collection[str] = ()
+    _online_labels: Collection[str] = ()
+    _online: OnlineLabels | None = None
     _judged: tuple[object, dict[str, float]] = (None, {})
 
     def build_model(self, model_cfg, from_checkpoint: bool = False):
@@ -69,6 +72,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
         self.collapse_watch = CollapseWatch(model.cfg.latent_groups, model.cfg.latent_vars)
         heads = model.pretext_heads.settings if getattr(model, "pretext_heads", None) is not None else {}
         self._raw_labels = {label for label, head in heads.items() if head.loss == "bce"}
+        self._online_labels = {label for label, head in heads.items() if head.source == "online"}
         return model
 
     def build_criterion(self, cfg, from_checkpoint: bool = False):
@@ -99,15 +103,16 @@ class PtselPretrainingTask(AudioPretrainingTask):
             super().load_dataset(split, task_cfg=task_cfg, **kwargs)
             store, scaling = None, {}
             if self._labels:
-                store = self._open_store(split)
-                store.check_manifest(manifest)
-                statistics = (
-                    store
-                    if split == self.cfg.statistics_split
-                    else self._open_store(self.cfg.statistics_split)
-                )
+                statistics = self._open_store(self.cfg.statistics_split)
                 scaling = {label: self._scaling(statistics, label) for label in self._labels}
-            dataset = PtselDataset(self.datasets[split], manifest, self._grid, store, scaling, self.cfg.seed)
+                if len(self._online_labels) < len(self._labels):
+                    store = statistics if split == self.cfg.statistics_split else self._open_store(split)
+                    store.check_manifest(manifest)
+            if self._online_labels:
+                self._online = OnlineLabels(scaling, self._online_labels, self._grid)
+            dataset = PtselDataset(
+                self.datasets[split], manifest, self._grid, store, scaling, self.cfg.seed, self._online_labels
+            )
             dataset.audio.root_dir = str(manifest.root)
             self.datasets[split] = dataset
 
@@ -116,6 +121,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             criterion.set_num_updates(update_num)
         if ignore_grad:  # a worker that ran out of data repeats a batch; it counts for nothing
             sample = {**sample, "dummy": True}
+        self._fill_online(sample)
         with numpy_seed(sample["mask_seed"]):
             return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **kwargs)
 
@@ -131,9 +137,14 @@ class PtselPretrainingTask(AudioPretrainingTask):
             self.collapse_watch.look(logging_outputs)
 
     def valid_step(self, sample, model, criterion, **kwargs):
+        self._fill_online(sample)
         torch.manual_seed(sample["mask_seed"])  # the trainer seeds torch anew before each update
         with numpy_seed(sample["mask_seed"]):
             return super().valid_step(sample, model, criterion, **kwargs)
+
+    def _fill_online(self, sample) -> None:
+        if self._online is not None:
+            self._online.fill(sample)
 
     def _check_data_folder(self) -> None:
         if not Path(self.cfg.data).is_dir():
@@ -162,7 +173,9 @@ class PtselPretrainingTask(AudioPretrainingTask):
             )
             balancing = self._plan_balancing(criterion_cfg, active, heads)
             for label, head in zip(active, heads, strict=True):
-                if head.loss == "bce":
+                if head.source == "online":
+                    check_online(label, head, store)
+                elif head.loss == "bce":
                     _refuse_outside_unit_interval(store, label)
         else:
             logger.info("no label has a positive weight: plain wav2vec 2.0")
