@@ -52,11 +52,15 @@ def compute_tracks(waveform: np.ndarray, labels: Sequence[Label], grid: FrameGri
 
 
 def _track(label: Label, analysis: Analysis) -> Track:
-    import numpy as np
-
     computed = _compute(label, analysis)
     values, valid = computed if isinstance(computed, tuple) else (computed, None)
-    frames = analysis.num_frames
+    return checked_track(label, values, valid, analysis.num_frames)
+
+
+def checked_track(label: Label, values: np.ndarray, valid: np.ndarray | None, frames: int) -> Track:
+    """What a label's code has computed as a track of so many frames; PtselError if it is none."""
+    import numpy as np
+
     if values.ndim == 1 and label.dim == 1:
         values = values[:, None]
     if values.shape != (frames, label.dim) or values.dtype.kind not in "fiub":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptsel_fairseq.audio import read_whole_audio
+from ptsel_fairseq.device import CPU, check_device, describe_device
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import readable_size, readable_time
 from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
@@ -21,10 +23,13 @@ from ptsel_fairseq.manifest import Manifest, Utterance, manifest_file, read_mani
 from ptsel_fairseq.workers import LOCAL, available_cores, check_engine, check_jobs, map_ordered
 
 if TYPE_CHECKING:
+    import torch
+
     from ptsel_fairseq.labels.label import Track
 
 SHORT_WORK_SECONDS = 300  # of audio: less than this is done faster in one process than processes start
 TIMED_UTTERANCES = 4
+TIMED_ON_DEVICE = 32
 
 
 def extract_command(
@@ -37,12 +42,14 @@ def extract_command(
     user_labels: Sequence[Path | str] = (),
     dtype: str = "float32",
     engine: str = LOCAL,
+    device: str = CPU,
 ) -> None:
     """Extract labels of several splits; what is finished already is not done again.
 
     `user_labels` are files that define labels; see `ptsel_fairseq.labels.user`. `dtype` is of the values on disk:
     float16 takes half the room and rounds to one part in 2048. `engine` is where the audio is analysed, see
-    `workers.map_ordered`; the store is written here.
+    `workers.map_ordered`; the store is written here. `device` is ``cpu``, or a GPU such as ``cuda`` that computes the
+    labels of `torch_labels`, equal but for rounding; the CPU computes the others meanwhile.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.
@@ -52,14 +59,17 @@ def extract_command(
     wanted = resolve(labels)
     check_jobs(jobs)
     check_engine(engine)
+    gpu = _device(device)
     manifests = [read_manifest(manifest_file(data_dir, split)) for split in dict.fromkeys(splits)]
     writers: list[StoreWriter] = []
     try:
         for manifest in manifests:
-            writers.append(StoreWriter(store, manifest, wanted, grid, command_line, dtype))
-        announce(writers, Path(store), jobs or available_cores())
+            writers.append(
+                StoreWriter(store, manifest, wanted, grid, command_line, dtype, _devices(wanted, gpu))
+            )
+        announce(writers, Path(store), jobs or available_cores(), gpu)
         for writer in writers:
-            fill(writer, jobs, user_files, engine)
+            fill(writer, jobs, user_files, engine, gpu)
     finally:
         for writer in writers:
             writer.close()
@@ -77,20 +87,30 @@ def extract(
     user_labels: Sequence[Path | str] = (),
     dtype: str = "float32",
     engine: str = LOCAL,
+    device: torch.device | None = None,
 ) -> None:
-    """As `extract_command` for one manifest, without the announcement."""
+    """As `extract_command` for one manifest, without the announcement.
+
+    A `device` computes what torch can; the CPU is one too, for those who have no other and want to compare.
+    """
     check_jobs(jobs)
     check_engine(engine)
     user_files = read_user_files(user_labels)
-    writer = StoreWriter(store, manifest, resolve(labels), FrameGrid(), dtype=dtype)
+    wanted = resolve(labels)
+    devices = _devices(wanted, device)
+    writer = StoreWriter(store, manifest, wanted, FrameGrid(), dtype=dtype, devices=devices)
     try:
-        fill(writer, jobs, user_files, engine)
+        fill(writer, jobs, user_files, engine, device)
     finally:
         writer.close()
 
 
 def fill(
-    writer: StoreWriter, jobs: int | None, user_files: tuple[UserFile, ...] = (), engine: str = LOCAL
+    writer: StoreWriter,
+    jobs: int | None,
+    user_files: tuple[UserFile, ...] = (),
+    engine: str = LOCAL,
+    device: torch.device | None = None,
 ) -> None:
     """Extract what the writer's split still lacks, then finish its labels."""
     from tqdm import tqdm
@@ -99,7 +119,7 @@ def fill(
     if not writer.missing:
         return
     done = len(writer.manifest) - len(todo)
-    results = analyse(writer.manifest, todo, writer.missing, writer.grid, jobs, user_files, engine)
+    results = analyse(writer.manifest, todo, writer.missing, writer.grid, jobs, user_files, engine, device)
     with tqdm(
         total=len(writer.manifest),
         initial=done,
@@ -121,8 +141,33 @@ def analyse(
     jobs: int | None,
     user_files: tuple[UserFile, ...] = (),
     engine: str = LOCAL,
+    device: torch.device | None = None,
 ) -> Iterator[tuple[int, dict[str, Track]]]:
-    """The tracks of the utterances in `todo`, in this order, from one process or several."""
+    """The tracks of the utterances in `todo`, in this order, from one process or several, and from a device."""
+    there, here = _divided(labels, device)
+    with contextlib.ExitStack() as open_streams:
+        streams = []
+        if here:
+            streams.append(_analyse_here(manifest, todo, here, grid, jobs, user_files, engine))
+        if there and device is not None:
+            from ptsel_fairseq.labels.extract_device import device_tracks
+
+            streams.append(device_tracks(manifest, todo, there, grid, device, jobs))
+        for stream in streams:
+            open_streams.enter_context(contextlib.closing(stream))
+        for utterance, *parts in zip(todo, *streams, strict=True):
+            yield utterance.index, {name: track for part in parts for name, track in part.items()}
+
+
+def _analyse_here(
+    manifest: Manifest,
+    todo: Sequence[Utterance],
+    labels: Sequence[Label],
+    grid: FrameGrid,
+    jobs: int | None,
+    user_files: tuple[UserFile, ...],
+    engine: str,
+) -> Generator[dict[str, Track]]:
     import threadpoolctl
 
     seconds = sum(utterance.samples for utterance in todo) / grid.sample_rate
@@ -144,8 +189,33 @@ def analyse(
     )
     # Sums in another number of threads round otherwise; workers have one each, this process is given one.
     with threadpoolctl.threadpool_limits(1):
-        tracks = map_ordered(_analyse_piece, pieces, engine, jobs)
-        yield from zip((utterance.index for utterance in todo), tracks, strict=True)
+        yield from map_ordered(_analyse_piece, pieces, engine, jobs)
+
+
+def _device(word: str) -> torch.device | None:
+    """The GPU of this name, None for the CPU; raise PtselError if there is none."""
+    check_device(word)
+    if word == CPU:
+        return None
+    import torch
+
+    return torch.device(word)
+
+
+def _divided(labels: Sequence[Label], device: torch.device | None) -> tuple[list[Label], list[Label]]:
+    """The labels that the device computes, and those that the CPU does."""
+    if device is None:
+        return [], list(labels)
+    from ptsel_fairseq.labels.torch_labels import computed_by_torch
+
+    there = [label for label in labels if computed_by_torch(label)]
+    return there, [label for label in labels if label not in there]
+
+
+def _devices(labels: Sequence[Label], device: torch.device | None) -> dict[str, str]:
+    if device is None:
+        return {}
+    return dict.fromkeys((label.name for label in _divided(labels, device)[0]), describe_device(device))
 
 
 def analyse_one(
