@@ -195,6 +195,12 @@ def add_extract(commands) -> None:
         help="of the values on disk: float16 takes half the room, rounded to one part in 2048 (default float32)",
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu (default), or a GPU: cuda, cuda:N. It computes the labels of short-time spectra, equal but for "
+        "rounding, while processes compute the others",
+    )
     add_engine(parser)
 
     def run(options: dict) -> None:

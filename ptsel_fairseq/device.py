@@ -29,6 +29,16 @@ def check_device(device: str) -> None:
         )
 
 
+def torch_device(word: str) -> torch.device | None:
+    """The GPU of this name, None for the CPU; raise PtselError if torch cannot use it."""
+    check_device(word)
+    if word == CPU:
+        return None
+    import torch
+
+    return torch.device(word)
+
+
 def describe_device(device: torch.device) -> str:
     """A device for a header, such as ``cuda:0 (NVIDIA A100)``."""
     import torch

@@ -11,7 +11,7 @@ from ptsel_fairseq.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_E
 
 CORPUS_NAMES = (
     *("librispeech", "timit", "voxceleb1", "iemocap"),
-    *("common-voice", "medley-solos-db", "openmic-2018"),
+    *("common-voice", "medley-solos-db", "openmic-2018", "audioset"),
 )
 TASKS = ("asr", "verification", "classification", "multilabel")
 REGISTERED_NAMES = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs", "fluidr3mono")

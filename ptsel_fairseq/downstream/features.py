@@ -18,11 +18,10 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import file_checksum, replacing
 from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.manifest import ClassFile, Manifest, Segment
-from ptsel_fairseq.workers import map_ordered
+from ptsel_fairseq.workers import jobs_for_audio, map_ordered
 
 VERSION = 1  # raised when the values change, so that kept ones are not used again
 BLOCK = 32  # utterances of one file: what an interruption can lose
-SHORT_WORK_SECONDS = 300  # of audio: done faster in one process than processes start
 
 
 @dataclass(frozen=True)
@@ -131,9 +130,7 @@ def extract(
         ]
         for i in todo
     )
-    found = map_ordered(
-        partial(_extract_block, front_end), pieces, jobs=1 if seconds < SHORT_WORK_SECONDS else jobs
-    )
+    found = map_ordered(partial(_extract_block, front_end), pieces, jobs=jobs_for_audio(seconds, jobs))
     title = f"{front_end.name} of {manifest.split}"
     with tqdm(
         total=len(blocks), initial=len(blocks) - len(todo), desc=title, unit="block", file=sys.stderr

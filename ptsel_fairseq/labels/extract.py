@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptsel_fairseq.audio import read_whole_audio
-from ptsel_fairseq.device import CPU, check_device, describe_device
+from ptsel_fairseq.device import CPU, describe_device, torch_device
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import readable_size, readable_time
 from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
@@ -20,16 +19,14 @@ from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, load_user_file, read_user_files
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Manifest, Utterance, manifest_file, read_manifest
-from ptsel_fairseq.workers import LOCAL, available_cores, check_engine, check_jobs, map_ordered
+from ptsel_fairseq.workers import LOCAL, check_engine, check_jobs, jobs_for_audio, map_ordered
 
 if TYPE_CHECKING:
     import torch
 
     from ptsel_fairseq.labels.label import Track
 
-SHORT_WORK_SECONDS = 300  # of audio: less than this is done faster in one process than processes start
 TIMED_UTTERANCES = 4
-TIMED_ON_DEVICE = 32
 
 
 def extract_command(
@@ -49,7 +46,7 @@ def extract_command(
     `user_labels` are files that define labels; see `ptsel_fairseq.labels.user`. `dtype` is of the values on disk:
     float16 takes half the room and rounds to one part in 2048. `engine` is where the audio is analysed, see
     `workers.map_ordered`; the store is written here. `device` is ``cpu``, or a GPU such as ``cuda`` that computes the
-    labels of `torch_labels`, equal but for rounding; the CPU computes the others meanwhile.
+    labels of `torch_labels`, equal but for rounding, while processes compute the others.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.
@@ -59,7 +56,7 @@ def extract_command(
     wanted = resolve(labels)
     check_jobs(jobs)
     check_engine(engine)
-    gpu = _device(device)
+    gpu = torch_device(device)
     manifests = [read_manifest(manifest_file(data_dir, split)) for split in dict.fromkeys(splits)]
     writers: list[StoreWriter] = []
     try:
@@ -67,7 +64,7 @@ def extract_command(
             writers.append(
                 StoreWriter(store, manifest, wanted, grid, command_line, dtype, _devices(wanted, gpu))
             )
-        announce(writers, Path(store), jobs or available_cores(), gpu)
+        announce(writers, Path(store), jobs, gpu)
         for writer in writers:
             fill(writer, jobs, user_files, engine, gpu)
     finally:
@@ -91,7 +88,7 @@ def extract(
 ) -> None:
     """As `extract_command` for one manifest, without the announcement.
 
-    A `device` computes what torch can; the CPU is one too, for those who have no other and want to compare.
+    A `device` may also be torch's own "cpu", which computes as a GPU does; None is the ordinary analysis.
     """
     check_jobs(jobs)
     check_engine(engine)
@@ -119,7 +116,16 @@ def fill(
     if not writer.missing:
         return
     done = len(writer.manifest) - len(todo)
-    results = analyse(writer.manifest, todo, writer.missing, writer.grid, jobs, user_files, engine, device)
+
+    def in_processes(labels: Sequence[Label]) -> Generator[tuple[int, dict[str, Track]], None, None]:
+        return analyse(writer.manifest, todo, labels, writer.grid, jobs, user_files, engine)
+
+    if device is None:
+        results = in_processes(writer.missing)
+    else:
+        from ptsel_fairseq.labels.extract_device import analyse_on
+
+        results = analyse_on(device, writer.manifest, todo, writer.missing, writer.grid, jobs, in_processes)
     with tqdm(
         total=len(writer.manifest),
         initial=done,
@@ -141,38 +147,13 @@ def analyse(
     jobs: int | None,
     user_files: tuple[UserFile, ...] = (),
     engine: str = LOCAL,
-    device: torch.device | None = None,
-) -> Iterator[tuple[int, dict[str, Track]]]:
-    """The tracks of the utterances in `todo`, in this order, from one process or several, and from a device."""
-    there, here = _divided(labels, device)
-    with contextlib.ExitStack() as open_streams:
-        streams = []
-        if here:
-            streams.append(_analyse_here(manifest, todo, here, grid, jobs, user_files, engine))
-        if there and device is not None:
-            from ptsel_fairseq.labels.extract_device import device_tracks
-
-            streams.append(device_tracks(manifest, todo, there, grid, device, jobs))
-        for stream in streams:
-            open_streams.enter_context(contextlib.closing(stream))
-        for utterance, *parts in zip(todo, *streams, strict=True):
-            yield utterance.index, {name: track for part in parts for name, track in part.items()}
-
-
-def _analyse_here(
-    manifest: Manifest,
-    todo: Sequence[Utterance],
-    labels: Sequence[Label],
-    grid: FrameGrid,
-    jobs: int | None,
-    user_files: tuple[UserFile, ...],
-    engine: str,
-) -> Generator[dict[str, Track]]:
+) -> Generator[tuple[int, dict[str, Track]], None, None]:
+    """The tracks of the utterances in `todo`, in this order, from one process or several."""
     import threadpoolctl
 
     seconds = sum(utterance.samples for utterance in todo) / grid.sample_rate
-    if engine == LOCAL and seconds < SHORT_WORK_SECONDS:
-        jobs = 1
+    if engine == LOCAL:
+        jobs = jobs_for_audio(seconds, jobs)
     if engine != LOCAL or jobs != 1:
         check_workers_can_load(labels)
     names = [label.name for label in labels]
@@ -189,33 +170,8 @@ def _analyse_here(
     )
     # Sums in another number of threads round otherwise; workers have one each, this process is given one.
     with threadpoolctl.threadpool_limits(1):
-        yield from map_ordered(_analyse_piece, pieces, engine, jobs)
-
-
-def _device(word: str) -> torch.device | None:
-    """The GPU of this name, None for the CPU; raise PtselError if there is none."""
-    check_device(word)
-    if word == CPU:
-        return None
-    import torch
-
-    return torch.device(word)
-
-
-def _divided(labels: Sequence[Label], device: torch.device | None) -> tuple[list[Label], list[Label]]:
-    """The labels that the device computes, and those that the CPU does."""
-    if device is None:
-        return [], list(labels)
-    from ptsel_fairseq.labels.torch_labels import computed_by_torch
-
-    there = [label for label in labels if computed_by_torch(label)]
-    return there, [label for label in labels if label not in there]
-
-
-def _devices(labels: Sequence[Label], device: torch.device | None) -> dict[str, str]:
-    if device is None:
-        return {}
-    return dict.fromkeys((label.name for label in _divided(labels, device)[0]), describe_device(device))
+        tracks = map_ordered(_analyse_piece, pieces, engine, jobs)
+        yield from zip((utterance.index for utterance in todo), tracks, strict=True)
 
 
 def analyse_one(
@@ -262,9 +218,20 @@ class one_thread:  # noqa: N801  (used like a function)
         torch.set_num_threads(self._before)
 
 
-def announce(writers: Iterable[StoreWriter], store: Path, jobs: int) -> None:
+def _devices(labels: Sequence[Label], device: torch.device | None) -> dict[str, str]:
+    """What computes each label, for the header, as far as it is not the ordinary analysis."""
+    if device is None:
+        return {}
+    from ptsel_fairseq.labels.extract_device import divide
+
+    return {label.name: describe_device(device) for label in divide(labels)[0]}
+
+
+def announce(
+    writers: Iterable[StoreWriter], store: Path, jobs: int | None, device: torch.device | None = None
+) -> None:
     """Say what the work will cost before it starts; raise PtselError if the disk cannot hold it."""
-    needed, seconds, speed = 0, 0.0, None
+    needed, seconds, example = 0, 0.0, None
     for writer in writers:
         todo = writer.todo()
         audio = sum(utterance.samples for utterance in todo) / writer.grid.sample_rate
@@ -275,29 +242,51 @@ def announce(writers: Iterable[StoreWriter], store: Path, jobs: int) -> None:
             f"to do: {names}, {audio / 3600:.2f} h of audio" if writer.missing else "has all of them already"
         )
         print(f"{writer.manifest.split}: {len(writer.manifest)} utterances, {state}")
-        if writer.missing and todo and speed is None:
-            speed = measure_speed(writer, todo)
+        if writer.missing and todo and example is None:
+            example = writer, todo
     existing = store
     while not existing.exists():
         existing = existing.parent
     free = shutil.disk_usage(existing).free
-    if speed is not None:
-        workers = jobs if seconds >= SHORT_WORK_SECONDS else 1
+    if example is not None:
         print(
-            f"about {readable_time(seconds / speed / workers)} with {workers} process{'es' * (workers > 1)} "
-            f"({speed:.0f} times real time each), {readable_size(needed)} of {readable_size(free)} free"
+            f"{_estimate(*example, seconds, jobs, device)}, {readable_size(needed)} of {readable_size(free)} free"
         )
     if needed > free:
         raise PtselError(f"{store}: the labels need {readable_size(needed)}, {readable_size(free)} are free")
 
 
-def measure_speed(writer: StoreWriter, todo: Sequence[Utterance]) -> float:
+def _estimate(
+    writer: StoreWriter,
+    todo: Sequence[Utterance],
+    seconds: float,
+    jobs: int | None,
+    device: torch.device | None,
+) -> str:
+    """How long so many seconds of audio will take and where, by trying a few of the utterances."""
+    here, takes, how = writer.missing, [], []
+    if device is not None:
+        from ptsel_fairseq.labels.extract_device import divide, measure_device
+
+        there, here = divide(writer.missing)
+        if there:
+            speed = measure_device(device, writer.manifest, todo, there, writer.grid)
+            takes.append(seconds / speed)
+            how.append(f"on {device} ({speed:.0f} times real time)")
+    if here:
+        speed, workers = measure_speed(writer, todo, here), jobs_for_audio(seconds, jobs)
+        takes.append(seconds / speed / workers)
+        how.append(f"with {workers} process{'es' * (workers > 1)} ({speed:.0f} times real time each)")
+    return f"about {readable_time(max(takes))} {' and '.join(how)}"
+
+
+def measure_speed(writer: StoreWriter, todo: Sequence[Utterance], labels: Sequence[Label]) -> float:
     """Seconds of audio analysed a second, from a few of the utterances; the first only warms up."""
     sample = [todo[i * len(todo) // (TIMED_UTTERANCES + 1)] for i in range(TIMED_UTTERANCES + 1)]
     with one_thread():
-        analyse_one(writer.manifest, sample[0], writer.missing, writer.grid)
+        analyse_one(writer.manifest, sample[0], labels, writer.grid)
         started = time.perf_counter()
         for utterance in sample[1:]:
-            analyse_one(writer.manifest, utterance, writer.missing, writer.grid)
+            analyse_one(writer.manifest, utterance, labels, writer.grid)
         spent = time.perf_counter() - started
     return sum(utterance.samples for utterance in sample[1:]) / writer.grid.sample_rate / spent

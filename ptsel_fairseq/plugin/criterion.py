@@ -24,10 +24,24 @@ STOCK_KEYS = ("loss", "ntokens", "nsentences", "sample_size", "correct", "count"
 
 @dataclass
 class PtselWav2vecCriterionConfig(Wav2VecCriterionConfig):
+    contrastive: bool = field(
+        default=True,
+        metadata={
+            "help": "false: the pretext losses alone, on unmasked audio, without quantiser and negatives; infonce, "
+            "loss_weights and log_keys then say nothing"
+        },
+    )
     pretext_weights: dict[str, float] = field(
         default_factory=dict,
         metadata={
             "help": "weight λ of each label, as `ptsel select` writes it; a label of weight 0 gets no head"
+        },
+    )
+    pretext_fixed_weights: dict[str, float] = field(
+        default_factory=dict,
+        metadata={
+            "help": "weight of labels that are predicted whatever λ says, e.g. {log_mel: 1.0, mfcc: 1.0}; not part of "
+            "the sum to one"
         },
     )
     pretext_heads: dict[str, Any] = field(
@@ -78,6 +92,10 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
 
     Across workers gradients are divided by the number of masked frames of all of them, as fairseq does, so a
     worker's pretext mean counts by its masked frames.
+
+    With ``contrastive: false`` the loss is ``sample_size · pretext_scale · Σ_k λ_k · L_k``, sample_size the number of
+    frames that are not padding, and ``loss`` is logged as ``pretext_total`` is, not in bits. With the heads of
+    log_mel and mfcc under `pretext_fixed_weights` and their loss `mse`, that is the loss of Zaiem et al. (2021).
     """
 
     def __init__(
@@ -86,7 +104,9 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         infonce: bool = False,
         loss_weights: Sequence[float] | None = None,
         log_keys: Sequence[str] | None = None,
+        contrastive: bool = True,
         pretext_weights: Mapping[str, float] | None = None,
+        pretext_fixed_weights: Mapping[str, float] | None = None,
         pretext_heads: Mapping[str, Any] | None = None,
         pretext_balancing: str = "none",
         pretext_balancing_options: Mapping[str, Any] | None = None,
@@ -106,8 +126,10 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             pretext_scale, pretext_warmup_updates, pretext_decay_updates, pretext_stop_updates
         )
         self.pretext_scale = self.schedule.at(0)
-        self.pretext_weights = task.active_weights(pretext_weights or {}, pretext_sum_to_one)
-
+        self.contrastive = contrastive
+        self.pretext_weights = task.active_weights(
+            pretext_weights or {}, pretext_sum_to_one, pretext_fixed_weights
+        )
         self._update_begins = True
 
     def set_num_updates(self, update: int) -> None:
@@ -122,7 +144,10 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
 
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, Any, dict]:
         net_output = model(**sample["net_input"])
-        loss, sample_size, log = super().forward(_Answered(model, net_output), sample, reduce)
+        if self.contrastive:
+            loss, sample_size, log = super().forward(_Answered(model, net_output), sample, reduce)
+        else:
+            loss, sample_size, log = nothing_yet(net_output)
         log["_batches"] = 1
         log[preemption.LOG_KEY] = preemption.asked_to_stop()
         if not self.pretext_weights:
@@ -160,14 +185,19 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             return
         sums = {key: sum(log.get(key, 0) for log in logging_outputs) for key in logging_outputs[0]}
         stock = {key: sums.pop(key) for key in list(sums) if key in STOCK_KEYS or key.startswith("loss_")}
-        Wav2vecCriterion.reduce_metrics([stock])
+        if "loss" in stock:
+            Wav2vecCriterion.reduce_metrics([stock])
         preemption.agree(utils.item(sums.pop(preemption.LOG_KEY)))
         batches = utils.item(sums.pop("_batches"))
         sample_size = utils.item(stock["sample_size"])
-        whole = utils.item(stock["loss"])
+        whole = utils.item(stock.get("loss", 0))
         if "_pretext_weighted" in sums:
             weighted = utils.item(sums.pop("_pretext_weighted"))
             whole += weighted
+            if "loss" not in stock:
+                metrics.log_scalar("loss", weighted / (sample_size or 1), sample_size, round=4)
+                metrics.log_scalar("ntokens", utils.item(stock["ntokens"]))
+                metrics.log_scalar("nsentences", utils.item(stock["nsentences"]))
             metrics.log_scalar("pretext_total", weighted / (sample_size or 1), sample_size, round=4)
         for key in [key for key in sums if key.startswith("_pretext_") and key.endswith("_sum")]:
             label = key[len("_pretext_") : -len("_sum")]
@@ -187,6 +217,15 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
 
     def logging_outputs_can_be_summed(self) -> bool:
         return True
+
+
+def nothing_yet(net_output: Mapping[str, Any]) -> tuple[Tensor, int, dict[str, int]]:
+    """Loss, sample size and log of a batch before its pretext part: zero, and how many frames are not padding."""
+    predicted, padding = next(iter(net_output["pretext"].values())), net_output["padding_mask"]
+    sentences, frames = predicted.shape[:2]
+    size = sentences * frames if padding is None else int((~padding).sum())
+    log = {"ntokens": size, "nsentences": sentences, "sample_size": size}
+    return predicted.new_zeros((), dtype=torch.float32), size, log
 
 
 def observe(balancing: PtselBalancing, errors: Mapping[str, Errors], net_output: Mapping[str, Any]) -> None:

@@ -44,6 +44,10 @@ class PtselWav2Vec2Config(Wav2Vec2Config):
         default_factory=list,
         metadata={"help": "one JSON object a label; the task fills it from criterion.pretext_heads"},
     )
+    pretext_only: bool = field(
+        default=False,
+        metadata={"help": "neither mask nor quantiser; the task fills it from criterion.contrastive"},
+    )
     pretext_balancing: str = field(
         default="",
         metadata={
@@ -56,8 +60,12 @@ class PtselWav2Vec2Config(Wav2Vec2Config):
 class PtselWav2Vec2Model(Wav2Vec2Model):
     """wav2vec 2.0 whose forward pass also returns the heads' predictions under ``"pretext"``.
 
-    Without heads it is the stock model, operation for operation.
+    Without heads it is the stock model, operation for operation. With ``pretext_only`` the heads see unmasked
+    audio, and what only the contrastive loss needs stays as it began: it is in the checkpoint, which so remains a
+    whole wav2vec 2.0, but no parameter of the optimizer.
     """
+
+    CONTRASTIVE_PARTS = ("quantizer", "project_q", "target_glu", "final_proj")
 
     def __init__(self, cfg: PtselWav2Vec2Config) -> None:
         super().__init__(cfg)
@@ -76,12 +84,22 @@ class PtselWav2Vec2Model(Wav2Vec2Model):
         if cfg.pretext_labels and cfg.pretext_balancing:
             self.pretext_balancing = PtselBalancing.from_json(cfg.pretext_balancing)
         self._mask_indices: torch.Tensor | None = None
+        self.pretext_only = cfg.pretext_only
+        if self.pretext_only:
+            self.mask_emb.requires_grad_(False)
+            for part in self.CONTRASTIVE_PARTS:
+                if getattr(self, part) is not None:
+                    getattr(self, part).requires_grad_(False)
 
     def forward(self, source, padding_mask=None, mask=True, features_only=False, **kwargs):
         if self.pretext_heads is None or features_only:
             return super().forward(source, padding_mask, mask, features_only, **kwargs)
         with EncoderTap(self, self.pretext_heads.places) as tap:
-            result = super().forward(source, padding_mask, mask, features_only, **kwargs)
+            if self.pretext_only:
+                stock = super().forward(source, padding_mask, mask=False, features_only=True, **kwargs)
+                result = {"padding_mask": stock["padding_mask"]}
+            else:
+                result = super().forward(source, padding_mask, mask, features_only, **kwargs)
             frames = tap.frames()
             result["pretext"] = self.pretext_heads(frames)
         if self.pretext_balancing is not None:
