@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptsel_fairseq.cli_parts import CLASSES_HELP, MANIFEST_HELP, add_command, command_line
+from ptsel_fairseq.cli_parts import CLASSES_HELP, MANIFEST_HELP, add_command, add_user_labels, command_line
 from ptsel_fairseq.downstream import tables
 from ptsel_fairseq.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
 
@@ -105,9 +105,10 @@ def add_probe(commands) -> None:
         nargs="+",
         required=True,
         metavar="FEATURES",
-        help="mfcc, log_mel (mean and standard deviation over frames), or checkpoints of wav2vec 2.0 (mean of each "
-        "layer, layers mixed by learned weights)",
+        help="labels or pools, as in `ptsel labels` (mean and standard deviation over frames), such as mfcc_deltas or "
+        "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
+    add_user_labels(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
     )

@@ -129,8 +129,7 @@ class TrackArrays:
         Raises:
             PtselError: a value that the type on disk cannot hold.
         """
-        for name, array in self.values.items():
-            values, valid = tracks[name]
+        for name, (values, valid) in tracks.items():
             with np.errstate(over="ignore"):
                 stored = values.astype(self._dtype, copy=False)
             if not np.isfinite(stored).all():
@@ -138,7 +137,7 @@ class TrackArrays:
                     f"{where}: label {name} reaches {np.abs(values).max():g} {self._units[name]}, more than "
                     f"{self._dtype} holds; take --dtype float32"
                 )
-            array.write(first, stored)
+            self.values[name].write(first, stored)
             if valid is not None:
                 self.valid[name].write(first, valid)
 

@@ -13,10 +13,10 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from ptsel_fairseq.audio import read_whole_audio
-from ptsel_fairseq.labels.catalogue import checked_track
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.torch_labels import compute_batch, computed_by_torch
+from ptsel_fairseq.labels.track import checked_track
 from ptsel_fairseq.manifest import Manifest, Utterance
 from ptsel_fairseq.workers import available_cores
 

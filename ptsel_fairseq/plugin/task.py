@@ -26,7 +26,7 @@ from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
 from ptsel_fairseq.plugin.dataset import PtselDataset
 from ptsel_fairseq.plugin.health import CollapseWatch
 from ptsel_fairseq.plugin.online import OnlineLabels
-from ptsel_fairseq.plugin.planning import check_grid, plan
+from ptsel_fairseq.plugin.planning import check_grid, plan, plan_filterbank
 from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned
 
 logger = logging.getLogger(__name__)
@@ -180,6 +180,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
         store = self._open_store(self.cfg.statistics_split) if active else None
         if store is not None:
             check_grid(store, self._grid_of(model_cfg))
+        if model_cfg.get("_name") == "ptsel_crdnn":
+            plan_filterbank(model_cfg, criterion_cfg, store, self.cfg.normalize, self.cfg.store)
         plan(model_cfg, criterion_cfg, active, store, self.cfg.seed)
 
     @staticmethod
@@ -192,6 +194,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
             preemption.watch_for_signals()
 
     def _grid_of(self, model_cfg) -> FrameGrid:
+        if "conv_feature_layers" not in model_cfg:
+            return FrameGrid(sample_rate=self.cfg.sample_rate)
         # fairseq itself evaluates this field: "[(512, 10, 5)] + [(512, 3, 2)] * 4 + ..."
         return FrameGrid.of_conv_layers(eval(model_cfg.conv_feature_layers), self.cfg.sample_rate)
 
