@@ -71,10 +71,10 @@ def test_targets_are_those_of_the_store(data_dir, store_dir, padded, normalized)
     for epoch in (1, 2, 3):
         stored, online, task = both(data_dir, store_dir, [1, 4, 12, 22], epoch, **overrides)
         assert not online["pretext"]["target"][..., COLUMNS["log_mel"]].any()
-        task._fill_online(online)
+        task.fill_online(online)
         assert_alike(stored, online)
         before = {name: tensor.clone() for name, tensor in online["pretext"].items()}
-        task._fill_online(online)  # a step that is tried again
+        task.fill_online(online)  # a step that is tried again
         assert all(torch.equal(before[name], tensor) for name, tensor in online["pretext"].items())
         cropped += int((~online["pretext"]["valid"][:, 0, 0]).sum())
     assert cropped > 0  # crops that do not begin where the recording does, whose first frame is not whole
@@ -82,12 +82,12 @@ def test_targets_are_those_of_the_store(data_dir, store_dir, padded, normalized)
 
 def test_the_ends_of_a_recording_count_and_those_of_a_crop_do_not(data_dir, store_dir):
     _, online, task = both(data_dir, store_dir, [3])  # shorter than the largest crop
-    task._fill_online(online)
+    task.fill_online(online)
     for k, label in enumerate(COLUMNS):
         if label in ONLINE:
             assert online["pretext"]["valid"][..., k].all()
     _, crop, task = both(data_dir, store_dir, [3], task__max_sample_size=48 * 320 + 400)  # no sample over
-    task._fill_online(crop)
+    task.fill_online(crop)
     assert crop["pretext"]["valid"][..., 2].all()  # a frame of `log_mel` sees what the encoder's frame sees
     assert not crop["pretext"]["valid"][:, -1, 0].any()
 
@@ -101,19 +101,19 @@ def test_training_in_half_precision_does_not_touch_the_targets(data_dir, store_d
     # What fairseq's trainer does to a batch.
     halved = utils.apply_to_sample(lambda t: t.to(half) if t.dtype is torch.float32 else t, halved)
     assert halved["net_input"]["source"].dtype == half
-    task._fill_online(whole)
+    task.fill_online(whole)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        task._fill_online(halved)
+        task.fill_online(halved)
     assert torch.equal(whole["pretext"]["target"], halved["pretext"]["target"])
     with pytest.raises(PtselError, match="clean_source: expected float32 or float64, found torch"):
-        task._fill_online({**halved, "clean_source": halved["net_input"]["source"]})
+        task.fill_online({**halved, "clean_source": halved["net_input"]["source"]})
 
 
 def test_the_clean_waveform_is_what_counts(data_dir, store_dir):
     """Whatever is done to what the model sees."""
     stored, online, task = both(data_dir, store_dir, [1, 4, 12])
     online["net_input"]["source"] = torch.randn_like(online["net_input"]["source"])
-    task._fill_online(online)
+    task.fill_online(online)
     assert_alike(stored, online)
 
 
@@ -147,7 +147,7 @@ def test_only_statistics_are_needed_of_the_store(data_dir, store_dir, tmp_path):
     task, _, _ = loaded(data_dir, store, "valid", heads(), weights)
     task.load_dataset("train")
     sample = batch_of(task, "train", [0, 1])
-    task._fill_online(sample)
+    task.fill_online(sample)
     assert sample["pretext"]["valid"].any()
     stored, _, _ = loaded(data_dir, store_dir, "train", {}, weights)
     expected = batch_of(stored, "train", [0, 1])["pretext"]

@@ -23,7 +23,7 @@ class BatchAnalysis:
     """Waveforms of several utterances or crops, zeros beyond the end of each, and what labels share.
 
     All is computed in the waveforms' type, float32 in use, whatever autocast or the precision of matrix products
-    is set to: products with bands are made in float64, which no such setting touches.
+    is set to: products with matrices are made in float64, which no such setting touches.
 
     Args:
         waveforms: [batch, samples], full scale 1, at the grid's sample rate.
@@ -68,7 +68,7 @@ class BatchAnalysis:
     def auditory(self) -> Tensor:
         """Power in 26 auditory bands and the alpha ratio's two, by half step: [batch, 2 frames + 1, 28]."""
         places = on_half_steps(self.num_samples, self.grid)
-        return self.in_bands(
+        return self.product(
             self._power(places, spectral.FRAME_SECONDS, spectral.N_FFT, spectral.hamming),
             spectral.all_bands,
             self.grid.sample_rate,
@@ -95,7 +95,7 @@ class BatchAnalysis:
     @cached_property
     def log_mel(self) -> Tensor:
         """The label `log_mel`, [batch, frames, 80] in dB."""
-        return decibels(self.in_bands(self.power, spectral.mel_bands, self.grid.sample_rate, spectral.N_FFT))
+        return decibels(self.product(self.power, spectral.mel_bands, self.grid.sample_rate, spectral.N_FFT))
 
     def harmonic_sums(self) -> Tensor:
         """Sums over the harmonics of each pitch, and their mean, by half step: [batch, 2 frames + 1, P + 1].
@@ -106,17 +106,17 @@ class BatchAnalysis:
             on_half_steps(self.num_samples, self.grid),
             prosody.PITCH_SECONDS,
             prosody.gauss,
-            lambda frames: self.in_bands(
+            lambda frames: self.product(
                 prosody.peaks_only(power_spectra(frames, prosody.PITCH_N_FFT).sqrt()),
                 _summation,
                 self.grid.sample_rate,
             ),
         )
 
-    def in_bands(self, power: Tensor, bands: Callable[..., Tensor], *arguments: object) -> Tensor:
-        """Power [..., bins] times the matrix ``bands(*arguments)`` [bins, columns]."""
-        matrix = constant(self.device, torch.float64, bands, *arguments)
-        return (power.double() @ matrix).to(power.dtype)
+    def product(self, values: Tensor, make: Callable[..., Tensor], *arguments: object) -> Tensor:
+        """Values [..., n], such as power, times the matrix ``make(*arguments)`` [n, columns], such as bands."""
+        matrix = constant(self.device, torch.float64, make, *arguments)
+        return (values.double() @ matrix).to(values.dtype)
 
     def constant(self, make: Callable[..., Tensor], *arguments: object) -> Tensor:
         """``make(*arguments)`` in the waveforms' type, on their device."""

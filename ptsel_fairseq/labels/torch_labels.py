@@ -155,18 +155,16 @@ def _voicing(analysis: BatchAnalysis) -> Tensor:
 
 def _log_mel_long(analysis: BatchAnalysis) -> Tensor:
     rate, points = analysis.grid.sample_rate, spectral.LONG_N_FFT
-    return decibels(analysis.in_bands(analysis.long_power, spectral.mel_bands, rate, points))
+    return decibels(analysis.product(analysis.long_power, spectral.mel_bands, rate, points))
 
 
 def _gammatone(analysis: BatchAnalysis) -> Tensor:
-    return decibels(analysis.in_bands(analysis.power, spectral.gammatone_bands, analysis.grid.sample_rate))
+    return decibels(analysis.product(analysis.power, spectral.gammatone_bands, analysis.grid.sample_rate))
 
 
 def _cepstra(analysis: BatchAnalysis, coefficients: int) -> Tensor:
     """As `cepstral.mfcc`: each row's first and last frame stand for those beyond its ends."""
-    log_mel = analysis.log_mel
-    cosines = analysis.constant(_cosines, spectral.MEL_BANDS, coefficients)
-    cepstrum = (log_mel.double() @ cosines.double()).to(log_mel.dtype)
+    cepstrum = analysis.product(analysis.log_mel, _cosines, spectral.MEL_BANDS, coefficients)
     half = cepstral.DELTA_WIDTH // 2
     offset = torch.arange(-half, half + 1, device=analysis.device)
     frame = torch.arange(analysis.num_frames, device=analysis.device)[:, None] + offset
@@ -204,7 +202,7 @@ def _plp(analysis: BatchAnalysis) -> Tensor:
 
 
 def _chroma(analysis: BatchAnalysis) -> Tensor:
-    found = analysis.in_bands(analysis.long_power, music.chroma_bands, analysis.grid.sample_rate)
+    found = analysis.product(analysis.long_power, music.chroma_bands, analysis.grid.sample_rate)
     strongest = found.amax(dim=-1, keepdim=True)
     return found / torch.where(strongest < torch.finfo(found.dtype).tiny, 1.0, strongest)
 

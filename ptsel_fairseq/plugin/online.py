@@ -64,7 +64,7 @@ class OnlineLabels:
         target, valid = pretext["target"], pretext["valid"]
         for label, (values, defined) in tracks.items():
             k, columns = self.places[label]
-            mean, std = (numbers.to(values.device) for numbers in self._scaling[label])
+            mean, std = self._scaling[label] = tuple(n.to(values.device) for n in self._scaling[label])
             target[..., columns] = (values - mean) / std
             valid[..., k] &= defined
 

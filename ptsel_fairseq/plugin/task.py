@@ -135,7 +135,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             criterion.set_num_updates(update_num)
         if ignore_grad:  # a worker that ran out of data repeats a batch; it counts for nothing
             sample = {**sample, "dummy": True}
-        self._fill_online(sample)
+        self.fill_online(sample)
         with numpy_seed(sample["mask_seed"]):
             return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **kwargs)
 
@@ -151,12 +151,13 @@ class PtselPretrainingTask(AudioPretrainingTask):
             self.collapse_watch.look(logging_outputs)
 
     def valid_step(self, sample, model, criterion, **kwargs):
-        self._fill_online(sample)
+        self.fill_online(sample)
         torch.manual_seed(sample["mask_seed"])  # the trainer seeds torch anew before each update
         with numpy_seed(sample["mask_seed"]):
             return super().valid_step(sample, model, criterion, **kwargs)
 
-    def _fill_online(self, sample) -> None:
+    def fill_online(self, sample) -> None:
+        """Compute the labels that the batch leaves to the device, if there are any."""
         if self._online is not None:
             self._online.fill(sample)
 
