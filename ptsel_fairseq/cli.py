@@ -196,6 +196,12 @@ def add_extract(commands) -> None:
         help="with --skip-bad: new data folder, the manifests (and .ltr, .wrd, .phn) without skipped files",
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu (default), or a GPU: cuda, cuda:N. It computes the labels of short-time spectra, equal but for "
+        "rounding, while processes compute the others",
+    )
     add_engine(parser)
 
     def run(options: dict) -> None:
