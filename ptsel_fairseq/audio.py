@@ -52,6 +52,9 @@ class AudioFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._sound.close()
 
     def read(self, samples: int) -> np.ndarray:

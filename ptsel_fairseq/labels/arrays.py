@@ -6,6 +6,7 @@ an error here rather than a signal.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -108,6 +109,7 @@ class TrackArrays:
     """The partial arrays of some labels of one split; can be pickled."""
 
     def __init__(self, folder: Path, labels: Sequence[Label], frames: int, dtype: np.dtype) -> None:
+        self.folder = folder
         self._units = {label.name: label.unit for label in labels}
         self._dtype = dtype
         self.values = {
@@ -128,9 +130,9 @@ class TrackArrays:
 
         Raises:
             PtselError: a value that the type on disk cannot hold.
+            OSError: the disk refuses.
         """
-        for name, array in self.values.items():
-            values, valid = tracks[name]
+        for name, (values, valid) in tracks.items():
             with np.errstate(over="ignore"):
                 stored = values.astype(self._dtype, copy=False)
             if not np.isfinite(stored).all():
@@ -138,10 +140,22 @@ class TrackArrays:
                     f"{where}: label {name} reaches {np.abs(values).max():g} {self._units[name]}, more than "
                     f"{self._dtype} holds; take --dtype float32"
                 )
-            array.write(first, stored)
+            self.values[name].write(first, stored)
             if valid is not None:
                 self.valid[name].write(first, valid)
 
     def close(self) -> None:
         for array in self:
             array.close()
+
+
+@contextlib.contextmanager
+def named_errors(folder: Path) -> Iterator[None]:
+    """What the operating system refuses in a store's folder, as an error that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise PtselError(
+            f"{folder}: the store cannot be written ({error.strerror or error}); what is finished is kept, "
+            "run the command again when there is room"
+        ) from None

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from fairseq import utils
 from fairseq.criterions import register_criterion
 from fairseq.criterions.wav2vec_criterion import Wav2vecCriterion, Wav2VecCriterionConfig
 from fairseq.logging import metrics
@@ -87,7 +86,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
     standard deviations of the training store. The contrastive part is the stock criterion's, which
     receives the output already computed. ``loss`` is logged as stock fairseq logs it (contrastive part and
     penalties, in bits), ``pretext_<label>`` unweighted in standard deviations, ``pretext_total`` with
-    weights and scale. ``skill_<label>`` is 1 - loss / loss of predicting the mean on the same frames, and
+    weights and scale. ``skill_<label>`` is 1 - loss / loss of the best constant on the same frames, and
     ``share_<label>`` the label's part of the whole loss.
 
     Across workers gradients are divided by the number of masked frames of all of them, as fairseq does, so a
@@ -161,7 +160,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             observe(balancing, errors, net_output)
             self._update_begins = False
         total = loss.new_zeros((), dtype=torch.float32)
-        for k, (label, (error, frames, of_mean)) in enumerate(errors.items()):
+        for k, (label, (error, frames, of_constant)) in enumerate(errors.items()):
             weight = self.pretext_weights[label]
             if balancing is not None:
                 weight = weight * balancing.weights[k]
@@ -169,7 +168,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             term = weight * (error / frames.clamp(min=1))
             total = total + term
             log[f"_term_{label}"] = self.pretext_scale * term.detach() * sample_size
-            log[f"_pretext_{label}_of_mean"] = of_mean
+            log[f"_pretext_{label}_of_constant"] = of_constant
             log[f"_pretext_{label}_sum"] = error.detach()
             log[f"_pretext_{label}_frames"] = frames
         weighted = self.pretext_scale * total * sample_size
@@ -183,37 +182,35 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         """Log the sums over workers and micro-batches, each divided by its own count."""
         if not logging_outputs:
             return
-        sums = {key: sum(log.get(key, 0) for log in logging_outputs) for key in logging_outputs[0]}
+        sums = on_host({key: sum(log.get(key, 0) for log in logging_outputs) for key in logging_outputs[0]})
         stock = {key: sums.pop(key) for key in list(sums) if key in STOCK_KEYS or key.startswith("loss_")}
         if "loss" in stock:
             Wav2vecCriterion.reduce_metrics([stock])
-        preemption.agree(utils.item(sums.pop(preemption.LOG_KEY)))
-        batches = utils.item(sums.pop("_batches"))
-        sample_size = utils.item(stock["sample_size"])
-        whole = utils.item(stock.get("loss", 0))
+        preemption.agree(sums.pop(preemption.LOG_KEY))
+        batches = sums.pop("_batches")
+        sample_size = stock["sample_size"]
+        whole = stock.get("loss", 0)
         if "_pretext_weighted" in sums:
-            weighted = utils.item(sums.pop("_pretext_weighted"))
+            weighted = sums.pop("_pretext_weighted")
             whole += weighted
             if "loss" not in stock:
                 metrics.log_scalar("loss", weighted / (sample_size or 1), sample_size, round=4)
-                metrics.log_scalar("ntokens", utils.item(stock["ntokens"]))
-                metrics.log_scalar("nsentences", utils.item(stock["nsentences"]))
+                metrics.log_scalar("ntokens", stock["ntokens"])
+                metrics.log_scalar("nsentences", stock["nsentences"])
             metrics.log_scalar("pretext_total", weighted / (sample_size or 1), sample_size, round=4)
         for key in [key for key in sums if key.startswith("_pretext_") and key.endswith("_sum")]:
             label = key[len("_pretext_") : -len("_sum")]
-            error, frames = utils.item(sums.pop(key)), utils.item(sums.pop(f"_pretext_{label}_frames"))
-            of_mean, term = (
-                utils.item(sums.pop(key)) for key in (f"_pretext_{label}_of_mean", f"_term_{label}")
-            )
+            error, frames = sums.pop(key), sums.pop(f"_pretext_{label}_frames")
+            of_constant, term = (sums.pop(key) for key in (f"_pretext_{label}_of_constant", f"_term_{label}"))
             if frames > 0:
                 metrics.log_scalar(f"pretext_{label}", error / frames, frames, round=4)
                 metrics.log_scalar(f"share_{label}", term / (whole or 1), sample_size, round=4)
-            if of_mean > 0:
-                metrics.log_scalar(f"skill_{label}", 1 - error / of_mean, frames, round=4)
+            if of_constant > 0:
+                metrics.log_scalar(f"skill_{label}", 1 - error / of_constant, frames, round=4)
         for key in [key for key in sums if key.startswith(("_weight_", "_scale"))]:
-            metrics.log_scalar(key[1:], utils.item(sums.pop(key)) / (batches or 1), batches, round=4)
+            metrics.log_scalar(key[1:], sums.pop(key) / (batches or 1), batches, round=4)
         for key, value in sums.items():
-            metrics.log_scalar(key, utils.item(value) / (batches or 1), batches, round=3)
+            metrics.log_scalar(key, value / (batches or 1), batches, round=3)
 
     def logging_outputs_can_be_summed(self) -> bool:
         return True
@@ -226,6 +223,18 @@ def nothing_yet(net_output: Mapping[str, Any]) -> tuple[Tensor, int, dict[str, i
     size = sentences * frames if padding is None else int((~padding).sum())
     log = {"ntokens": size, "nsentences": sentences, "sample_size": size}
     return predicted.new_zeros((), dtype=torch.float32), size, log
+
+
+def on_host(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same numbers, those on a device fetched in one transfer: each one alone would wait for the device."""
+    tensors = {key: value for key, value in values.items() if torch.is_tensor(value)}
+    if not tensors:
+        return dict(values)
+    device = next(iter(tensors.values())).device
+    fetched = torch.stack(
+        [value.detach().to(device, torch.float64).reshape(()) for value in tensors.values()]
+    )
+    return {**values, **dict(zip(tensors, fetched.tolist(), strict=True))}
 
 
 def observe(balancing: PtselBalancing, errors: Mapping[str, Errors], net_output: Mapping[str, Any]) -> None:

@@ -13,7 +13,10 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import Manifest
+from ptsel_fairseq.plugin.distortion import Distortion
 from ptsel_fairseq.plugin.preemption import keep_loader_alive
+
+DISTORTION = 0xD15  # sets the seeds of distortions apart from those of masks
 
 
 class PtselDataset(BaseWrapperDataset):
@@ -40,7 +43,8 @@ class PtselDataset(BaseWrapperDataset):
         store: the split's label store, or None where no label has a weight.
         scaling: label -> (mean [dim], standard deviation [dim]) of the training split, in the order in
             which the tracks are handed out.
-        seed: of the crops and masks.
+        seed: of the crops, masks and distortions.
+        distortion: of the audio that the model hears; the labels stay those of the clean audio.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class PtselDataset(BaseWrapperDataset):
         store: LabelStore | None,
         scaling: dict[str, tuple[np.ndarray, np.ndarray]],
         seed: int,
+        distortion: Distortion | None = None,
     ) -> None:
         super().__init__(dataset)
         self.audio = dataset
@@ -63,6 +68,7 @@ class PtselDataset(BaseWrapperDataset):
             label: (mean.astype(np.float32), std.astype(np.float32)) for label, (mean, std) in scaling.items()
         }
         self.seed = seed
+        self.distortion = distortion
         # In shared memory: fairseq keeps the loaders' processes from epoch to epoch, with the dataset they began with.
         self._epoch = torch.ones(1, dtype=torch.int64).share_memory_()
         self._signals_left = False
@@ -103,7 +109,8 @@ class PtselDataset(BaseWrapperDataset):
             {**sample, "source": sample["source"][start : start + crop_size]}
             for sample, start in zip(samples, starts, strict=True)
         ]
-        batch = super().collater(cropped)
+        heard = cropped if self.distortion is None else [self._distorted(sample) for sample in cropped]
+        batch = super().collater(heard)
         ids = [int(sample["id"]) for sample in samples]
         batch["mask_seed"] = stable_seed(self.seed, self.epoch, *ids)
         if self.store is not None and self.scaling:
@@ -124,6 +131,19 @@ class PtselDataset(BaseWrapperDataset):
             )
         rng = np.random.default_rng([self.seed, self.epoch, int(sample["id"])])
         return self.grid.hop * int(rng.integers(0, max(size - crop_size, 0) // self.grid.hop + 1))
+
+    def _distorted(self, sample: dict) -> dict:
+        """A cropped sample as the model hears it in this epoch."""
+        index = int(sample["id"])
+        seed = stable_seed(DISTORTION, self.seed, self.epoch, index)
+
+        def another(number: int) -> np.ndarray:
+            other = number % max(1, len(self.audio) - 1)
+            return self.audio[other + (other >= index)]["source"].numpy() if len(self.audio) > 1 else silence
+
+        waveform = sample["source"].numpy()
+        silence = np.zeros_like(waveform)
+        return {**sample, "source": torch.from_numpy(self.distortion(waveform, seed, another))}
 
     def _pretext(self, cropped: list[dict], starts: list[int], crop_size: int) -> dict[str, torch.Tensor]:
         frames = self.grid.num_frames(crop_size)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from omegaconf import OmegaConf, open_dict
 
 from ptsel_fairseq.errors import PtselError
@@ -19,6 +20,8 @@ from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, check_balancing
 from ptsel_fairseq.plugin.head_settings import HeadSettings, read_head_settings
 
 logger = logging.getLogger(__name__)
+
+INPUT = "log_mel"  # of the filterbank encoder
 
 
 def plan(
@@ -35,15 +38,14 @@ def plan(
         PtselError: settings of heads, balancing or objective that cannot be used.
     """
     contrastive = bool(criterion_cfg.get("contrastive", True))
+    depth = model_cfg.get("encoder_layers", 0)
     dims: list[int] = []
     heads: list[HeadSettings] = []
     balancing = ""
     if store is not None:
         dims = [store.info(label).dim for label in active]
         block = OmegaConf.to_container(criterion_cfg.get("pretext_heads") or OmegaConf.create({}))
-        heads = read_head_settings(
-            block, list(active), dims, model_cfg.pretext_layer, model_cfg.encoder_layers
-        )
+        heads = read_head_settings(block, list(active), dims, model_cfg.get("pretext_layer", -1), depth)
         balancing = _plan_balancing(criterion_cfg, active, heads, seed)
         for label, head in zip(active, heads, strict=True):
             if head.loss == "bce":
@@ -51,13 +53,50 @@ def plan(
     elif contrastive:
         logger.info("no label has a positive weight: plain wav2vec 2.0")
     if not contrastive:
-        _check_alone(dict(zip(active, heads, strict=True)), model_cfg.encoder_layers)
+        _check_alone(dict(zip(active, heads, strict=True)), depth)
     with open_dict(model_cfg):
         model_cfg.pretext_labels = list(active)
         model_cfg.pretext_dims = dims
         model_cfg.pretext_head_settings = [head.to_json() for head in heads]
         model_cfg.pretext_balancing = balancing
         model_cfg.pretext_only = not contrastive
+
+
+def plan_filterbank(
+    model_cfg: Any, criterion_cfg: Any, store: LabelStore | None, normalize: bool, folder: str
+) -> None:
+    """Give the filterbank encoder the statistics of its input, and refuse what it has not.
+
+    Args:
+        store: as for `plan`; `folder` its path for messages.
+        normalize: whether waveforms are normalised, which the statistics are not of.
+    """
+    if criterion_cfg.get("contrastive", True):
+        raise PtselError(
+            "criterion.contrastive: the model ptsel_crdnn has no contrastive loss; set it to false"
+        )
+    if normalize:
+        raise PtselError(
+            "task.normalize: ptsel_crdnn standardises its mel bands by the store's statistics, which are of the audio "
+            "as it is; set it to false"
+        )
+    for name, entry in (criterion_cfg.get("pretext_heads") or {}).items():
+        if entry.get("attach", "output") != "output":
+            raise PtselError(
+                f"criterion.pretext_heads.{name}.attach: ptsel_crdnn has one place for heads, output; found "
+                f"{entry.get('attach')!r}"
+            )
+    if store is None:
+        return  # `plan` says what is missing
+    if INPUT not in store.labels:
+        raise PtselError(
+            f"{folder}: ptsel_crdnn standardises its input by the statistics of the label {INPUT}, which this store "
+            f"lacks; add it with `ptsel extract --labels {INPUT}`"
+        )
+    statistics = store.statistics(INPUT)
+    with open_dict(model_cfg):
+        model_cfg.input_mean = statistics.mean.tolist()
+        model_cfg.input_std = np.where(statistics.std > 0, statistics.std, 1.0).tolist()
 
 
 def check_grid(store: LabelStore, grid: FrameGrid) -> None:

@@ -33,7 +33,13 @@ def refuse_settings(model_cfg: Any) -> None:
     backend = OmegaConf.select(model_cfg, "..distributed_training.ddp_backend")
     if backend == "fully_sharded":
         raise PtselError(
-            "distributed_training.ddp_backend: fully_sharded is not supported: it needs fairscale, which fails with "
-            "this torch, and heads and balancing would lose their names when they are flattened; use legacy_ddp, and "
-            "for less memory common.memory_efficient_fp16 or distributed_training.zero_sharding=os"
+            "distributed_training.ddp_backend: fully_sharded is not supported: fairseq's needs fairscale, which is no "
+            "longer developed, and its flattened parameters lose the group `pretext`; use legacy_ddp, and for less "
+            "memory common.memory_efficient_fp16=true or model.checkpoint_activations=true"
         )
+
+
+def train_split(model_cfg: Any) -> str:
+    """The split that fairseq trains on, whatever it is called."""
+    found = OmegaConf.select(model_cfg, "..dataset.train_subset") if OmegaConf.is_config(model_cfg) else None
+    return found or "train"

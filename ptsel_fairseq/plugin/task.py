@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +25,10 @@ from ptsel_fairseq.manifest import manifest_file, read_manifest
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
 from ptsel_fairseq.plugin.dataset import PtselDataset
+from ptsel_fairseq.plugin.distortion import Distortion, check_distortion
 from ptsel_fairseq.plugin.health import CollapseWatch
-from ptsel_fairseq.plugin.planning import check_grid, plan
-from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned
+from ptsel_fairseq.plugin.planning import check_grid, plan, plan_filterbank
+from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned, train_split
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,14 @@ class PtselPretrainingConfig(AudioPretrainingConfig):
         default="train",
         metadata={"help": "split whose mean and standard deviation standardise the labels of every split"},
     )
+    # Emptied when a checkpoint is loaded, and so off in fine-tuning, as fairseq empties all mappings.
+    distortion: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "distortions of the training audio, from which the clean labels are predicted, each with its "
+            "probability, e.g. {noise: {probability: 0.4}}; see docs/training.md"
+        },
+    )
 
 
 @register_task("ptsel_pretraining", dataclass=PtselPretrainingConfig)
@@ -54,6 +64,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
     _labels: Sequence[str] = ()
     _grid = FrameGrid()
     _raw_labels: Collection[str] = ()
+    _train_split = "train"
     _judged: tuple[object, dict[str, float]] = (None, {})
     collapse_watch: CollapseWatch | None = None  # there is nothing to watch without a quantiser
 
@@ -62,6 +73,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             with one_line_errors():
                 self._check_data_folder()
                 refuse_settings(model_cfg)
+                self._train_split = train_split(model_cfg)
                 self._plan(model_cfg)
                 self._prepare_to_be_stopped(model_cfg)
         model = super().build_model(model_cfg, from_checkpoint)
@@ -121,9 +133,19 @@ class PtselPretrainingTask(AudioPretrainingTask):
                     else self._open_store(self.cfg.statistics_split)
                 )
                 scaling = {label: self._scaling(statistics, label) for label in self._labels}
-            dataset = PtselDataset(self.datasets[split], manifest, self._grid, store, scaling, self.cfg.seed)
+            distortion = None
+            settings = check_distortion(self._distortion_settings())
+            if settings and split == self._train_split:
+                distortion = Distortion(settings, self.cfg.sample_rate)
+            dataset = PtselDataset(
+                self.datasets[split], manifest, self._grid, store, scaling, self.cfg.seed, distortion
+            )
             dataset.audio.root_dir = str(manifest.root)
             self.datasets[split] = dataset
+
+    def _distortion_settings(self) -> dict:
+        block = self.cfg.get("distortion") or {}
+        return OmegaConf.to_container(block) if OmegaConf.is_config(block) else dict(block)
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
         if isinstance(criterion, PtselWav2vecCriterion):
@@ -169,6 +191,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
         store = self._open_store(self.cfg.statistics_split) if active else None
         if store is not None:
             check_grid(store, self._grid_of(model_cfg))
+        if model_cfg.get("_name") == "ptsel_crdnn":
+            plan_filterbank(model_cfg, criterion_cfg, store, self.cfg.normalize, self.cfg.store)
         plan(model_cfg, criterion_cfg, active, store, self.cfg.seed)
 
     @staticmethod
@@ -181,6 +205,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
             preemption.watch_for_signals()
 
     def _grid_of(self, model_cfg) -> FrameGrid:
+        if "conv_feature_layers" not in model_cfg:
+            return FrameGrid(sample_rate=self.cfg.sample_rate)
         # fairseq itself evaluates this field: "[(512, 10, 5)] + [(512, 3, 2)] * 4 + ..."
         return FrameGrid.of_conv_layers(eval(model_cfg.conv_feature_layers), self.cfg.sample_rate)
 
