@@ -20,6 +20,7 @@ from ptsel_fairseq.cli_parts import (
     WEIGHTS_HELP,
     add_command,
     add_engine,
+    add_user_labels,
     command_line,
 )
 from ptsel_fairseq.downstream import commands as downstream
@@ -159,17 +160,6 @@ def add_labels(commands) -> None:
         labels_command(**options)
 
     parser.set_defaults(command=run)
-
-
-def add_user_labels(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--user-labels",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE.py",
-        help="labels of your own, as in examples/own_label.py; may be given more than once",
-    )
 
 
 def add_extract(commands) -> None:

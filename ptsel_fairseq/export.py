@@ -19,6 +19,10 @@ from ptsel_fairseq.files import replacing
 
 STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec"}
 HEADS_PREFIX = "pretext_heads."
+HINTS = {
+    STOCK_NAMES["model"]: "it is stock already",
+    "ptsel_crdnn": "stock fairseq has no such encoder; fine-tune the checkpoint itself with the model ptsel_crdnn_ctc",
+}
 OURS = (HEADS_PREFIX, "pretext_balancing.")
 
 
@@ -97,7 +101,7 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
     """
     name = state["cfg"]["model"].get("_name")
     if name != "ptsel_wav2vec2":
-        hint = "it is stock already" if name == STOCK_NAMES["model"] else "only that one can be exported"
+        hint = HINTS.get(name, "only that one can be exported")
         raise PtselError(
             f"{where}: expected a checkpoint of the model ptsel_wav2vec2, found {name!r}; {hint}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -38,6 +39,28 @@ def write_text(file: Path | str, text: str) -> None:
     """Write UTF-8 text as it is, line endings included, by `replacing`."""
     with replacing(file) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
+
+
+def lock_folder(folder: Path, busy: str) -> int:
+    """Make a folder, and lock it against other processes until the descriptor that is returned is closed.
+
+    The folder itself is locked, which leaves no file behind and ends with the process.
+
+    Raises:
+        PtselError: `busy`, if another process has it.
+        OSError: it cannot be made or opened.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise PtselError(busy) from None
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
 
 
 def file_checksum(file: Path) -> str:

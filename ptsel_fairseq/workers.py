@@ -21,6 +21,7 @@ LOCAL = "local"
 ENGINES = "local, dask://HOST:PORT or ray://HOST:PORT"
 INSTALL = {"dask": "pip install 'dask[distributed]'", "ray": "pip install 'ray[client]'"}
 SECONDS_TO_CONNECT = 20
+SHORT_WORK_SECONDS = 300  # of audio: less than this is done faster in one process than processes start
 AHEAD = 4  # pieces for each worker that are sent or done, but not yet taken
 
 Piece = TypeVar("Piece")
@@ -39,6 +40,11 @@ def check_jobs(jobs: int | None) -> None:
     """Raise PtselError unless `jobs` is None (all cores) or at least 1."""
     if jobs is not None and jobs < 1:
         raise PtselError(f"--jobs: expected a number of processes from 1, found {jobs}")
+
+
+def jobs_for_audio(seconds: float, jobs: int | None) -> int:
+    """How many processes work on so many seconds of audio: `jobs` (None: all cores), or 1 where little is to do."""
+    return 1 if seconds < SHORT_WORK_SECONDS else jobs or available_cores()
 
 
 def check_engine(engine: str) -> None:

@@ -200,7 +200,7 @@ def test_a_label_gone_wrong_is_never_stored(broken_dir, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_number_of_processes_changes_no_byte(data_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "SHORT_WORK_SECONDS", 0)
+    monkeypatch.setattr("ptsel_fairseq.workers.SHORT_WORK_SECONDS", 0)
     manifest = read_manifest(write_manifest(data_dir / "valid.tsv", tmp_path / "valid.tsv", every=1))
     for jobs in (1, 2, 3):
         extract(manifest, ["all"], tmp_path / str(jobs), jobs=jobs)
@@ -209,7 +209,7 @@ def test_the_number_of_processes_changes_no_byte(data_dir, tmp_path, monkeypatch
 
 @pytest.mark.slow
 def test_errors_come_out_of_worker_processes(broken_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "SHORT_WORK_SECONDS", 0)
+    monkeypatch.setattr("ptsel_fairseq.workers.SHORT_WORK_SECONDS", 0)
     says = spoil(broken_dir, "missing")
     with pytest.raises(PtselError, match=f"line {LINE} .*{says}"):
         extract(read_manifest(broken_dir / "train.tsv"), ["zcr"], tmp_path / "store", jobs=2)

@@ -108,7 +108,7 @@ def test_the_command_extracts_and_lists_the_example(data_dir, tmp_path):
 @pytest.mark.slow
 def test_other_processes_compute_the_same(data_dir, tmp_path, monkeypatch, user_file):
     """Also when the file is edited or gone after the start: its text travels, not its path."""
-    monkeypatch.setattr(extraction, "SHORT_WORK_SECONDS", 0)
+    monkeypatch.setattr("ptsel_fairseq.workers.SHORT_WORK_SECONDS", 0)
     manifest = read_manifest(write_manifest(data_dir / "valid.tsv", tmp_path / "valid.tsv", every=2))
     file = user_file(EXAMPLE.read_text())
     real = extraction.read_user_files
@@ -227,7 +227,7 @@ def test_a_label_of_this_process_only(data_dir, tmp_path, monkeypatch):
         return np.ones(analysis.num_frames)
 
     manifest = read_manifest(data_dir / "valid.tsv")
-    monkeypatch.setattr(extraction, "SHORT_WORK_SECONDS", 0)
+    monkeypatch.setattr("ptsel_fairseq.workers.SHORT_WORK_SECONDS", 0)
     with pytest.raises(PtselError, match="registered in this process only"):
         extract(manifest, ["mine"], tmp_path, jobs=2)
     extract(manifest, ["mine"], tmp_path, jobs=1)

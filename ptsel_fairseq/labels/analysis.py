@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ptsel_fairseq.labels.grid import FrameGrid
     from ptsel_fairseq.labels.prosody import Pitch
-    from ptsel_fairseq.labels.spectral import ShortSpectra
+    from ptsel_fairseq.labels.spectral import RastaState, ShortSpectra
     from ptsel_fairseq.labels.voice_quality import Periods
 
 
@@ -21,6 +21,8 @@ class Analysis:
 
     Imports wait until an analysis is made, so that the catalogue can be listed without them.
     """
+
+    first_frame = 0  # of the recording that the waveform is of
 
     def __init__(self, waveform: np.ndarray, grid: FrameGrid) -> None:
         self.waveform = waveform.view()
@@ -52,6 +54,13 @@ class Analysis:
         from ptsel_fairseq.labels.spectral import short_spectra
 
         return short_spectra(self.waveform, self.grid)
+
+    @cached_property
+    def rasta(self) -> RastaState:
+        """That of the filter before the waveform."""
+        from ptsel_fairseq.labels.spectral import RastaState
+
+        return RastaState()
 
     @cached_property
     def power(self) -> tuple[Tensor, ...]:
@@ -90,6 +99,11 @@ class Analysis:
         return log_mel(self.power, self.grid)
 
     @cached_property
+    def loudest(self) -> float:
+        """The highest level of the bands of `log_mel`, dB."""
+        return float(self.log_mel.max(initial=-100.0))
+
+    @cached_property
     def pitch(self) -> Pitch:
         """F0 and strength of voicing by half step."""
         from ptsel_fairseq.labels.prosody import pitch
@@ -115,7 +129,7 @@ class Analysis:
         """The label `onset_strength`, float32 [frames, 1]."""
         from ptsel_fairseq.labels.music import onset_strength
 
-        return onset_strength(self.log_mel)
+        return onset_strength(self.log_mel, self.loudest)
 
     @cached_property
     def tempogram_lags(self) -> np.ndarray:

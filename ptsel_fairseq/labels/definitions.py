@@ -22,12 +22,12 @@ PROSODY = (
     ),
     Label(
         "f0", 1, "Hz", "fundamental frequency by sub-harmonic summation and a smooth path", "Hermes 1988", 0.060,
-        late("prosody.f0", "pitch"), undefined="unvoiced frames", unvoiced_value=0.0,
+        late("prosody.f0", "pitch"), whole=("pitch",), undefined="unvoiced frames", unvoiced_value=0.0,
         parameters={"range_hz": [52, 620], "harmonics": 15, "compression": 0.85, "voicing_threshold": 0.68},
     ),
     Label(
         "voicing", 1, "0 to 1", "strength of the best pitch candidate", "Hermes 1988", 0.060,
-        late("prosody.voicing", "pitch"), parameters={"silence_rms": 1e-3},
+        late("prosody.voicing", "pitch"), whole=("pitch",), parameters={"silence_rms": 1e-3},
     ),
     Label(
         "alpha_ratio", 1, "dB", "power in 1-5 kHz over power in 50 Hz-1 kHz", "Sundberg and Nordenberg 2006; GeMAPS",
@@ -39,12 +39,12 @@ PROSODY = (
     ),
     Label(
         "rasta_l1", 1, "arbitrary", "L1 norm of the RASTA-filtered auditory spectrum", "Hermansky and Morgan 1994",
-        0.020, late("spectral.rasta_l1", "spectra", "grid"),
+        0.020, late("spectral.rasta_l1", "spectra", "grid", "rasta"),
         parameters={"lower_edge_hz": 1.0, "warm_up_half_steps": 4},
     ),
     Label(
         "log_hnr", 1, "dB", "harmonics-to-noise ratio from the autocorrelation at the pitch period", "Boersma 1993",
-        0.060, late("prosody.log_hnr", "waveform", "pitch", "grid"), undefined="unvoiced frames",
+        0.060, late("prosody.log_hnr", "waveform", "pitch", "grid"), whole=("pitch",), undefined="unvoiced frames",
         unvoiced_value=-100.0,
     ),
     Label(
@@ -55,13 +55,13 @@ PROSODY = (
     Label(
         "jitter", 1, "relative", "mean difference of neighbouring periods over the mean period",
         "Boersma 1993; openSMILE's jitterLocal", 0.060,
-        late("voice_quality.jitter", "periods", "pitch", "num_samples", "grid"), undefined=IRREGULAR,
+        late("voice_quality.jitter", "periods", "pitch", "num_samples", "grid"), whole=("pitch",), undefined=IRREGULAR,
         unvoiced_value=0.0, parameters=PERIODS,
     ),
     Label(
         "shimmer", 1, "relative", "mean difference of neighbouring periods' amplitudes over the mean amplitude",
         "Boersma 1993; openSMILE's shimmerLocal", 0.060,
-        late("voice_quality.shimmer", "periods", "pitch", "num_samples", "grid"), undefined=IRREGULAR,
+        late("voice_quality.shimmer", "periods", "pitch", "num_samples", "grid"), whole=("pitch",), undefined=IRREGULAR,
         unvoiced_value=0.0, parameters=PERIODS,
     ),
 )  # fmt: skip
@@ -151,16 +151,16 @@ MUSIC = (
     Label(
         "onset_strength", 1, "dB", "mean rise of the mel bands since the frame before",
         "Böck and Widmer 2013, as librosa", 0.045,
-        lambda analysis: analysis.onset_strength, parameters={"bands": 80, "range_db": 80},
+        lambda analysis: analysis.onset_strength, whole=("loudest",), parameters={"bands": 80, "range_db": 80},
     ),
     Label(
         "tempogram", 88, "0 to 1", "autocorrelation of the onset strength, 240 to 30 beats a minute",
-        "Grosche et al. 2010, as librosa", 7.68, late("music.tempogram", "tempogram_lags", "grid"),
+        "Grosche et al. 2010, as librosa", 7.68, late("music.tempogram", "tempogram_lags", "grid"), whole=("loudest",),
         parameters={"frames": 384, "range_bpm": [30, 240]},
     ),
     Label(
         "tempo_ratio", 13, "0 to 1", "tempogram at metrical multiples of the tempo", "Prockup et al. 2015, as librosa",
-        7.68, late("music.tempo_ratio", "tempogram_lags", "grid"), parameters={"frames": 384},
+        7.68, late("music.tempo_ratio", "tempogram_lags", "grid"), whole=("loudest",), parameters={"frames": 384},
     ),
     Label(
         "harmonic_energy", 1, "dB", "energy of what is steady in time", "FitzGerald 2010, as librosa", 0.728,

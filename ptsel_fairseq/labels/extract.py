@@ -18,12 +18,11 @@ from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, load_user_file, read_user_files
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Manifest, Utterance, manifest_file, read_manifest
-from ptsel_fairseq.workers import LOCAL, available_cores, check_engine, check_jobs, map_ordered
+from ptsel_fairseq.workers import LOCAL, check_engine, check_jobs, jobs_for_audio, map_ordered
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Track
 
-SHORT_WORK_SECONDS = 300  # of audio: less than this is done faster in one process than processes start
 TIMED_UTTERANCES = 4
 
 
@@ -57,7 +56,7 @@ def extract_command(
     try:
         for manifest in manifests:
             writers.append(StoreWriter(store, manifest, wanted, grid, command_line, dtype))
-        announce(writers, Path(store), jobs or available_cores())
+        announce(writers, Path(store), jobs)
         for writer in writers:
             fill(writer, jobs, user_files, engine)
     finally:
@@ -126,8 +125,8 @@ def analyse(
     import threadpoolctl
 
     seconds = sum(utterance.samples for utterance in todo) / grid.sample_rate
-    if engine == LOCAL and seconds < SHORT_WORK_SECONDS:
-        jobs = 1
+    if engine == LOCAL:
+        jobs = jobs_for_audio(seconds, jobs)
     if engine != LOCAL or jobs != 1:
         check_workers_can_load(labels)
     names = [label.name for label in labels]
@@ -192,7 +191,7 @@ class one_thread:  # noqa: N801  (used like a function)
         torch.set_num_threads(self._before)
 
 
-def announce(writers: Iterable[StoreWriter], store: Path, jobs: int) -> None:
+def announce(writers: Iterable[StoreWriter], store: Path, jobs: int | None) -> None:
     """Say what the work will cost before it starts; raise PtselError if the disk cannot hold it."""
     needed, seconds, speed = 0, 0.0, None
     for writer in writers:
@@ -212,7 +211,7 @@ def announce(writers: Iterable[StoreWriter], store: Path, jobs: int) -> None:
         existing = existing.parent
     free = shutil.disk_usage(existing).free
     if speed is not None:
-        workers = jobs if seconds >= SHORT_WORK_SECONDS else 1
+        workers = jobs_for_audio(seconds, jobs)
         print(
             f"about {readable_time(seconds / speed / workers)} with {workers} process{'es' * (workers > 1)} "
             f"({speed:.0f} times real time each), {readable_size(needed)} of {readable_size(free)} free"

@@ -32,6 +32,7 @@ class Label:
         window: seconds of audio that one analysis frame sees.
         version: raised whenever the values change, so that stores of two versions are not mixed.
         compute: values [frames, dim] of an analysed waveform, with a mask [frames] where it can be undefined.
+        whole: what it needs of a whole recording that is analysed in blocks, attributes of `blocks.WholeFile`.
         origin: who defines it: this package, or a user's file or package.
     """
 
@@ -47,6 +48,7 @@ class Label:
     version: int = 1
     parameters: dict[str, Any] = field(default_factory=dict)
     origin: str = BUILT_IN
+    whole: tuple[str, ...] = ()
 
 
 def late(function: str, *attributes: str) -> Callable[[Analysis], Computed]:

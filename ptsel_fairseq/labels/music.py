@@ -96,7 +96,7 @@ def tonnetz(magnitude: np.ndarray) -> np.ndarray:
     return _frames_first(librosa.feature.tonnetz(chroma=chroma_cqt(magnitude).T))
 
 
-def onset_strength(log_mel_db: np.ndarray) -> np.ndarray:
+def onset_strength(log_mel_db: np.ndarray, loudest: float) -> np.ndarray:
     """Mean rise of the bands of `log_mel` since the frame before: Böck and Widmer (2013), as librosa.
 
     Levels more than 80 dB below the loudest of the file do not count. A sudden onset first shows in the frame within
@@ -104,13 +104,14 @@ def onset_strength(log_mel_db: np.ndarray) -> np.ndarray:
 
     Args:
         log_mel_db: float32 [T, 80].
+        loudest: of the file's bands, dB.
 
     Returns:
         float32 [T, 1], dB; 0 in the first frame.
     """
     if not len(log_mel_db):
         return np.zeros((0, 1), np.float32)
-    level = np.maximum(log_mel_db, log_mel_db.max() - np.float32(ONSET_RANGE_DB))
+    level = np.maximum(log_mel_db, np.float32(loudest) - np.float32(ONSET_RANGE_DB))
     return np.maximum(np.diff(level, axis=0, prepend=level[:1]), 0).mean(axis=1, keepdims=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ptsel_fairseq.labels.compiled import compiled
 from ptsel_fairseq.labels.framing import (
     count_half_steps,
     half_step_frames,
@@ -19,6 +20,7 @@ from ptsel_fairseq.labels.framing import (
     to_grid_where_valid,
 )
 from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.path import PitchPath
 
 PITCH_SECONDS = 0.060
 PITCH_N_FFT = 1024
@@ -37,11 +39,8 @@ CANDIDATES = 6
 
 KEPT_STEPS = 4096  # half steps (41 s) whose spectra, 8 MB, are kept rather than made again
 
-# Costs of the path through the candidates, in units of voicing strength times SCORE_GAIN.
-SCORE_GAIN = 4.0
+SCORE_GAIN = 4.0  # of voicing strength, for the costs of the path
 VOICING_THRESHOLD = 0.68
-JUMP_COST = 2.0  # for each octave
-CHANGE_COST = 0.3  # between voiced and unvoiced
 
 HNR_RANGE = (1e-3, 0.9999)  # of the periodic share of power: -30 to 40 dB
 
@@ -62,6 +61,23 @@ class Pitch:
         return self.f0 > 0
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """What the path of the pitch is found from, by half step, float32.
+
+    frequency, strength: of the strongest candidates, [2 T + 1, CANDIDATES], strength -1 where there are fewer.
+    unvoiced: score of having no pitch, [2 T + 1].
+    strongest: the track `Pitch.strength`, [2 T + 1].
+    power: see `Pitch`.
+    """
+
+    frequency: np.ndarray
+    strength: np.ndarray
+    unvoiced: np.ndarray
+    strongest: np.ndarray
+    power: tuple[Tensor, ...] | None = None
+
+
 def pitch(waveform: np.ndarray, grid: FrameGrid) -> Pitch:
     """F0 by sub-harmonic summation (Hermes 1988), its path by dynamic programming.
 
@@ -69,11 +85,17 @@ def pitch(waveform: np.ndarray, grid: FrameGrid) -> Pitch:
     an axis of 64 points an octave and summed over 15 harmonics of each candidate, each weighted 0.85 of the one
     below. The strength of a candidate is one minus the mean of this sum over the axis divided by the candidate's.
     """
+    found = pitch_candidates(waveform, grid)
+    path = PitchPath(*found.frequency.shape)
+    path.extend(found.frequency, SCORE_GAIN * found.strength, found.unvoiced)
+    return Pitch(path.f0(), found.strongest, found.power)
+
+
+def pitch_candidates(waveform: np.ndarray, grid: FrameGrid) -> Candidates:
+    """The candidates of each half step: what `pitch` finds but for the path."""
     steps = count_half_steps(len(waveform), grid)
-    if not steps:
-        return Pitch(np.zeros(0, np.float32), np.zeros(0, np.float32))
     summation, lowest = _harmonic_summation(grid.sample_rate)
-    found, kept = [], []
+    found, kept = [(np.zeros((0, CANDIDATES), np.float32),) * 2], []
     for power in _long_power(waveform, grid):
         found.append(_candidates(_peaks_only(power.sqrt()) @ summation, lowest))
         if steps <= KEPT_STEPS:
@@ -81,9 +103,8 @@ def pitch(waveform: np.ndarray, grid: FrameGrid) -> Pitch:
     frequency, strength = (np.concatenate(parts) for parts in zip(*found, strict=True))
     silent = frame_rms(waveform, grid) < SILENCE_RMS
     unvoiced = np.where(silent, np.float32(1e3), np.float32(SCORE_GAIN * VOICING_THRESHOLD))
-    f0 = compiled(_path)(frequency, SCORE_GAIN * strength, unvoiced, JUMP_COST, CHANGE_COST)
     strongest = np.where(silent, np.float32(0), strength.max(axis=1).clip(min=0))
-    return Pitch(f0.astype(np.float32), strongest.astype(np.float32), tuple(kept) or None)
+    return Candidates(frequency, strength, unvoiced, strongest.astype(np.float32), tuple(kept) or None)
 
 
 def f0(found: Pitch) -> tuple[np.ndarray, np.ndarray]:
@@ -278,59 +299,3 @@ def _autocorrelation(power: Any, period: Any, cosine: Any, correlation: Any) -> 
             third,
             zero,
         )
-
-
-@lru_cache
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A loop compiled by numba; kept on disk where the place it is installed to can be written."""
-    import numba
-
-    try:
-        return numba.njit(cache=True)(function)
-    except RuntimeError:  # numba finds no folder for its cache
-        return numba.njit(function)
-
-
-def _path(frequency: Any, score: Any, unvoiced: Any, jump_cost: float, change_cost: float) -> Any:
-    """The path of highest score through the candidates of each frame and the state "unvoiced" (Viterbi).
-
-    Args:
-        frequency, score: [frames, candidates]; a score below 0 marks no candidate.
-        unvoiced: [frames], score of being unvoiced.
-        jump_cost: for each octave between neighbours; change_cost: between voiced and unvoiced.
-
-    Returns:
-        F0 in Hz, float64 [frames], 0 where unvoiced.
-    """
-    frames, states = frequency.shape[0], frequency.shape[1] + 1
-    last = states - 1
-    octave = np.log2(frequency)
-    total = np.full(states, -1e30)
-    came_from = np.zeros((frames, states), np.int32)
-    for t in range(frames):
-        previous = total.copy()
-        for k in range(states):
-            own = unvoiced[t] if k == last else score[t, k]
-            if k != last and own < 0:
-                total[k] = -1e30
-                continue
-            if t == 0:
-                total[k] = own
-                continue
-            best, best_from = -1e31, last
-            for j in range(states):
-                cost = 0.0
-                if (k == last) != (j == last):
-                    cost = change_cost
-                elif k != last:
-                    cost = jump_cost * abs(octave[t, k] - octave[t - 1, j])
-                if previous[j] - cost > best:
-                    best, best_from = previous[j] - cost, j
-            total[k] = best + own
-            came_from[t, k] = best_from
-    result = np.zeros(frames)
-    state = int(np.argmax(total))
-    for t in range(frames - 1, -1, -1):
-        result[t] = 0.0 if state == last else frequency[t, state]
-        state = came_from[t, state]
-    return result

@@ -67,7 +67,25 @@ def loudness(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
     return to_grid((heard**COMPRESSION).sum(axis=1))[:, None]
 
 
-def rasta_l1(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
+@dataclass
+class RastaState:
+    """Where the RASTA filter is in a recording that is analysed in blocks.
+
+    begin, end: half steps of the block that is analysed, between which it filters; None: to the last one.
+    last: what came out before `begin`, [26]; None at the recording's beginning.
+    """
+
+    begin: int = 0
+    end: int | None = None
+    last: np.ndarray | None = None
+
+    def between(self, begin: int, end: int) -> RastaState:
+        """This state, for a block that goes on where the one before it ended."""
+        self.begin, self.end = begin, end
+        return self
+
+
+def rasta_l1(spectra: ShortSpectra, grid: FrameGrid, state: RastaState) -> np.ndarray:
     """L1 norm of the RASTA-filtered auditory spectrum: Hermansky and Morgan (1994), eq. 1.
 
     The logarithm of each band is band-passed over time by ``0.1 (2 z^2 + z - z^-1 - 2 z^-2) / (1 - p z^-1)``,
@@ -77,8 +95,11 @@ def rasta_l1(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
     printed values are 0.98 and 0.94). A filter without history would ring for long on the first frames, so its first
     half steps are set to 0.
 
+    Args:
+        state: brought up to date.
+
     Returns:
-        float32 [T, 1], arbitrary unit.
+        float32 [T, 1], arbitrary unit; right between the state's begin and end.
     """
     from scipy.signal import lfilter
 
@@ -88,8 +109,13 @@ def rasta_l1(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
     logarithm = np.log(np.maximum(spectra.auditory, POWER_FLOOR)).astype(np.float64)
     padded = np.pad(logarithm, ((2, 2), (0, 0)), mode="edge")
     slope = 0.1 * (2 * padded[4:] + padded[3:-1] - padded[1:-3] - 2 * padded[:-4])
-    slope[:RASTA_WARM_UP] = 0.0
-    filtered = lfilter([1.0], [1.0, -rasta_pole(grid)], slope, axis=0)
+    if state.last is None:
+        slope[:RASTA_WARM_UP] = 0.0
+        state.last = np.zeros(AUDITORY_BANDS)
+    filtered, pole = np.zeros_like(slope), rasta_pole(grid)
+    before = pole * state.last[None]
+    filtered[state.begin :], _ = lfilter([1.0], [1.0, -pole], slope[state.begin :], axis=0, zi=before)
+    state.last = filtered[: state.end][-1]
     heard = np.exp(filtered).astype(np.float32) * equal_loudness_of_bands()
     return to_grid((heard**COMPRESSION).sum(axis=1))[:, None]
 
@@ -127,7 +153,7 @@ def log_mel(power: tuple[Tensor, ...], grid: FrameGrid) -> np.ndarray:
     """
     if not power:
         return np.zeros((0, MEL_BANDS), np.float32)
-    return decibels(in_bands(power, _mel_bands(grid.sample_rate, 2 * (power[0].shape[1] - 1))))
+    return decibels(in_bands(power, mel_bands(grid.sample_rate, 2 * (power[0].shape[1] - 1))))
 
 
 def lps(power: tuple[Tensor, ...]) -> np.ndarray:
@@ -200,7 +226,7 @@ def _all_bands(sample_rate: int) -> Tensor:
 
 
 @lru_cache
-def _mel_bands(sample_rate: int, points: int) -> Tensor:
+def mel_bands(sample_rate: int, points: int) -> Tensor:
     import librosa.filters
 
     return torch.from_numpy(

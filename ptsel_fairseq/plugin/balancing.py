@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.optimize import nnls
-from torch import Tensor, nn
+from torch import Tensor
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.plugin.buffers import Float32Buffers
 
 TINY = 1e-12
 # rule -> its options with their defaults
@@ -65,7 +66,7 @@ def check_balancing(rule: str, options: Mapping[str, Any]) -> dict[str, float]:
     return filled
 
 
-class PtselBalancing(nn.Module):
+class PtselBalancing(Float32Buffers):
     """The weights w of one rule and what they follow from.
 
     With L_k the loss of label k in the last update, K labels, w rescaled to sum K unless said otherwise:
@@ -120,14 +121,6 @@ class PtselBalancing(nn.Module):
     @classmethod
     def from_json(cls, text: str) -> PtselBalancing:
         return cls(**json.loads(text))
-
-    def _apply(self, fn: Callable, recurse: bool = True) -> PtselBalancing:
-        """Follow the model to its device, but not to half precision, in which a running mean stands still."""
-        kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
-        super()._apply(fn, recurse)
-        for name, buffer in kept.items():
-            self._buffers[name] = buffer.to(self._buffers[name].device)
-        return self
 
     def begin_update(self) -> None:
         """Forget what an update that was given up (an overflow) has left."""

@@ -7,7 +7,6 @@ A folder of the cache holds ``vectors.npy``. Until it is complete that is ``vect
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 
 from ptsel_fairseq.audio import read_whole_audio
 from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import write_text
+from ptsel_fairseq.files import lock_folder, write_text
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
 from ptsel_fairseq.manifest import Manifest, Segment
 from ptsel_fairseq.selection.embedding import NUM_MELS, embed
@@ -138,20 +137,15 @@ def _key(manifest: Manifest, segments: Sequence[Segment], frames: int) -> str:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """The folder to ourselves; the lock ends with the process."""
+    busy = f"{folder}: another run is embedding the same speech; wait for it to end, or give another --cache"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
+        lock = lock_folder(folder, busy)
     except OSError as error:
         raise PtselError(
             f"{folder}: the speech vectors cannot be kept there ({error.strerror}); give another folder with --cache"
         ) from None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
-    except BlockingIOError:
-        raise PtselError(
-            f"{folder}: another run is embedding the same speech; wait for it to end, or give another --cache"
-        ) from None
     except OSError as error:
         raise PtselError(
             f"{folder}: the speech vectors cannot be kept there ({error.strerror or error}); what is finished is "

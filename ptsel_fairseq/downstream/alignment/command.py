@@ -23,10 +23,9 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import write_text
 from ptsel_fairseq.make_manifest import write_lines
 from ptsel_fairseq.manifest import SEGMENT_HEADER, manifest_file, read_manifest
-from ptsel_fairseq.workers import map_ordered
+from ptsel_fairseq.workers import jobs_for_audio, map_ordered
 
 BLOCK = 64  # utterances of one file: what an interruption can lose
-SHORT_WORK_SECONDS = 300  # of audio: done faster in one process than processes start
 SHOWN = 3
 FAILED = "failed.tsv"
 CONFIDENCE = "confidence.tsv"
@@ -160,8 +159,8 @@ def align_all(aligner: Aligner, spoken: Sequence[Spoken], folder: Path, jobs: in
     todo = [i for i, file in enumerate(files) if _read_block(file) is None]
     seconds = sum(utterance.seconds for i in todo for utterance in blocks[i])
     # TextGrids are read faster than their index travels to other processes.
-    alone = seconds < SHORT_WORK_SECONDS or isinstance(aligner, TextGridAligner)
-    found = map_ordered(partial(_align_block, aligner), (blocks[i] for i in todo), jobs=1 if alone else jobs)
+    processes = 1 if isinstance(aligner, TextGridAligner) else jobs_for_audio(seconds, jobs)
+    found = map_ordered(partial(_align_block, aligner), (blocks[i] for i in todo), jobs=processes)
     done = len(spoken) - sum(len(blocks[i]) for i in todo)
     with tqdm(
         total=len(spoken), initial=done, desc="aligning", unit="utterance", file=sys.stderr

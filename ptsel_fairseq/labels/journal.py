@@ -1,0 +1,59 @@
+"""Which utterances of an unfinished split are safely on disk: a text file that a kill or a full disk cannot falsify."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+JOURNAL = "journal.partial"
+END_OF_RECORD = "."
+
+
+class Journal:
+    """Line one says what is being extracted (the plan), each further line which utterances are done.
+
+    It is written after what it speaks of is on the disk, and believed by an extraction with the same plan only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / JOURNAL
+
+    def read(self, plan: str) -> set[int]:
+        """The utterances that are done; none if the plan was another one."""
+        try:
+            text = self._file.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return set()
+        found, *records = text.split("\n")
+        done: set[int] = set()
+        if found != plan:
+            return done
+        for record in records:
+            *indices, mark = record.split() or [""]
+            if mark == END_OF_RECORD and all(word.isdecimal() for word in indices):
+                done.update(map(int, indices))
+        return done
+
+    def start(self, plan: str) -> None:
+        write_atomically(self._file, (plan + "\n").encode())
+
+    def add(self, indices: Iterable[int]) -> None:
+        with self._file.open("a", encoding="utf-8") as journal:
+            # A record that a full disk tore has no mark, and the line break keeps the next one apart.
+            journal.write("\n" + " ".join(map(str, indices)) + f" {END_OF_RECORD}\n")
+            journal.flush()
+            os.fsync(journal.fileno())
+
+    def remove(self) -> None:
+        self._file.unlink(missing_ok=True)
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Write and wait for the disk; the old content or the new is there at any moment."""
+    partial = file.with_name(file.name + ".partial")
+    with partial.open("wb") as output:
+        output.write(content)
+        output.flush()
+        os.fsync(output.fileno())
+    os.replace(partial, file)

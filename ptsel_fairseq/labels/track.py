@@ -1,0 +1,66 @@
+"""One label of one analysed waveform, checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.analysis import Analysis
+from ptsel_fairseq.labels.label import BUILT_IN, Label
+from ptsel_fairseq.labels.registry import describe
+
+if TYPE_CHECKING:
+    from ptsel_fairseq.labels.label import Computed, Track
+
+
+def track(label: Label, analysis: Analysis) -> Track:
+    """The track of one label, checked; raise PtselError for a fault of the label."""
+    computed = _compute(label, analysis)
+    values, valid = computed if isinstance(computed, tuple) else (computed, None)
+    frames = analysis.num_frames
+    if values.ndim == 1 and label.dim == 1:
+        values = values[:, None]
+    if values.shape != (frames, label.dim) or values.dtype.kind not in "fiub":
+        raise PtselError(
+            f"label {label.name}: expected numbers of shape {(frames, label.dim)} (frames, dim), found "
+            f"{values.dtype} of shape {values.shape}"
+        )
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32, copy=False)
+    if (valid is None) != (label.undefined is None):
+        found = "no mask" if valid is None else "a mask, though it says that it is always defined"
+        raise PtselError(
+            f"label {label.name}: found {found}; a label that can be undefined says when (undefined=...) and "
+            "returns values and mask"
+        )
+    if valid is not None:
+        if valid.shape != (frames,) or valid.dtype != np.bool_:
+            raise PtselError(
+                f"label {label.name}: expected a mask of bool {(frames,)}, found {valid.dtype} of shape {valid.shape}"
+            )
+        values = np.where(valid[:, None], values, np.float32(0))
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        raise PtselError(
+            f"label {label.name}: a value that is not finite where the label is defined, first in frame "
+            f"{analysis.first_frame + int(finite.argmin())}"
+        )
+    return values, valid
+
+
+def _compute(label: Label, analysis: Analysis) -> Computed:
+    """What a label's function returns, as arrays; an error of a user's code is told in one line."""
+    if label.origin == BUILT_IN:
+        return label.compute(analysis)
+    try:
+        computed = label.compute(analysis)
+        if isinstance(computed, tuple):
+            values, valid = computed
+            return np.asarray(values), None if valid is None else np.asarray(valid)
+        return np.asarray(computed)
+    except PtselError:
+        raise
+    except Exception as error:
+        raise PtselError(f"label {label.name}: {describe(error)}") from error
