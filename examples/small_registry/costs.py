@@ -7,6 +7,5 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from run import Settings
 
-
 def estimate(settings: Settings) -> str:
     return "cost: to be written"

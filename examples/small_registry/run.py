@@ -79,9 +79,7 @@ def main() -> None:
         compare(runner, settings, task)
     combine(settings)
     minutes = (time.monotonic() - started) / 60
-    print(
-        f"\n{runner.number} steps, {runner.repeated} of them done before, {minutes:.0f} minutes: {settings.out}"
-    )
+    print(f"\n{runner.number} steps, {runner.repeated} of them done before, {minutes:.0f} minutes: {settings.out}")
 
 
 def parse() -> Settings:
@@ -95,9 +93,7 @@ def parse() -> Settings:
     parser.add_argument("--updates", type=int, default=4000, help="of a pretraining (default 4000)")
     parser.add_argument("--finetune-updates", type=int, default=2000, help="of a fine-tuning (default 2000)")
     parser.add_argument("--gpu", action="store_true", help="train on a GPU (16-bit floats)")
-    parser.add_argument(
-        "--tiny", action="store_true", help="little data and few updates: to see that it works"
-    )
+    parser.add_argument("--tiny", action="store_true", help="little data and few updates: to see that it works")
     options = parser.parse_args()
     out = options.out.resolve()
     return Settings(
@@ -152,9 +148,7 @@ def offline(runner: Runner, settings: Settings) -> None:
 def labels_of(name: str, data: Path, splits: tuple[str, ...], store: Path) -> Step:
     command = ptsel("extract", data, "--splits", *splits, "--labels", *LABELS, "--store", store)
     manifests = tuple(data / f"{split}.tsv" for split in splits)
-    return Step(
-        f"labels {name}", command, manifests, tuple(store / split / "header.json" for split in splits)
-    )
+    return Step(f"labels {name}", command, manifests, tuple(store / split / "header.json" for split in splits))
 
 
 def pretrain(runner: Runner, settings: Settings, task: Task, method: str, seed: int) -> Path:
@@ -172,7 +166,9 @@ def pretrain(runner: Runner, settings: Settings, task: Task, method: str, seed: 
     )  # fmt: skip
     checkpoint = run / "checkpoint_last.pt"
     runner.run(Step(f"pretrain {name}", command, (data / "train.tsv",), (run, checkpoint), training=True))
-    runner.run(Step(f"export {name}", ptsel("export", checkpoint, "--out", model), (checkpoint,), (model,)))
+    runner.run(
+        Step(f"export {name}", ptsel("export", checkpoint, "--out", model), (checkpoint,), (model,))
+    )
     return model
 
 
@@ -189,7 +185,9 @@ def recipe_named(recipe: Path, copy: Path) -> Path:
     return copy
 
 
-def downstream(runner: Runner, settings: Settings, task: Task, method: str, seed: int, model: Path) -> None:
+def downstream(
+    runner: Runner, settings: Settings, task: Task, method: str, seed: int, model: Path
+) -> None:
     """Answers of one model for the test items: by CTC fine-tuning, or by a probe on its frozen layers."""
     data, name = settings.data(task.name), f"{task.name}-{method}-seed{seed}"
     answers = settings.out / "answers" / f"{name}.tsv"
@@ -209,7 +207,9 @@ def downstream(runner: Runner, settings: Settings, task: Task, method: str, seed
         write_answers(result, answers)
 
 
-def probe(runner: Runner, settings: Settings, task: Task, features: str, name: str, seed: int) -> Path:
+def probe(
+    runner: Runner, settings: Settings, task: Task, features: str, name: str, seed: int
+) -> Path:
     """One front end's result on a task."""
     data, out = settings.data(task.name), settings.out / "probe" / name
     folds = () if task.leave_out is None else ("--leave-out", data / "leave_out.tsv")
@@ -248,9 +248,7 @@ def compare(runner: Runner, settings: Settings, task: Task) -> None:
         results.append(result)
     if len(results) > 1:
         table = settings.out / "results" / f"{task.name}.md"
-        runner.run(
-            Step(f"compare {task.name}", ptsel("compare", *results, "--out", table), tuple(results), (table,))
-        )
+        runner.run(Step(f"compare {task.name}", ptsel("compare", *results, "--out", table), tuple(results), (table,)))
 
 
 if __name__ == "__main__":

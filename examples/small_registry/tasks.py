@@ -158,3 +158,4 @@ def write_reference(task: Task, data: Path, out: Path) -> None:
     manifest = read_manifest(data / "test.tsv")
     texts = (data / "test.wrd").read_text().splitlines()
     write(out, lines([f"{u.path}\t{text}" for u, text in zip(manifest, texts, strict=True)]))
+
