@@ -14,7 +14,7 @@ from conftest import run_command
 from ptsel_fairseq.cli_parts import memory_size
 
 COMMANDS = (
-    *("manifest", "check", "labels", "extract", "score", "select", "report", "export", "plot", "user-dir"),
+    *("manifest", "check", "labels", "extract", "score", "select", "report", "export", "plot", "user-dir", "estimate"),
     *("prepare", "fetch", "probe", "evaluate", "compare"),
 )
 
