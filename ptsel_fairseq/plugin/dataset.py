@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
 from fairseq.data import BaseWrapperDataset, FileAudioDataset
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
+from ptsel_fairseq.labels.torch_labels import complete_frames
 from ptsel_fairseq.manifest import Manifest
 from ptsel_fairseq.plugin.distortion import Distortion
 from ptsel_fairseq.plugin.preemption import keep_loader_alive
@@ -32,8 +35,11 @@ class PtselDataset(BaseWrapperDataset):
     * ``target`` float64 [batch, frames, sum of dims]: tracks in standard deviations, labels in order. They
       are float64 because fairseq halves every float32 tensor of a batch in fp16 and bf16 training;
     * ``valid`` bool [batch, frames, labels]: False on padding and where the label is undefined;
+    * ``samples`` int64 [batch]: of each row without padding;
 
-    and ``sample["mask_seed"]``, from which the task seeds the mask of the batch.
+    and ``sample["mask_seed"]``, from which the task seeds the mask of the batch. Labels that are computed online
+    have zeros in ``target``; their ``valid`` is False for frames whose analysis reaches beyond the crop where the
+    recording goes on. The waveform to compute them from, not normalised, is ``sample["clean_source"]``, float64.
 
     Args:
         dataset: the stock dataset of one split.
@@ -45,6 +51,7 @@ class PtselDataset(BaseWrapperDataset):
             which the tracks are handed out.
         seed: of the crops, masks and distortions.
         distortion: of the audio that the model hears; the labels stay those of the clean audio.
+        online: those of the labels that are not read from the store.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class PtselDataset(BaseWrapperDataset):
         scaling: dict[str, tuple[np.ndarray, np.ndarray]],
         seed: int,
         distortion: Distortion | None = None,
+        online: Collection[str] = (),
     ) -> None:
         super().__init__(dataset)
         self.audio = dataset
@@ -69,6 +77,11 @@ class PtselDataset(BaseWrapperDataset):
         }
         self.seed = seed
         self.distortion = distortion
+        self.online = frozenset(online)
+        # Online labels are of the waveform as it was recorded, so it is normalised here, after it was kept.
+        self._normalize = bool(self.online) and self.audio.normalize
+        if self._normalize:
+            self.audio.normalize = False
         # In shared memory: fairseq keeps the loaders' processes from epoch to epoch, with the dataset they began with.
         self._epoch = torch.ones(1, dtype=torch.int64).share_memory_()
         self._signals_left = False
@@ -105,16 +118,17 @@ class PtselDataset(BaseWrapperDataset):
             return {}
         crop_size = self._crop_size([len(sample["source"]) for sample in samples])
         starts = [self._crop_start(sample, crop_size) for sample in samples]
-        cropped = [
-            {**sample, "source": sample["source"][start : start + crop_size]}
-            for sample, start in zip(samples, starts, strict=True)
-        ]
-        heard = cropped if self.distortion is None else [self._distorted(sample) for sample in cropped]
+        cropped = _crop(samples, starts, crop_size)
+        heard = _crop(_normalized(samples), starts, crop_size) if self._normalize else cropped
+        if self.distortion is not None:
+            heard = [self._distorted(sample) for sample in heard]
         batch = super().collater(heard)
         ids = [int(sample["id"]) for sample in samples]
         batch["mask_seed"] = stable_seed(self.seed, self.epoch, *ids)
-        if self.store is not None and self.scaling:
+        if self.scaling:
             batch["pretext"] = self._pretext(cropped, starts, crop_size)
+        if self.online:
+            batch["clean_source"] = pad_sequence([s["source"] for s in cropped], batch_first=True).double()
         return batch
 
     def _crop_size(self, sizes: list[int]) -> int:
@@ -156,11 +170,34 @@ class PtselDataset(BaseWrapperDataset):
             count = self.grid.num_frames(len(sample["source"]))
             column = 0
             for k, (label, (mean, std)) in enumerate(self.scaling.items()):
+                columns = slice(column, column + len(mean))
+                column = columns.stop
+                if label in self.online:
+                    ends = start + len(sample["source"]) == self.manifest.utterances[line].samples
+                    valid[row, :count, k] = complete_frames(
+                        label, len(sample["source"]), self.grid, begins=start == 0, ends=ends
+                    )
+                    continue
                 track = self.store.track(label, line)[first : first + count]
                 valid[row, :count, k] = self.store.valid(label, line)[first : first + count]
-                target[row, :count, column : column + len(mean)] = (track - mean) / std
-                column += len(mean)
-        return {"target": torch.from_numpy(target), "valid": torch.from_numpy(valid)}
+                target[row, :count, columns] = (track - mean) / std
+        samples = torch.tensor([len(sample["source"]) for sample in cropped])
+        return {"target": torch.from_numpy(target), "valid": torch.from_numpy(valid), "samples": samples}
+
+
+def _crop(samples: Sequence[dict], starts: Sequence[int], size: int) -> list[dict]:
+    return [
+        {**sample, "source": sample["source"][start : start + size]}
+        for sample, start in zip(samples, starts, strict=True)
+    ]
+
+
+def _normalized(samples: Sequence[dict]) -> list[dict]:
+    """Each waveform of mean 0 and variance 1, operation for operation as fairseq's datasets do it."""
+    return [
+        {**sample, "source": functional.layer_norm(sample["source"], sample["source"].shape)}
+        for sample in samples
+    ]
 
 
 def stable_seed(*numbers: int) -> int:

@@ -18,6 +18,7 @@ from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, check_balancing
 from ptsel_fairseq.plugin.head_settings import HeadSettings, read_head_settings
+from ptsel_fairseq.plugin.online import check_online
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,9 @@ def plan(
         heads = read_head_settings(block, list(active), dims, model_cfg.get("pretext_layer", -1), depth)
         balancing = _plan_balancing(criterion_cfg, active, heads, seed)
         for label, head in zip(active, heads, strict=True):
-            if head.loss == "bce":
+            if head.source == "online":
+                check_online(label, head, store)
+            elif head.loss == "bce":
                 _refuse_outside_unit_interval(store, label)
     elif contrastive:
         logger.info("no label has a positive weight: plain wav2vec 2.0")
