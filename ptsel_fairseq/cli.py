@@ -184,6 +184,17 @@ def add_extract(commands) -> None:
         default="float32",
         help="of the values on disk: float16 takes half the room, rounded to one part in 2048 (default float32)",
     )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out files that cannot be read or are not as the manifest says, instead of stopping at the first",
+    )
+    parser.add_argument(
+        "--manifest-out",
+        type=Path,
+        metavar="DIR",
+        help="with --skip-bad: new data folder, the manifests (and .ltr, .wrd, .phn) without skipped files",
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
     parser.add_argument(
         "--device",

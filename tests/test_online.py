@@ -117,6 +117,21 @@ def test_the_clean_waveform_is_what_counts(data_dir, store_dir):
     assert_alike(stored, online)
 
 
+@pytest.mark.parametrize("normalized", [False, True])
+def test_distorted_audio_is_heard_and_clean_labels_are_computed(data_dir, store_dir, normalized):
+    pytest.importorskip("audiomentations", reason="distortions need the extra [distortion]")
+    distortion = {"overlap": {"probability": 1.0}, "clipping": {"probability": 1.0}}
+    # `both` asks that the audio is the same with stored labels and with online ones.
+    stored, online, task = both(
+        data_dir, store_dir, [1, 4, 12], task__distortion=distortion, task__normalize=normalized
+    )
+    _, plain, _ = both(data_dir, store_dir, [1, 4, 12], task__normalize=normalized)
+    assert not torch.equal(online["net_input"]["source"], plain["net_input"]["source"])
+    assert torch.equal(online["clean_source"], plain["clean_source"])
+    task.fill_online(online)
+    assert_alike(stored, online)
+
+
 def test_a_validation_step_gives_the_losses_of_stored_labels(data_dir, store_dir):
     task, model, criterion = loaded(data_dir, store_dir, "valid")
     task.load_dataset("train")

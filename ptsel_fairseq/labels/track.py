@@ -49,9 +49,10 @@ def checked_track(
         values = np.where(valid[:, None], values, np.float32(0))
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
+        later = f" behind frame {first}" if first else ""
         raise PtselError(
             f"label {label.name}: a value that is not finite where the label is defined, first in frame "
-            f"{first + int(finite.argmin())}"
+            f"{int(finite.argmin())} of {frames}{later}"
         )
     return values, valid
 

@@ -8,11 +8,10 @@ header, written last, makes the labels exist. Running again goes on from whichev
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from ptsel_fairseq import __version__
 from ptsel_fairseq.device import CPU
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import file_checksum, lock_folder, replacing
-from ptsel_fairseq.labels.arrays import TrackArrays
+from ptsel_fairseq.labels.arrays import TrackArrays, named_errors
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.journal import Journal, write_atomically
 from ptsel_fairseq.labels.label import Label
@@ -54,6 +53,7 @@ class StoreWriter:
         grid: of the tracks.
         command_line: for the header.
         dtype: of the values on disk, one of `DTYPES`.
+        skipped: for the header, which lines of which manifest this one lacks; None if it is as it was given.
         devices: for the header, label -> what computes it, where that is not this package on the CPU.
 
     Raises:
@@ -68,6 +68,7 @@ class StoreWriter:
         grid: FrameGrid,
         command_line: str = "",
         dtype: str = "float32",
+        skipped: dict[str, Any] | None = None,
         devices: Mapping[str, str] | None = None,
     ) -> None:
         if dtype not in DTYPES:
@@ -84,11 +85,13 @@ class StoreWriter:
         self._last_flush = time.monotonic()
         self._lock: int | None = None
         self._journal = Journal(self.folder)
-        with self._named_errors():
+        with named_errors(self.folder):
             busy = f"{self.folder}: another extraction is writing here; wait for it to end"
             self._lock = lock_folder(self.folder, busy)
         try:
             self._header = self._read_header(labels)
+            if skipped is not None:
+                self._header["skipped"] = skipped
             self.missing = [label for label in labels if label.name not in self._header["labels"]]
         except BaseException:
             os.close(self._lock)
@@ -127,7 +130,7 @@ class StoreWriter:
     def open(self) -> list[Utterance]:
         """Claim the disk space and begin or go on; returns the utterances still to do."""
         todo = self.todo()
-        with self._named_errors():
+        with named_errors(self.folder):
             if not self.missing:
                 if not any(self.folder.glob("*.npy.partial")):  # killed between the header and the end
                     self._journal.remove()
@@ -145,7 +148,7 @@ class StoreWriter:
     def write(self, index: int, tracks: dict[str, Track]) -> None:
         """Put one utterance's tracks into their place."""
         where = self.manifest.where(self.manifest.utterances[index])
-        with self._named_errors():
+        with named_errors(self.folder):
             self.arrays.write(self.first_row(index), tracks, where)
         self.written(index)
 
@@ -158,7 +161,7 @@ class StoreWriter:
     def finish(self) -> None:
         """Compute statistics and checksums, give the arrays their names and write the header."""
         self._flush()
-        with self._named_errors():
+        with named_errors(self.folder):
             for label in self.missing:
                 values, valid = self.arrays.values[label.name], self.arrays.valid.get(label.name)
                 statistics = track_statistics(values, valid)
@@ -206,7 +209,7 @@ class StoreWriter:
         self._journal.start(self._plan())
 
     def _flush(self) -> None:
-        with self._named_errors():
+        with named_errors(self.folder):
             for array in self.arrays:
                 array.flush()
             if self._unflushed:
@@ -225,8 +228,10 @@ class StoreWriter:
             }
         header = read_header(self.folder)
         if header["manifest_checksum"] != self.manifest.checksum:
+            without = len(header.get("skipped", {}).get("lines", ()))
+            hint = f" (one without {without} skipped files)" if without else ""
             raise PtselError(
-                f"{self.folder}: this store was made from another manifest than {self.manifest.file}; "
+                f"{self.folder}: this store was made from another manifest than {self.manifest.file}{hint}; "
                 "give another --store, or remove this one"
             )
         if header["grid"] != vars(self.grid):
@@ -246,16 +251,6 @@ class StoreWriter:
         lengths = np.array([utterance.samples for utterance in self.manifest], dtype=np.int64)
         with replacing(self.folder / LENGTHS) as partial, partial.open("wb") as file:
             np.save(file, lengths)
-
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise PtselError(
-                f"{self.folder}: the store cannot be written ({error.strerror or error}); what is finished is kept, "
-                "run the command again when there is room"
-            ) from None
 
 
 def label_info(label: Label) -> LabelInfo:

@@ -16,7 +16,10 @@ from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.labels.torch_labels import complete_frames
 from ptsel_fairseq.manifest import Manifest
+from ptsel_fairseq.plugin.distortion import Distortion
 from ptsel_fairseq.plugin.preemption import keep_loader_alive
+
+DISTORTION = 0xD15  # sets the seeds of distortions apart from those of masks
 
 
 class PtselDataset(BaseWrapperDataset):
@@ -46,7 +49,8 @@ class PtselDataset(BaseWrapperDataset):
         store: the split's label store, or None where no label has a weight.
         scaling: label -> (mean [dim], standard deviation [dim]) of the training split, in the order in
             which the tracks are handed out.
-        seed: of the crops and masks.
+        seed: of the crops, masks and distortions.
+        distortion: of the audio that the model hears; the labels stay those of the clean audio.
         online: those of the labels that are not read from the store.
     """
 
@@ -58,6 +62,7 @@ class PtselDataset(BaseWrapperDataset):
         store: LabelStore | None,
         scaling: dict[str, tuple[np.ndarray, np.ndarray]],
         seed: int,
+        distortion: Distortion | None = None,
         online: Collection[str] = (),
     ) -> None:
         super().__init__(dataset)
@@ -76,6 +81,7 @@ class PtselDataset(BaseWrapperDataset):
         self._normalize = bool(self.online) and self.audio.normalize
         if self._normalize:
             self.audio.normalize = False
+        self.distortion = distortion
         # In shared memory: fairseq keeps the loaders' processes from epoch to epoch, with the dataset they began with.
         self._epoch = torch.ones(1, dtype=torch.int64).share_memory_()
         self._signals_left = False
@@ -113,9 +119,10 @@ class PtselDataset(BaseWrapperDataset):
         crop_size = self._crop_size([len(sample["source"]) for sample in samples])
         starts = [self._crop_start(sample, crop_size) for sample in samples]
         cropped = _crop(samples, starts, crop_size)
-        batch = super().collater(
-            _crop(_normalized(samples), starts, crop_size) if self._normalize else cropped
-        )
+        heard = _crop([self._normalized(sample) for sample in samples], starts, crop_size)
+        if self.distortion is not None:
+            heard = [self._distorted(sample) for sample in heard]
+        batch = super().collater(heard)
         ids = [int(sample["id"]) for sample in samples]
         batch["mask_seed"] = stable_seed(self.seed, self.epoch, *ids)
         if self.scaling:
@@ -138,6 +145,27 @@ class PtselDataset(BaseWrapperDataset):
             )
         rng = np.random.default_rng([self.seed, self.epoch, int(sample["id"])])
         return self.grid.hop * int(rng.integers(0, max(size - crop_size, 0) // self.grid.hop + 1))
+
+    def _normalized(self, sample: dict) -> dict:
+        """Of mean 0 and variance 1, operation for operation as fairseq's datasets do it, where that was left to us."""
+        if not self._normalize:
+            return sample
+        return {**sample, "source": functional.layer_norm(sample["source"], sample["source"].shape)}
+
+    def _distorted(self, sample: dict) -> dict:
+        """A cropped sample as the model hears it in this epoch."""
+        index = int(sample["id"])
+        seed = stable_seed(DISTORTION, self.seed, self.epoch, index)
+
+        def another(number: int) -> np.ndarray:
+            other = number % max(1, len(self.audio) - 1)
+            if len(self.audio) == 1:
+                return silence
+            return self._normalized(self.audio[other + (other >= index)])["source"].numpy()
+
+        waveform = sample["source"].numpy()
+        silence = np.zeros_like(waveform)
+        return {**sample, "source": torch.from_numpy(self.distortion(waveform, seed, another))}
 
     def _pretext(self, cropped: list[dict], starts: list[int], crop_size: int) -> dict[str, torch.Tensor]:
         frames = self.grid.num_frames(crop_size)
@@ -169,14 +197,6 @@ def _crop(samples: Sequence[dict], starts: Sequence[int], size: int) -> list[dic
     return [
         {**sample, "source": sample["source"][start : start + size]}
         for sample, start in zip(samples, starts, strict=True)
-    ]
-
-
-def _normalized(samples: Sequence[dict]) -> list[dict]:
-    """Each waveform of mean 0 and variance 1, operation for operation as fairseq's datasets do it."""
-    return [
-        {**sample, "source": functional.layer_norm(sample["source"], sample["source"].shape)}
-        for sample in samples
     ]
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +25,11 @@ from ptsel_fairseq.manifest import manifest_file, read_manifest
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
 from ptsel_fairseq.plugin.dataset import PtselDataset
+from ptsel_fairseq.plugin.distortion import Distortion, check_distortion
 from ptsel_fairseq.plugin.health import CollapseWatch
 from ptsel_fairseq.plugin.online import OnlineLabels
 from ptsel_fairseq.plugin.planning import check_grid, plan, plan_filterbank
-from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned
+from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned, train_split
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,14 @@ class PtselPretrainingConfig(AudioPretrainingConfig):
     statistics_split: str = field(
         default="train",
         metadata={"help": "split whose mean and standard deviation standardise the labels of every split"},
+    )
+    # Emptied when a checkpoint is loaded, and so off in fine-tuning, as fairseq empties all mappings.
+    distortion: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "distortions of the training audio, from which the clean labels are predicted, each with its "
+            "probability, e.g. {noise: {probability: 0.4}}; see docs/training.md"
+        },
     )
 
 
@@ -57,6 +67,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
     _raw_labels: Collection[str] = ()
     _online_labels: Collection[str] = ()
     _online: OnlineLabels | None = None
+    _train_split = "train"
     _judged: tuple[object, dict[str, float]] = (None, {})
     collapse_watch: CollapseWatch | None = None  # there is nothing to watch without a quantiser
 
@@ -65,6 +76,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             with one_line_errors():
                 self._check_data_folder()
                 refuse_settings(model_cfg)
+                self._train_split = train_split(model_cfg)
                 self._plan(model_cfg)
                 self._prepare_to_be_stopped(model_cfg)
         model = super().build_model(model_cfg, from_checkpoint)
@@ -124,11 +136,26 @@ class PtselPretrainingTask(AudioPretrainingTask):
                     store.check_manifest(manifest)
             if self._online_labels:
                 self._online = OnlineLabels(scaling, self._online_labels, self._grid)
+            distortion = None
+            settings = check_distortion(self._distortion_settings())
+            if settings and split == self._train_split:
+                distortion = Distortion(settings, self.cfg.sample_rate)
             dataset = PtselDataset(
-                self.datasets[split], manifest, self._grid, store, scaling, self.cfg.seed, self._online_labels
+                self.datasets[split],
+                manifest,
+                self._grid,
+                store,
+                scaling,
+                self.cfg.seed,
+                distortion,
+                self._online_labels,
             )
             dataset.audio.root_dir = str(manifest.root)
             self.datasets[split] = dataset
+
+    def _distortion_settings(self) -> dict:
+        block = self.cfg.get("distortion") or {}
+        return OmegaConf.to_container(block) if OmegaConf.is_config(block) else dict(block)
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
         if isinstance(criterion, PtselWav2vecCriterion):
