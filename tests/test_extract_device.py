@@ -119,7 +119,7 @@ def test_the_announcement_names_both_places(manifest, tmp_path, capsys):
     writer = StoreWriter(
         tmp_path, manifest, resolve(["f0", "zcr"]), FrameGrid(), devices={"zcr": "torch on cpu"}
     )
-    announce([writer], tmp_path, 1, BY_TORCH)
+    announce([writer], tmp_path, 1, device=BY_TORCH)
     writer.close()
     said = capsys.readouterr().out.splitlines()[-1]
     assert "on cpu (" in said
