@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -198,7 +199,9 @@ def analyse(
         found = Piece(file, utterance.samples, where, names, grid, user_files)
         if engine != LOCAL or not is_long(utterance.samples, grid):
             return found
-        return replace(found, arrays=writer.arrays, first_row=writer.first_row(utterance.index))
+        return replace(
+            found, arrays=writer.arrays, first_row=writer.first_row(utterance.index), owner=os.getpid()
+        )
 
     # Sums in another number of threads round otherwise; workers have one each, this process is given one.
     with threadpoolctl.threadpool_limits(1):

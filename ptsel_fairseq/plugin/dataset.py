@@ -72,16 +72,24 @@ class PtselDataset(BaseWrapperDataset):
         self.manifest = manifest
         self.grid = grid
         self.store = store
-        self.scaling = {
-            label: (mean.astype(np.float32), std.astype(np.float32)) for label, (mean, std) in scaling.items()
-        }
-        self.seed = seed
+        self.labels = list(scaling)
+        self._means, self._stds = (
+            np.concatenate([parts[i] for parts in scaling.values()]).astype(np.float32) if scaling else None
+            for i in range(2)
+        )
+        ends = np.cumsum([len(mean) for mean, _ in scaling.values()], dtype=int).tolist()
+        self._columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
         self.online = frozenset(online)
+        self._sometimes_undefined = [
+            store is not None and label not in self.online and store.info(label).undefined is not None
+            for label in self.labels
+        ]
+        self.seed = seed
+        self.distortion = distortion
         # Online labels are of the waveform as it was recorded, so it is normalised here, after it was kept.
         self._normalize = bool(self.online) and self.audio.normalize
         if self._normalize:
             self.audio.normalize = False
-        self.distortion = distortion
         # In shared memory: fairseq keeps the loaders' processes from epoch to epoch, with the dataset they began with.
         self._epoch = torch.ones(1, dtype=torch.int64).share_memory_()
         self._signals_left = False
@@ -93,10 +101,6 @@ class PtselDataset(BaseWrapperDataset):
                 f"{manifest.file}: expected {len(self.lines)} utterances in fairseq's dataset, found "
                 f"{len(self.audio)}; the manifest changed while it was read"
             )
-
-    @property
-    def labels(self) -> list[str]:
-        return list(self.scaling)
 
     @property
     def epoch(self) -> int:
@@ -125,7 +129,7 @@ class PtselDataset(BaseWrapperDataset):
         batch = super().collater(heard)
         ids = [int(sample["id"]) for sample in samples]
         batch["mask_seed"] = stable_seed(self.seed, self.epoch, *ids)
-        if self.scaling:
+        if self.labels:
             batch["pretext"] = self._pretext(cropped, starts, crop_size)
         if self.online:
             batch["clean_source"] = pad_sequence([s["source"] for s in cropped], batch_first=True).double()
@@ -169,27 +173,29 @@ class PtselDataset(BaseWrapperDataset):
 
     def _pretext(self, cropped: list[dict], starts: list[int], crop_size: int) -> dict[str, torch.Tensor]:
         frames = self.grid.num_frames(crop_size)
-        width = sum(len(mean) for mean, _ in self.scaling.values())
-        target = np.zeros((len(cropped), frames, width), dtype=np.float64)
-        valid = np.zeros((len(cropped), frames, len(self.scaling)), dtype=bool)
+        values = np.zeros((len(cropped), frames, len(self._means)), dtype=np.float32)
+        valid = np.zeros((len(cropped), frames, len(self.labels)), dtype=bool)
         for row, (sample, start) in enumerate(zip(cropped, starts, strict=True)):
             line = int(self.lines[int(sample["id"])])
             first = start // self.grid.hop
             count = self.grid.num_frames(len(sample["source"]))
-            column = 0
-            for k, (label, (mean, std)) in enumerate(self.scaling.items()):
-                columns = slice(column, column + len(mean))
-                column = columns.stop
+            own = values[row, :count]
+            valid[row, :count] = True
+            for k, (label, columns) in enumerate(zip(self.labels, self._columns, strict=True)):
                 if label in self.online:
                     ends = start + len(sample["source"]) == self.manifest.utterances[line].samples
+                    own[:, columns] = self._means[columns]  # nothing yet
                     valid[row, :count, k] = complete_frames(
                         label, len(sample["source"]), self.grid, begins=start == 0, ends=ends
                     )
                     continue
-                track = self.store.track(label, line)[first : first + count]
-                valid[row, :count, k] = self.store.valid(label, line)[first : first + count]
-                target[row, :count, columns] = (track - mean) / std
+                own[:, columns] = self.store.track(label, line)[first : first + count]
+                if self._sometimes_undefined[k]:
+                    valid[row, :count, k] = self.store.valid(label, line)[first : first + count]
+            own -= self._means
+            own /= self._stds
         samples = torch.tensor([len(sample["source"]) for sample in cropped])
+        target = values.astype(np.float64)
         return {"target": torch.from_numpy(target), "valid": torch.from_numpy(valid), "samples": samples}
 
 

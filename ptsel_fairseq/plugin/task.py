@@ -65,9 +65,9 @@ class PtselPretrainingTask(AudioPretrainingTask):
     _labels: Sequence[str] = ()
     _grid = FrameGrid()
     _raw_labels: Collection[str] = ()
+    _train_split = "train"
     _online_labels: Collection[str] = ()
     _online: OnlineLabels | None = None
-    _train_split = "train"
     _judged: tuple[object, dict[str, float]] = (None, {})
     collapse_watch: CollapseWatch | None = None  # there is nothing to watch without a quantiser
 
