@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 OUTPUT ?= demo-output
+# One process a core, each beginning with its own stretch of the tests.
+PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help setup demo test test-fast lint bench clean
 
@@ -15,10 +17,10 @@ demo: setup  ## the whole road on the bundled speech, into $(OUTPUT) (about 10 m
 	@$(VENV_PYTHON) examples/demo.py --out $(OUTPUT)
 
 test: setup  ## all tests
-	@$(VENV_PYTHON) -m pytest
+	@$(VENV_PYTHON) -m pytest $(PARALLEL)
 
 test-fast: setup  ## the tests that take seconds
-	@$(VENV_PYTHON) -m pytest -m "not slow"
+	@$(VENV_PYTHON) -m pytest $(PARALLEL) -m "not slow"
 
 lint: setup  ## ruff (check and format) and mypy on the offline rooms
 	@$(VENV_PYTHON) -m ruff check .

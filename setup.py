@@ -43,6 +43,7 @@ setup(
         "fairseq": ["ve-fairseq>=0.12.3", "editdistance>=0.6", "tensorboardX>=2.5"],
         "dev": [
             "pytest>=7",
+            "pytest-xdist>=3.2",
             "hypothesis>=6",
             "ruff>=0.6",
             "mypy>=1.10",

@@ -20,6 +20,7 @@ from ptsel_fairseq.cli_parts import (
     WEIGHTS_HELP,
     add_command,
     add_engine,
+    add_user_labels,
     command_line,
 )
 from ptsel_fairseq.downstream import commands as downstream
@@ -79,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_labels,
         add_extract,
         *selection.ADDED,
+        add_estimate,
         add_export,
         add_plot,
         *downstream.ADDED,
@@ -161,17 +163,6 @@ def add_labels(commands) -> None:
     parser.set_defaults(command=run)
 
 
-def add_user_labels(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--user-labels",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE.py",
-        help="labels of your own, as in examples/own_label.py; may be given more than once",
-    )
-
-
 def add_extract(commands) -> None:
     parser = add_command(
         commands,
@@ -206,12 +197,47 @@ def add_extract(commands) -> None:
         help="with --skip-bad: new data folder, the manifests (and .ltr, .wrd, .phn) without skipped files",
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu (default), or a GPU: cuda, cuda:N. It computes the labels of short-time spectra, equal but for "
+        "rounding, while processes compute the others",
+    )
     add_engine(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.labels.extract import extract_command
 
         extract_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_estimate(commands) -> None:
+    parser = add_command(
+        commands,
+        "estimate",
+        "say what a recipe needs before it is trained: parameters, memory, data; needs fairseq, takes seconds",
+        STORE_HELP + WEIGHTS_HELP,
+    )
+    parser.add_argument("recipe", metavar="RECIPE.yaml", type=Path)
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="SECTION.KEY=VALUE",
+        help="as for fairseq-hydra-train, e.g. distributed_training.distributed_world_size=8",
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights.yaml, in place of the recipe's own"
+    )
+    parser.add_argument(
+        "--store", type=Path, help="label store; without it the labels are those of `ptsel labels`"
+    )
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.plugin.cost import estimate_command
+
+        estimate_command(**options)
 
     parser.set_defaults(command=run)
 

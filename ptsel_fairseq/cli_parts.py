@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from pathlib import Path
 
 from ptsel_fairseq.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
 
@@ -39,6 +40,17 @@ def add_command(commands, name: str, help: str, epilog: str = "") -> argparse.Ar
         description=help[0].upper() + help[1:] + ".",
         epilog=f"files:\n{epilog}" if epilog else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_user_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--user-labels",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="labels of your own, as in examples/own_label.py; may be given more than once",
     )
 
 

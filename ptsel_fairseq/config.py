@@ -18,13 +18,19 @@ OURS = ("pretext_weights", "pretext_sum_to_one")
 MARK = "# λ"  # begins the lines of provenance, so that a later selection can replace them
 
 
-def check_weights(weights: Mapping[str, float], known: Collection[str], sum_to_one: bool) -> None:
+def check_weights(
+    weights: Mapping[str, float],
+    known: Collection[str],
+    sum_to_one: bool,
+    setting: str = "pretext_weights",
+) -> None:
     """Judge a λ before anything is trained with it.
 
     Args:
         weights: label -> λ. Empty, or zero everywhere, means plain wav2vec 2.0.
         known: the labels that the store holds.
         sum_to_one: whether the weights must sum to one (within 0.001).
+        setting: of the recipe, for messages.
 
     Raises:
         PtselError: a label that is not known, a weight that is negative or no number, or another sum.
@@ -32,17 +38,32 @@ def check_weights(weights: Mapping[str, float], known: Collection[str], sum_to_o
     unknown = sorted(set(weights) - set(known))
     if unknown:
         raise PtselError(
-            f"pretext_weights: no label {', '.join(unknown)} in the store, which holds {', '.join(sorted(known))}"
+            f"{setting}: no label {', '.join(unknown)} in the store, which holds {', '.join(sorted(known))}"
         )
     for label, weight in sorted(weights.items()):
         if not (math.isfinite(weight) and weight >= 0):
-            raise PtselError(f"pretext_weights: expected a weight of at least 0 for {label}, found {weight}")
+            raise PtselError(f"{setting}: expected a weight of at least 0 for {label}, found {weight}")
     total = sum(weights.values())
     if sum_to_one and total > 0 and abs(total - 1) > TOLERANCE:
         raise PtselError(
-            f"pretext_weights: expected weights that sum to 1, found the sum {total:.6g}; scale them, or set "
+            f"{setting}: expected weights that sum to 1, found the sum {total:.6g}; scale them, or set "
             "pretext_sum_to_one: false if that is meant (as in the method `all`)"
         )
+
+
+def join_weights(weights: Mapping[str, float], fixed: Mapping[str, float]) -> dict[str, float]:
+    """The positive weights by label, sorted: λ, and the fixed ones beside it.
+
+    Raises PtselError for a label that has both.
+    """
+    twice = sorted(label for label in fixed if fixed[label] > 0 and weights.get(label, 0.0) > 0)
+    if twice:
+        raise PtselError(
+            f"pretext_fixed_weights: {', '.join(twice)} stand in pretext_weights with a positive λ too; choose the "
+            "labels of λ without them (`ptsel score --labels ...`), or leave them out here"
+        )
+    both = [(label, weight) for part in (weights, fixed) for label, weight in part.items() if weight > 0]
+    return dict(sorted(both))
 
 
 def weights_block(

@@ -190,7 +190,9 @@ def draw_run(run: Run, out: Path | str) -> None:
             _draw_both(panels[2], run, key, COLOURS[i % len(COLOURS)], key.removeprefix("skill_"))
         panels[2].axhline(0, color="black", linewidth=0.8)
         panels[2].set(
-            xlabel="update", ylabel="1 - loss / loss of the mean", title="Skill (0: no better than the mean)"
+            xlabel="update",
+            ylabel="1 - loss / loss of a constant",
+            title="Skill (0: no better than a constant)",
         )
         panels[2].legend(frameon=False)
     for axes in panels:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -85,3 +87,37 @@ def test_without_another_training_starts_anew(tmp_path, caplog):
     assert not (tmp_path / "checkpoint_last.pt").exists()
     assert "there is no other checkpoint: training starts anew" in caplog.text
     preemption.mend_last_checkpoint(tmp_path / "absent")
+
+
+def test_what_a_killed_save_has_left_unfinished_is_removed(checkpoints):
+    (checkpoints / "checkpoint_1_30.pt.tmp").write_bytes(b"PK")
+    preemption.mend_last_checkpoint(checkpoints)
+    assert sorted(file.name for file in checkpoints.iterdir()) == [
+        "checkpoint_1_10.pt",
+        "checkpoint_1_20.pt",
+        "checkpoint_last.pt",
+    ]
+
+
+def test_a_copy_that_is_cut_off_leaves_the_checkpoint_of_before(checkpoints, monkeypatch):
+    from fairseq.file_io import PathManager
+
+    whole = shutil.copyfile
+
+    def die_halfway(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:1000])
+        raise KeyboardInterrupt
+
+    new, last = checkpoints / "checkpoint_1_20.pt", checkpoints / "checkpoint_last.pt"
+    monkeypatch.setattr(PathManager, "copy", staticmethod(PathManager.copy))  # undone afterwards
+    monkeypatch.setattr("fairseq.file_io.IOPathManager", None)
+    preemption._copy_whole()
+    preemption._copy_whole()  # once is enough
+    monkeypatch.setattr("shutil.copyfile", die_halfway)
+    with pytest.raises(KeyboardInterrupt):
+        PathManager.copy(str(new), str(last), overwrite=True)
+    assert torch.load(last)["update"] == 30
+    monkeypatch.setattr("shutil.copyfile", whole)
+    assert PathManager.copy(str(new), str(last), overwrite=True)
+    assert torch.load(last)["update"] == 20
+    assert not list(checkpoints.glob("*.tmp"))

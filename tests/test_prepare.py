@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -97,10 +98,7 @@ def test_a_file_that_was_cut_off_or_resampled_is_named(librispeech, tmp_path, re
         prepare_command("librispeech", librispeech, tmp_path / "out")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["librispeech", "timit", "voxceleb1", "iemocap", "common-voice", "medley-solos-db", "openmic-2018"],
-)
+@pytest.mark.parametrize("name", CORPUS_NAMES)
 def test_a_folder_that_is_not_the_corpus(name, tmp_path):
     (tmp_path / "holiday photographs").mkdir()
     with pytest.raises(PtselError, match=r"expected (the|a) folder .*; found holiday photographs"):
@@ -318,3 +316,81 @@ def test_openmic_keeps_its_mask(tmp_path, recordings):
     (tmp_path / "openmic-2018-aggregated-labels.csv").write_text("sample_key,instrument\n")
     with pytest.raises(PtselError, match="line 1: expected the columns sample_key, instrument, relevance"):
         prepare_command("openmic-2018", tmp_path, tmp_path / "again")
+
+
+ONTOLOGY = [
+    {"id": "/m/04szw", "name": "Musical instrument", "child_ids": ["/m/0fx80y", "/m/0l14jd"]},
+    {"id": "/m/0l14jd", "name": "Choir", "child_ids": []},
+    {"id": "/m/0fx80y", "name": "Plucked string instrument", "child_ids": ["/m/0342h"]},
+    {"id": "/m/0342h", "name": "Guitar", "child_ids": ["/m/042v_gx"]},
+    {"id": "/m/042v_gx", "name": "Acoustic guitar", "child_ids": []},
+    {"id": "/m/09x0r", "name": "Speech", "child_ids": []},
+]
+
+
+@pytest.fixture
+def audioset(tmp_path, recordings):
+    root = tmp_path / "audioset"
+    write(root / "ontology.json", json.dumps(ONTOLOGY))
+    head = ("# Segments csv created Sun Mar  5 10:54:25 2017", "# num_ytids=3", "# YTID, start_seconds, ...")
+    write(
+        root / "balanced_train_segments.csv",
+        *head,
+        '--4gqARaEJE, 0.000, 10.000, "/m/09x0r,/m/0342h,/m/042v_gx,/m/04szw"',
+        '--BfvyPmVMo, 20.000, 30.000, "/m/09x0r"',
+        '-0xzrMun0Rs, 30.000, 40.000, "/m/0l14jd,/m/0342h"',
+    )
+    write(root / "unbalanced_train_segments.csv", *head, 'Ya_1-2c3d4e, 0.000, 10.000, "/m/0l14jd"')
+    write(
+        root / "eval_segments.csv",
+        *head,
+        '_gone-video, 0.000, 10.000, "/m/0342h"',
+        'x0123456_78, 1, 9, "/m/0342h"',
+    )
+    recordings.write(root / "balanced" / "--4gqARaEJE.wav", rate=44100)
+    recordings.write(root / "balanced" / "--BfvyPmVMo.wav", rate=44100)
+    recordings.write(root / "balanced" / "Y-0xzrMun0Rs.wav", rate=48000)
+    recordings.write(root / "more" / "Ya_1-2c3d4e_0.000_10.000.flac", rate=44100)
+    recordings.write(root / "eval" / "x0123456_78_1.ogg", rate=44100)
+    return root
+
+
+def test_audioset_has_the_clips_with_an_instrument_that_are_there(audioset, tmp_path, capsys):
+    out = tmp_path / "out"
+    prepare_command("audioset", audioset, out)
+    paths = {
+        split: [u.path for u in read_manifest(out / f"{split}.tsv")]
+        for split in ("train", "balanced", "eval")
+    }
+    assert paths["balanced"] == ["balanced/--4gqARaEJE.flac", "balanced/Y-0xzrMun0Rs.flac"]
+    assert paths["train"] == [*paths["balanced"], "more/Ya_1-2c3d4e_0.000_10.000.flac"]
+    assert paths["eval"] == ["eval/x0123456_78_1.flac"]
+    assert "Of 5 clips with an instrument" in capsys.readouterr().out
+    assert "the audio of 4 is here" in (out / "report.md").read_text()
+    labels = read_labels(out / "labels" / "balanced.tsv").values
+    assert len(labels) == 2 * 4  # every clip is asked about every instrument, not about speech or the root
+    there = {key.split("\t")[1] for key, value in labels.items() if "--4gq" in key and value == "1"}
+    assert there == {"Guitar", "Acoustic guitar"}
+    # One class where one instrument is left, the lowest of its branch; the choir with a guitar has two.
+    lines = (out / "classes" / "instrument.tsv").read_text().splitlines()[1:]
+    assert lines == [
+        "balanced/--4gqARaEJE.flac\tAcoustic guitar",
+        "eval/x0123456_78_1.flac\tGuitar",
+        "more/Ya_1-2c3d4e_0.000_10.000.flac\tChoir",
+    ]
+
+
+def test_audioset_without_its_audio_or_with_another_ontology(audioset, tmp_path):
+    for file in [*audioset.rglob("*.wav"), *audioset.rglob("*.flac"), *audioset.rglob("*.ogg")]:
+        file.unlink()
+    with pytest.raises(
+        PtselError, match=r"5 clips of balanced_train.* expected files such as --4gqARaEJE\.wav"
+    ):
+        prepare_command("audioset", audioset, tmp_path / "out")
+    write(audioset / "ontology.json", json.dumps(ONTOLOGY[1:]))
+    with pytest.raises(PtselError, match=r"ontology\.json: expected AudioSet's ontology, .* found KeyError"):
+        prepare_command("audioset", audioset, tmp_path / "out")
+    write(audioset / "ontology.json", json.dumps(ONTOLOGY))
+    write(audioset / "eval_segments.csv", "a video, and no more")
+    with pytest.raises(PtselError, match=r"eval_segments\.csv, line 1: .* found 2 fields"):
+        prepare_command("audioset", audioset, tmp_path / "out")

@@ -22,6 +22,9 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.analysis import Analysis
 from ptsel_fairseq.labels.cepstral import mfcc
 from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.pools import ZAIEM_SPEECH
+from ptsel_fairseq.labels.prosody import f0
+from ptsel_fairseq.labels.user import read_user_files
 from ptsel_fairseq.manifest import read_classes, read_manifest
 
 PHONES, VOICES = (ASTERISK / "classes" / f"{name}.tsv" for name in ("phone", "voice"))
@@ -65,6 +68,49 @@ def test_vectors_are_mean_and_deviation_of_the_segments_frames(split, tmp_path):
         for name, frames in (("log_mel", mels), ("mfcc", mfcc(mels))):
             expected = [*frames[inside].mean(axis=0), *frames[inside].std(axis=0)]
             np.testing.assert_allclose(found[name][i, 0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_label_that_can_be_undefined_is_pooled_where_it_is_defined(split, tmp_path):
+    manifest, class_file = split
+    segments = in_order(class_file)
+    found = extract(FrontEnd("pitch", "f0"), manifest, class_file, tmp_path)[:, 0]
+    assert found.shape == (len(segments), 3)
+    shares = set()
+    for vector, segment in zip(found, segments, strict=True):
+        utterance = manifest.utterances[segment.utterance]
+        grid = FrameGrid()
+        pitch = Analysis(read_audio(manifest.audio_path(utterance), 16000), grid).pitch
+        first, last = grid.frames_between(segment.start, segment.end, utterance.samples)
+        values, mask = (column[first:last] for column in f0(pitch))
+        voiced = values[mask].ravel()
+        expected = (voiced.mean(), voiced.std(), mask.mean()) if len(voiced) else (0, 0, 0)
+        np.testing.assert_allclose(vector, expected, rtol=1e-4, atol=1e-4)
+        shares.add(round(float(mask.mean()), 3))
+    assert {0.0, 1.0} < shares  # phones without voice, wholly voiced ones, and some of both
+
+
+def test_a_pool_is_its_labels_side_by_side_and_a_users_label_is_a_feature(split, tmp_path):
+    manifest, class_file = split
+    own = tmp_path / "own.py"
+    own.write_text(OWN_LABEL.format(value=1))
+    users = read_user_files([own])
+    (pool, peak) = front_ends(["zaiem_speech", "own_peak"], users)
+    vectors = extract(pool, manifest, class_file, tmp_path)[:, 0]
+    singly = [extract(end, manifest, class_file, tmp_path)[:, 0] for end in front_ends(sorted(ZAIEM_SPEECH))]
+    np.testing.assert_array_equal(vectors, np.concatenate(singly, axis=1))
+    assert extract(peak, manifest, class_file, tmp_path).shape[2] == 2
+    own.write_text(OWN_LABEL.format(value=2))
+    assert front_ends(["own_peak"], read_user_files([own]))[0].checksum != peak.checksum
+
+
+OWN_LABEL = """
+import numpy as np
+from ptsel_fairseq.labels.user import register
+
+@register("own_peak", unit="full scale", description="peak times {value}")
+def own_peak(analysis):
+    return {value} * np.abs(analysis.frames(0.025)).max(axis=1)
+"""
 
 
 def test_features_are_computed_once_and_an_interruption_loses_little(split, tmp_path, monkeypatch):
@@ -197,7 +243,7 @@ def test_checkpoints_that_cannot_be_used(tmp_path):
     with pytest.raises(PtselError, match="'wav2vec_ctc'; give the checkpoint that it was fine-tuned from"):
         load_encoder(tmp_path / "ctc.pt")
     with pytest.raises(
-        PtselError, match=r"expected mfcc, log_mel or the file of a checkpoint, found 'none.pt'"
+        PtselError, match=r"expected a label or a pool .* or the file of a checkpoint, found 'none.pt'"
     ):
         front_ends(["mfcc", "none.pt"])
     with pytest.raises(PtselError, match="expected each once"):

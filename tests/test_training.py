@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
+import re
 import shutil
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import ASTERISK, ROOT, run_command, write_manifest
+from conftest import ROOT, run_command
 from omegaconf import OmegaConf
+from training_tools import UPDATES, arguments, english_words, model_of, read, start, train, without_plugin
 
 pytest.importorskip("fairseq", reason="training needs the extra [fairseq]")
 pytestmark = pytest.mark.slow
-
-UPDATES = 8
 
 
 @pytest.fixture(scope="session")
@@ -32,94 +26,6 @@ def recipe_dir(tmp_path_factory, store_dir):
     weights = {"alpha_ratio": 0.5, "f0": 0.3, "log_mel": 0.2, "zcr": 0.0}
     write_into_recipe(folder / "tiny.yaml", weights, {"method": "manual"})
     return folder
-
-
-def arguments(recipe_dir: Path, data: Path, store: Path, run: Path, **overrides: object) -> list[str]:
-    settings = {
-        "task.data": data,
-        "task.store": store,
-        "common.user_dir": ROOT / "ptsel_fairseq",
-        "common.log_interval": 1,
-        "checkpoint.save_dir": run,
-        "hydra.run.dir": run,
-        "checkpoint.save_interval_updates": 3,
-        "checkpoint.keep_interval_updates": 10,
-        "dataset.max_tokens": 160_000,
-        "dataset.validate_interval_updates": 4,
-        "dataset.num_workers": 0,
-        "optimization.max_update": UPDATES,
-        "optimization.update_freq": "[2]",
-        "lr_scheduler.warmup_updates": 2,
-        **overrides,
-    }
-    return [
-        "--config-dir",
-        str(recipe_dir),
-        "--config-name",
-        "tiny",
-        *(f"{k}={v}" for k, v in settings.items()),
-    ]
-
-
-def start(words: list[str], record: Path, **environment: str) -> subprocess.Popen:
-    script = Path(__file__).with_name("recording_train.py")
-    own = {"RECORD": str(record), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.Popen(
-        [sys.executable, str(script), *words],
-        env={**os.environ, **own, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(*processes: subprocess.Popen, code: int = 0) -> None:
-    outputs = [process.communicate(timeout=400)[0] for process in processes]
-    for process, output in zip(processes, outputs, strict=True):
-        assert process.returncode == code, output[-3000:]
-
-
-def train(
-    words: list[str],
-    record: Path,
-    processes: int = 1,
-    die_before: int | None = None,
-    signal_after: str | None = None,
-) -> None:
-    """Train to the end, or to the death or signal asked for, in one process or in several with gloo.
-
-    All of them die; only the first gets the signal, for example ``3:SIGTERM`` after update 3.
-    """
-    death = {} if die_before is None else {"DIE_BEFORE_UPDATE": str(die_before)}
-    asked = {} if signal_after is None else {"SIGNAL_AFTER_UPDATE": signal_after}
-    code = 0 if die_before is None else 9
-    if processes == 1:
-        finish(start(words, record, **death, **asked), code=code)
-        return
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    running = []
-    for rank in range(processes):
-        distributed = {
-            "distributed_world_size": processes,
-            "distributed_rank": rank,
-            "distributed_init_method": f"tcp://localhost:{port}",
-            "distributed_backend": "gloo",
-            "distributed_no_spawn": "true",
-        }
-        extra = [f"distributed_training.{key}={value}" for key, value in distributed.items()]
-        signalled = asked if rank == 0 else {}
-        running.append(start([*words, *extra], record.with_suffix(f".{rank}"), **death, **signalled))
-    finish(*running, code=code)
-
-
-def read(record: Path) -> dict[int, dict]:
-    return {line["update"]: line for line in map(json.loads, record.read_text().splitlines())}
-
-
-def model_of(run: Path) -> dict[str, torch.Tensor]:
-    return torch.load(run / "checkpoint_last.pt", weights_only=True)["model"]
 
 
 @pytest.fixture(scope="session")
@@ -278,30 +184,6 @@ def exported(trained, tmp_path_factory):
     return out
 
 
-WITHOUT_THE_PLUGIN = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] == 'ptsel_fairseq':
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
-"""
-
-
-def without_plugin(code: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python where importing ptsel_fairseq fails."""
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT_THE_PLUGIN + code, *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        cwd="/",
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **environment},
-    )
-
-
 def test_the_export_holds_what_stock_holds(exported, trained):
     from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
     from omegaconf import OmegaConf
@@ -329,13 +211,7 @@ def test_stock_fairseq_loads_fine_tunes_and_loads_again(exported, tmp_path):
     assert loaded.returncode == 0, loaded.stderr[-2000:]
     assert loaded.stdout.split() == ["Wav2Vec2Model", "AudioPretrainingTask"]
 
-    data = tmp_path / "english"
-    for split, every in (("train", 4), ("valid", 1)):
-        write_manifest(ASTERISK / "english" / f"{split}.tsv", data / f"{split}.tsv", every)
-        for kind in ("ltr", "wrd"):
-            lines = (ASTERISK / "english" / f"{split}.{kind}").read_text().splitlines()
-            (data / f"{split}.{kind}").write_text("\n".join(lines[::every]) + "\n")
-    shutil.copyfile(ASTERISK / "english" / "dict.ltr.txt", data / "dict.ltr.txt")
+    data = english_words(tmp_path / "english")
     run = tmp_path / "finetune"
     tuned = without_plugin(
         "from fairseq_cli.hydra_train import cli_main\ncli_main()\n",
@@ -370,6 +246,25 @@ def test_a_stock_checkpoint_is_continued_with_new_heads(exported, recipe_dir, da
         if value.is_floating_point()
     )
     assert 0 < moved < 0.05  # a few updates away from the checkpoint, not from a fresh model
+
+
+def test_the_heads_learn_at_the_rate_that_the_docs_give_them(recipe_dir, data_dir, store_dir, tmp_path):
+    from ptsel_fairseq.runs import read_run
+
+    text = (ROOT / "docs" / "training.md").read_text()
+    block = re.search(r"```yaml\n(optimizer:.*?)```", text, re.S)[1]
+    recipe = (recipe_dir / "tiny.yaml").read_text()
+    before, after = re.search(r"(.*)^optimizer:.*?(^model:.*)", recipe, re.S | re.M).groups()
+    (tmp_path / "tiny.yaml").write_text(before + block + "\n" + after)
+    few = {"optimization.max_update": 2, "common.bf16": "true", "common.fp16_no_flatten_grads": "true"}
+    words = arguments(tmp_path, data_dir, store_dir, tmp_path / "run", **few)
+    train([word for word in words if "warmup" not in word], tmp_path / "record")
+    run = read_run(tmp_path / "run")
+    assert run.series("train_inner", "lr_default")[1][-1] == pytest.approx(2 * 0.0005 / 32000, rel=0.01)
+    assert run.series("train_inner", "lr_pretext")[1][-1] == pytest.approx(2 * 0.002 / 1000, rel=0.01)
+    state = torch.load(tmp_path / "run" / "checkpoint_last.pt")["last_optimizer_state"]
+    assert len(state["pretext"]["state"]) == 6  # weight and bias of three heads
+    assert len(state["default"]["state"]) > 60
 
 
 @pytest.mark.parametrize(

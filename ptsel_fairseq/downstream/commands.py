@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptsel_fairseq.cli_parts import CLASSES_HELP, MANIFEST_HELP, add_command, command_line
+from ptsel_fairseq.cli_parts import CLASSES_HELP, MANIFEST_HELP, add_command, add_user_labels, command_line
+from ptsel_fairseq.downstream import commands_speech as speech
 from ptsel_fairseq.downstream import tables
 from ptsel_fairseq.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
 
 CORPUS_NAMES = (
     *("librispeech", "timit", "voxceleb1", "iemocap"),
-    *("common-voice", "medley-solos-db", "openmic-2018"),
+    *("common-voice", "medley-solos-db", "openmic-2018", "audioset"),
 )
 TASKS = ("asr", "verification", "classification", "multilabel")
 REGISTERED_NAMES = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs", "fluidr3mono")
@@ -105,9 +106,10 @@ def add_probe(commands) -> None:
         nargs="+",
         required=True,
         metavar="FEATURES",
-        help="mfcc, log_mel (mean and standard deviation over frames), or checkpoints of wav2vec 2.0 (mean of each "
-        "layer, layers mixed by learned weights)",
+        help="labels or pools, as in `ptsel labels` (mean and standard deviation over frames), such as mfcc_deltas or "
+        "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
+    add_user_labels(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
     )
@@ -206,4 +208,4 @@ def add_compare(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_prepare, add_fetch, add_probe, add_evaluate, add_compare)
+ADDED = (add_prepare, add_fetch, *speech.ADDED, add_probe, add_evaluate, add_compare)

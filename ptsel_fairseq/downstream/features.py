@@ -7,18 +7,26 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ptsel_fairseq.audio import read_whole_audio
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import file_checksum, replacing
+from ptsel_fairseq.labels import registry
+from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
 from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.labels.pools import ALL, POOLS
+from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, load_user_file
 from ptsel_fairseq.manifest import ClassFile, Manifest, Segment
 from ptsel_fairseq.workers import jobs_for_audio, map_ordered
+
+if TYPE_CHECKING:
+    from ptsel_fairseq.labels.label import Track
 
 VERSION = 1  # raised when the values change, so that kept ones are not used again
 BLOCK = 32  # utterances of one file: what an interruption can lose
@@ -26,50 +34,67 @@ BLOCK = 32  # utterances of one file: what an interruption can lose
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """What turns a waveform into frames.
+    """What turns a waveform into vectors.
 
     Attributes:
         name: how results call it.
-        kind: ``mfcc``, ``log_mel`` or ``wav2vec2``.
+        kind: a label or a pool of labels, as `ptsel labels` lists them, or ``wav2vec2``.
         checkpoint: of ``wav2vec2``.
-        checksum: of the checkpoint's content.
+        checksum: of the checkpoint's content, or of the labels' definitions.
+        user_files: those that define the labels, if users do.
     """
 
     name: str
     kind: str
     checkpoint: Path | None = None
     checksum: str = ""
+    user_files: tuple[UserFile, ...] = ()
 
-    def frames(self, waveform: np.ndarray) -> tuple[np.ndarray, FrameGrid]:
-        """Frames, float32 [layers, frames, dim] with one layer unless it is a model, and where they lie."""
+    def vectors(self, waveform: np.ndarray, spans: Sequence[tuple[float, float]]) -> list[np.ndarray]:
+        """A vector for each span of seconds, [layers, dim] with one layer unless it is a model.
+
+        Of labels mean and standard deviation over the frames where they are defined, and of those that can be undefined
+        the share of these frames too; of a model each layer's mean.
+        """
         if self.checkpoint is not None:
             from ptsel_fairseq.downstream.wav2vec import load_encoder
 
             encoder = load_encoder(self.checkpoint)
-            return encoder.hidden_states(waveform), encoder.grid
-        from ptsel_fairseq.labels.analysis import Analysis
-        from ptsel_fairseq.labels.cepstral import mfcc
-
+            states = encoder.hidden_states(waveform)
+            frames = [encoder.grid.frames_between(*span, len(waveform)) for span in spans]
+            return [states[:, first:last].mean(axis=1) for first, last in frames]
         grid = FrameGrid()
-        mels = Analysis(waveform, grid).log_mel
-        return (mfcc(mels) if self.kind == "mfcc" else mels)[None], grid
+        for user_file in self.user_files:
+            load_user_file(user_file)
+        tracks = compute_tracks(waveform, resolve([self.kind]), grid)
+        return [
+            np.concatenate(
+                [pool(track, *grid.frames_between(*span, len(waveform))) for track in tracks.values()]
+            )[None]
+            for span in spans
+        ]
 
-    def pool(self, frames: np.ndarray) -> np.ndarray:
-        """The vector of some frames: mean and standard deviation, of a model's layers the mean; [layers, dim]."""
-        mean = frames.mean(axis=1)
-        if self.checkpoint is not None:
-            return mean
-        return np.concatenate([mean, frames.std(axis=1)], axis=1)
+
+def pool(track: Track, first: int, last: int) -> np.ndarray:
+    """Mean and standard deviation of a label over some frames, [2 dim]; where it is never defined, zeros.
+
+    A label that can be undefined has the share of defined frames behind them, [2 dim + 1].
+    """
+    values, valid = track[0][first:last], track[1]
+    if valid is None:
+        return np.concatenate([values.mean(axis=0), values.std(axis=0)])
+    defined = valid[first:last]
+    known = values[defined] if defined.any() else np.zeros((1, values.shape[1]), values.dtype)
+    return np.concatenate([known.mean(axis=0), known.std(axis=0), [defined.mean()]])
 
 
-def front_ends(names: Sequence[str]) -> list[FrontEnd]:
-    """The front ends of ``--features``: ``mfcc``, ``log_mel``, or files of checkpoints; each has a name of its own."""
-    found = [
-        FrontEnd(name, name) if name in ("mfcc", "log_mel") else _of_checkpoint(Path(name)) for name in names
-    ]
+def front_ends(names: Sequence[str], user_files: tuple[UserFile, ...] = ()) -> list[FrontEnd]:
+    """The front ends of ``--features``: labels, pools, or files of checkpoints; each has a name of its own."""
+    known = {*registry.names(), *POOLS, ALL}
+    found = [_of_labels(name, user_files) if name in known else _of_checkpoint(Path(name)) for name in names]
     stems = [end.name for end in found]
     distinct = [
-        FrontEnd(f"{end.checkpoint.resolve().parent.name}-{end.name}", end.kind, end.checkpoint, end.checksum)
+        replace(end, name=f"{end.checkpoint.resolve().parent.name}-{end.name}")
         if end.checkpoint is not None and stems.count(end.name) > 1
         else end
         for end in found
@@ -79,10 +104,16 @@ def front_ends(names: Sequence[str]) -> list[FrontEnd]:
     return distinct
 
 
+def _of_labels(name: str, user_files: tuple[UserFile, ...]) -> FrontEnd:
+    described = [[label.name, label.version, label.dim, label.origin] for label in resolve([name])]
+    return FrontEnd(name, name, None, hashlib.sha256(json.dumps(described).encode()).hexdigest(), user_files)
+
+
 def _of_checkpoint(file: Path) -> FrontEnd:
     if not file.is_file():
         raise PtselError(
-            f"--features: expected mfcc, log_mel or the file of a checkpoint, found {str(file)!r}"
+            "--features: expected a label or a pool of `ptsel labels`, or the file of a checkpoint, found "
+            f"{str(file)!r}"
         )
     return FrontEnd(file.stem, "wav2vec2", file, file_checksum(file))
 
@@ -130,7 +161,10 @@ def extract(
         ]
         for i in todo
     )
-    found = map_ordered(partial(_extract_block, front_end), pieces, jobs=jobs_for_audio(seconds, jobs))
+    jobs = jobs_for_audio(seconds, jobs)
+    if front_end.checkpoint is None and jobs != 1:
+        check_workers_can_load(resolve([front_end.kind]))
+    found = map_ordered(partial(_extract_block, front_end), pieces, jobs=jobs)
     title = f"{front_end.name} of {manifest.split}"
     with tqdm(
         total=len(blocks), initial=len(blocks) - len(todo), desc=title, unit="block", file=sys.stderr
@@ -166,8 +200,5 @@ def _extract_block(
             raise PtselError(
                 f"{where}: {samples} samples make no frame of {FrameGrid().window}; take it out of the class file"
             )
-        frames, grid = front_end.frames(waveform)
-        for start, end in segments:
-            first, last = grid.frames_between(start, end, samples)
-            rows.append(front_end.pool(frames[:, first:last]))
+        rows += front_end.vectors(waveform, segments)
     return np.array(rows, dtype=np.float32)

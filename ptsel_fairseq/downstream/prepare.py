@@ -62,7 +62,7 @@ def write_corpus(corpus: Corpus, reading: Reading, out: Path, jobs: int | None =
     for split, labels in reading.labels.items():
         rows = [f"{shown(path)}\t{name}\t{relevance:g}" for path, name, relevance in labels]
         write_lines(out / "labels" / f"{split}.tsv", ["\t".join(MULTILABEL_HEADER), *rows])
-    text = report(corpus, by_split, samples)
+    text = "\n\n".join([report(corpus, by_split, samples), *reading.remarks])
     write_text(out / REPORT, text + "\n")
     print(text)
     print(f"{out}: {', '.join(f'{split}.tsv' for split in by_split)}; {REPORT}")

@@ -24,6 +24,7 @@ from ptsel_fairseq.downstream.tables import Table, read_class_table
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import file_checksum
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
+from ptsel_fairseq.labels.user import read_user_files
 from ptsel_fairseq.manifest import manifest_file, read_classes, read_manifest
 
 
@@ -64,6 +65,7 @@ def probe_command(
     groups: Path | str | None = None,
     seeds: int = 3,
     jobs: int | None = None,
+    user_labels: Sequence[Path | str] = (),
     command_line: str = "",
 ) -> None:
     """Probe each front end; write ``OUT/<features>/result.json``, and with several a table and a picture.
@@ -71,7 +73,7 @@ def probe_command(
     Args:
         data_dir: manifests at 16 kHz.
         classes: of utterances or segments of all splits.
-        features: ``mfcc``, ``log_mel`` or checkpoints of wav2vec 2.0.
+        features: labels, pools of labels, or checkpoints of wav2vec 2.0.
         out: folder of results, and of the features under ``features``.
         model: ``linear`` or ``mlp``.
         splits: to train on, to choose on, to test on; with `leave_out` all are pooled.
@@ -80,6 +82,7 @@ def probe_command(
         groups: class file of utterances; what the intervals resample as a whole; default, utterances.
         seeds: networks to train; a logistic regression needs one.
         jobs: processes that extract features.
+        user_labels: files that define labels; see `ptsel_fairseq.labels.user`.
         command_line: kept in the results.
 
     Raises:
@@ -99,7 +102,7 @@ def probe_command(
         name: read_class_table(file) for name, file in (("leave_out", leave_out), ("groups", groups)) if file
     }
     written = []
-    for front_end in front_ends(features):
+    for front_end in front_ends(features, read_user_files(user_labels)):
         items = read_items(Path(data_dir), Path(classes), front_end, splits, Path(out) / "features", jobs)
         folds = make_folds(items, splits, tables.get("leave_out"))
         result = probe(items, folds, model, seeds, f"{front_end.name} {model}", tables.get("groups"))

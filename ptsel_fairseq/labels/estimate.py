@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptsel_fairseq.audio import AudioFile
 from ptsel_fairseq.errors import PtselError
@@ -18,6 +19,11 @@ from ptsel_fairseq.labels.piece import one_thread
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Utterance
 from ptsel_fairseq.workers import LOCAL, jobs_for_audio
+
+if TYPE_CHECKING:
+    import torch
+
+    from ptsel_fairseq.labels.label import Label
 
 SHARE_TIMED = 0.1  # of the files, but at least
 FEWEST_TIMED = 8
@@ -43,9 +49,15 @@ class Cost:
         return self.start * (workers > 1) + seconds * (self.analysis / workers + self.finish)
 
 
-def announce(writers: Iterable[StoreWriter], store: Path, jobs: int | None, engine: str = LOCAL) -> None:
+def announce(
+    writers: Iterable[StoreWriter],
+    store: Path,
+    jobs: int | None,
+    engine: str = LOCAL,
+    device: torch.device | None = None,
+) -> None:
     """Say what the work will cost before it starts; raise PtselError if the disk cannot hold it."""
-    needed, seconds, cost = 0, 0.0, None
+    needed, seconds, example = 0, 0.0, None
     for writer in writers:
         todo = writer.todo()
         audio = sum(utterance.samples for utterance in todo) / writer.grid.sample_rate
@@ -56,36 +68,59 @@ def announce(writers: Iterable[StoreWriter], store: Path, jobs: int | None, engi
             f"to do: {names}, {audio / 3600:.2f} h of audio" if writer.missing else "has all of them already"
         )
         print(f"{writer.manifest.split}: {len(writer.manifest)} utterances, {state}")
-        if writer.missing and todo and cost is None:
-            cost = measure_cost(writer, todo)
+        if writer.missing and todo and example is None:
+            example = writer, todo
     existing = store
     while not existing.exists():
         existing = existing.parent
     free = shutil.disk_usage(existing).free
-    if cost is not None:
-        room = f"{readable_size(needed)} of {readable_size(free)} free"
-        speed = f"{1 / cost.analysis:.0f} times real time each"
-        if engine == LOCAL:
-            workers = jobs_for_audio(seconds, jobs)
-            processes = f"{workers} process{'es' * (workers > 1)}"
-            print(f"about {readable_time(cost.total(seconds, workers))} with {processes} ({speed}), {room}")
-        else:
-            print(f"{seconds * cost.analysis / 3600:.2f} hours of workers like this one ({speed}), {room}")
+    if example is not None:
+        time_needed = _time_needed(*example, seconds, jobs, engine, device)
+        print(f"{time_needed}, {readable_size(needed)} of {readable_size(free)} free")
     if needed > free:
         raise PtselError(f"{store}: the labels need {readable_size(needed)}, {readable_size(free)} are free")
 
 
-def measure_cost(writer: StoreWriter, todo: Sequence[Utterance]) -> Cost:
+def _time_needed(
+    writer: StoreWriter,
+    todo: Sequence[Utterance],
+    seconds: float,
+    jobs: int | None,
+    engine: str,
+    device: torch.device | None,
+) -> str:
+    """How long so many seconds of audio will take and where, by trying some of the utterances."""
+    here, takes, how = writer.missing, [], []
+    if device is not None:
+        from ptsel_fairseq.labels.extract_device import divide, measure_device
+
+        there, here = divide(writer.missing)
+        if there:
+            speed = measure_device(device, writer.manifest, todo, there, writer.grid)
+            takes.append(seconds / speed)
+            how.append(f"on {device} ({speed:.0f} times real time)")
+    if here:
+        cost = measure_cost(writer, todo, here)
+        each = f"{1 / cost.analysis:.0f} times real time each"
+        if engine != LOCAL:
+            return f"{seconds * cost.analysis / 3600:.2f} hours of workers like this one ({each})"
+        workers = jobs_for_audio(seconds, jobs)
+        takes.append(cost.total(seconds, workers))
+        how.append(f"with {workers} process{'es' * (workers > 1)} ({each})")
+    return f"about {readable_time(max(takes))} {' and '.join(how)}"
+
+
+def measure_cost(writer: StoreWriter, todo: Sequence[Utterance], labels: Sequence[Label]) -> Cost:
     """What a sample of the utterances takes, of a long one its beginning; the first one tells the start."""
     count = min(len(todo), max(FEWEST_TIMED, round(SHARE_TIMED * len(todo))))
     sample = random.Random(0).sample(list(todo), count)
     with one_thread():
         begun = time.perf_counter()
-        _timed(writer, sample[0])
+        _timed(writer, sample[0], labels)
         start = time.perf_counter() - begun
         samples, analysis, finish = 0, 0.0, 0.0
         for utterance in sample:
-            taken = _timed(writer, utterance)
+            taken = _timed(writer, utterance, labels)
             samples, analysis, finish = samples + taken[0], analysis + taken[1], finish + taken[2]
             if analysis + finish > SECONDS_TIMED:
                 break
@@ -93,7 +128,7 @@ def measure_cost(writer: StoreWriter, todo: Sequence[Utterance]) -> Cost:
     return Cost(start, analysis / seconds, finish / seconds)
 
 
-def _timed(writer: StoreWriter, utterance: Utterance) -> tuple[int, float, float]:
+def _timed(writer: StoreWriter, utterance: Utterance, labels: Sequence[Label]) -> tuple[int, float, float]:
     """Samples of one utterance, seconds of its analysis, and of what the writer does with its tracks at the end."""
     from ptsel_fairseq.labels.statistics import Moments
 
@@ -105,7 +140,7 @@ def _timed(writer: StoreWriter, utterance: Utterance) -> tuple[int, float, float
         if samples == utterance.samples or len(waveform) < samples:
             audio.check_length(utterance.samples)
     try:
-        tracks = compute_tracks(waveform, writer.missing, writer.grid)
+        tracks = compute_tracks(waveform, labels, writer.grid)
     except PtselError as error:
         raise PtselError(f"{where}: {error}") from error.__cause__
     analysed = time.perf_counter()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from ptsel_fairseq.device import CPU, describe_device, torch_device
 from ptsel_fairseq.files import readable_size
 from ptsel_fairseq.labels.catalogue import resolve
 from ptsel_fairseq.labels.estimate import announce
@@ -23,7 +24,9 @@ from ptsel_fairseq.workers import LOCAL, check_engine, check_jobs, jobs_for_audi
 __all__ = ["analyse_one", "extract", "extract_command"]
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.labels.label import Track
+    import torch
+
+    from ptsel_fairseq.labels.label import Label, Track
 
 
 def extract_command(
@@ -38,14 +41,16 @@ def extract_command(
     engine: str = LOCAL,
     skip_bad: bool = False,
     manifest_out: Path | str | None = None,
+    device: str = CPU,
 ) -> None:
     """Extract labels of several splits; what is finished already is not done again.
 
     `user_labels` are files that define labels; see `ptsel_fairseq.labels.user`. `dtype` is of the values on disk:
     float16 takes half the room and rounds to one part in 2048. `engine` is where the audio is analysed, see
-    `workers.map_ordered`; the store is written here. With `skip_bad`, files that cannot be read, are too short or are
-    not as the manifest says are left out rather than an error; the store is then that of the manifests without them,
-    which go to the folder `manifest_out`, see `screening`.
+    `workers.map_ordered`; the store is written here. `device` is ``cpu``, or a GPU such as ``cuda`` that computes the
+    labels of `torch_labels`, equal but for rounding, while processes compute the others. With `skip_bad`, files that
+    cannot be read, are too short or are not as the manifest says are left out rather than an error; the store is then
+    that of the manifests without them, which go to the folder `manifest_out`, see `screening`.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.
@@ -55,6 +60,7 @@ def extract_command(
     wanted = resolve(labels)
     check_jobs(jobs)
     check_engine(engine)
+    gpu = torch_device(device)
     check_out(skip_bad, manifest_out, data_dir)
     store = Path(store)
     manifests = [read_manifest(manifest_file(data_dir, split)) for split in dict.fromkeys(splits)]
@@ -66,14 +72,14 @@ def extract_command(
     writers: list[StoreWriter] = []
     try:
         for manifest in manifests:
-            skipped = missing.get(manifest.split)
-            writers.append(StoreWriter(store, manifest, wanted, grid, command_line, dtype, skipped))
+            skipped, devices = missing.get(manifest.split), _devices(wanted, gpu)
+            writers.append(StoreWriter(store, manifest, wanted, grid, command_line, dtype, skipped, devices))
         for split in screened:
             keep_list(split, store)
             write_good(split)
-        announce(writers, store, jobs, engine)
+        announce(writers, store, jobs, engine, gpu)
         for writer in writers:
-            fill(writer, jobs, user_files, engine)
+            fill(writer, jobs, user_files, engine, gpu)
     finally:
         for writer in writers:
             writer.close()
@@ -93,20 +99,30 @@ def extract(
     user_labels: Sequence[Path | str] = (),
     dtype: str = "float32",
     engine: str = LOCAL,
+    device: torch.device | None = None,
 ) -> None:
-    """As `extract_command` for one manifest, without the announcement."""
+    """As `extract_command` for one manifest, without the announcement.
+
+    A `device` may also be torch's own "cpu", which computes as a GPU does; None is the ordinary analysis.
+    """
     check_jobs(jobs)
     check_engine(engine)
     user_files = read_user_files(user_labels)
-    writer = StoreWriter(store, manifest, resolve(labels), FrameGrid(), dtype=dtype)
+    wanted = resolve(labels)
+    devices = _devices(wanted, device)
+    writer = StoreWriter(store, manifest, wanted, FrameGrid(), dtype=dtype, devices=devices)
     try:
-        fill(writer, jobs, user_files, engine)
+        fill(writer, jobs, user_files, engine, device)
     finally:
         writer.close()
 
 
 def fill(
-    writer: StoreWriter, jobs: int | None, user_files: tuple[UserFile, ...] = (), engine: str = LOCAL
+    writer: StoreWriter,
+    jobs: int | None,
+    user_files: tuple[UserFile, ...] = (),
+    engine: str = LOCAL,
+    device: torch.device | None = None,
 ) -> None:
     """Extract what the writer's split still lacks, then finish its labels."""
     from tqdm import tqdm
@@ -115,7 +131,17 @@ def fill(
     if not writer.missing:
         return
     done = len(writer.manifest) - len(todo)
-    results = analyse(writer, todo, jobs, user_files, engine)
+
+    results: Iterable[tuple[int, dict[str, Track] | None]]
+    if device is None:
+        results = analyse(writer, todo, writer.missing, jobs, user_files, engine)
+    else:
+        from ptsel_fairseq.labels.extract_device import analyse_on
+
+        def in_processes(labels: Sequence[Label]) -> Generator[tuple[int, dict[str, Track]], None, None]:
+            return cast(Any, analyse(writer, todo, labels, jobs, user_files, engine, send=True))
+
+        results = analyse_on(device, writer.manifest, todo, writer.missing, writer.grid, jobs, in_processes)
     with tqdm(
         total=len(writer.manifest),
         initial=done,
@@ -135,14 +161,16 @@ def fill(
 def analyse(
     writer: StoreWriter,
     todo: Sequence[Utterance],
+    labels: Sequence[Label],
     jobs: int | None,
     user_files: tuple[UserFile, ...] = (),
     engine: str = LOCAL,
-) -> Iterator[tuple[int, dict[str, Track] | None]]:
-    """The tracks of the utterances in `todo`, in this order, from one process or several.
+    send: bool = False,
+) -> Generator[tuple[int, dict[str, Track] | None], None, None]:
+    """The tracks of `labels` of the utterances in `todo`, in this order, from one process or several.
 
     None stands for those of a long recording, which are in the writer's arrays. A cluster, which may not see these,
-    sends them.
+    sends them, and so does a process that is told to `send`.
     """
     import threadpoolctl
 
@@ -152,13 +180,13 @@ def analyse(
     if engine == LOCAL:
         jobs = jobs_for_audio(sum(utterance.samples for utterance in todo) / grid.sample_rate, jobs)
     if engine != LOCAL or jobs != 1:
-        check_workers_can_load(writer.missing)
-    names = tuple(label.name for label in writer.missing)
+        check_workers_can_load(labels)
+    names = tuple(label.name for label in labels)
 
     def piece(utterance: Utterance) -> Piece:
         file, where = manifest.audio_path(utterance), manifest.where(utterance)
         found = Piece(file, utterance.samples, where, names, grid, user_files)
-        if engine != LOCAL or not is_long(utterance.samples, grid):
+        if send or engine != LOCAL or not is_long(utterance.samples, grid):
             return found
         return replace(
             found, arrays=writer.arrays, first_row=writer.first_row(utterance.index), owner=os.getpid()
@@ -168,3 +196,12 @@ def analyse(
     with threadpoolctl.threadpool_limits(1):
         tracks = map_ordered(analyse_piece, map(piece, todo), engine, jobs)
         yield from zip((utterance.index for utterance in todo), tracks, strict=True)
+
+
+def _devices(labels: Sequence[Label], device: torch.device | None) -> dict[str, str]:
+    """What computes each label, for the header, as far as it is not the ordinary analysis."""
+    if device is None:
+        return {}
+    from ptsel_fairseq.labels.extract_device import divide
+
+    return {label.name: describe_device(device) for label in divide(labels)[0]}

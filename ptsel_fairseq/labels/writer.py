@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptsel_fairseq import __version__
+from ptsel_fairseq.device import CPU
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import file_checksum, lock_folder, replacing
 from ptsel_fairseq.labels.arrays import TrackArrays, named_errors
@@ -53,6 +54,7 @@ class StoreWriter:
         command_line: for the header.
         dtype: of the values on disk, one of `DTYPES`.
         skipped: for the header, which lines of which manifest this one lacks; None if it is as it was given.
+        devices: for the header, label -> what computes it, where that is not this package on the CPU.
 
     Raises:
         PtselError: another extraction writes there, or the store is of another manifest, grid or version.
@@ -67,6 +69,7 @@ class StoreWriter:
         command_line: str = "",
         dtype: str = "float32",
         skipped: dict[str, Any] | None = None,
+        devices: Mapping[str, str] | None = None,
     ) -> None:
         if dtype not in DTYPES:
             raise PtselError(f"--dtype: expected {' or '.join(DTYPES)}, found {dtype!r}")
@@ -75,6 +78,7 @@ class StoreWriter:
         self.grid = grid
         self.folder = Path(store) / manifest.split
         self._command_line = command_line
+        self._devices = devices or {}
         frames = [grid.num_frames(utterance.samples) for utterance in manifest]
         self._offsets = np.concatenate([[0], np.cumsum(frames, dtype=np.int64)])
         self._unflushed: list[int] = []
@@ -168,6 +172,7 @@ class StoreWriter:
                 self._header["labels"][label.name] = {
                     **label_entry(label_info(label), statistics, checksums, self._dtype.name),
                     "origin": label.origin,
+                    "device": self._devices.get(label.name, CPU),
                     "software": software_versions(),
                     "command": self._command_line,
                 }
@@ -179,7 +184,14 @@ class StoreWriter:
 
     def _plan(self) -> str:
         labels = {
-            label.name: [label.version, label.dim, label.parameters, label.origin] for label in self.missing
+            label.name: [
+                label.version,
+                label.dim,
+                label.parameters,
+                label.origin,
+                self._devices.get(label.name, CPU),
+            ]
+            for label in self.missing
         }
         return json.dumps(
             [self.manifest.checksum, vars(self.grid), labels, self._dtype.name, software_versions()],

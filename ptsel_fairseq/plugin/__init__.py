@@ -38,4 +38,4 @@ warnings.filterwarnings(
     module=r"fairseq\.tasks",
 )
 
-from ptsel_fairseq.plugin import criterion, model, task  # noqa: E402,F401
+from ptsel_fairseq.plugin import crdnn_model, criterion, model, task  # noqa: E402,F401

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.optimize import nnls
-from torch import Tensor, nn
+from torch import Tensor
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.plugin.buffers import Float32Buffers
 
 TINY = 1e-12
 # rule -> its options with their defaults
@@ -65,7 +66,7 @@ def check_balancing(rule: str, options: Mapping[str, Any]) -> dict[str, float]:
     return filled
 
 
-class PtselBalancing(nn.Module):
+class PtselBalancing(Float32Buffers):
     """The weights w of one rule and what they follow from.
 
     With L_k the loss of label k in the last update, K labels, w rescaled to sum K unless said otherwise:
@@ -84,7 +85,8 @@ class PtselBalancing(nn.Module):
       at the frames that enter the heads, r_k = (L_k / L_k of the first update) / their mean (Chen et al. 2018);
     * ``mgda``: the convex combination of those gradients of least norm (Désidéri 2012).
 
-    A label without a valid frame in an update keeps its loss of the one before.
+    A label keeps its loss of the update before where it has no valid frame or the loss is not finite, as happens when
+    mixed precision overflows; then gradients say nothing either.
 
     Args:
         rule: its name, not `none`.
@@ -121,14 +123,6 @@ class PtselBalancing(nn.Module):
     def from_json(cls, text: str) -> PtselBalancing:
         return cls(**json.loads(text))
 
-    def _apply(self, fn: Callable, recurse: bool = True) -> PtselBalancing:
-        """Follow the model to its device, but not to half precision, in which a running mean stands still."""
-        kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
-        super()._apply(fn, recurse)
-        for name, buffer in kept.items():
-            self._buffers[name] = buffer.to(self._buffers[name].device)
-        return self
-
     def begin_update(self) -> None:
         """Forget what an update that was given up (an overflow) has left."""
         self._sums = []
@@ -148,13 +142,15 @@ class PtselBalancing(nn.Module):
         self._sums = []
         total = sum_over_workers(own)
         errors, frames = total[:count], total[count : 2 * count]
-        losses = torch.where(frames > 0, errors / frames.clamp(min=1), self.losses.double()).float()
+        known = (frames > 0) & errors.isfinite()
+        losses = torch.where(known, errors / frames.clamp(min=1), self.losses.double()).float()
         self._done += 1
         self.updates += 1
         gram = None
         if self.rule in OF_GRADIENTS:
             scale = frames.clamp(min=1)
             gram = total[2 * count :].view(count, count) / (scale[:, None] * scale[None, :])
+            gram = torch.where(gram.isfinite().all(), gram, 0.0)
         self.losses.copy_(losses)
         self._change(losses, gram)
 
@@ -205,8 +201,9 @@ class PtselBalancing(nn.Module):
             self._adam(weights * (slope - (share * slope).sum()))
             self.weights.copy_(count * torch.softmax(self.learned, 0))
         elif self.rule == "mgda":
-            alpha = min_norm(gram.cpu().numpy())
-            self._set(torch.from_numpy(alpha).to(self.weights))
+            products = gram.cpu().numpy()
+            if products.any():
+                self._set(torch.from_numpy(min_norm(products)).to(self.weights))
 
     def _set(self, weights: Tensor) -> None:
         self.weights.copy_(len(weights) * weights / weights.sum())

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from fairseq import utils
 from fairseq.criterions import register_criterion
 from fairseq.criterions.wav2vec_criterion import Wav2vecCriterion, Wav2VecCriterionConfig
 from fairseq.logging import metrics
@@ -16,6 +15,7 @@ from torch import Tensor
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, RULES, PtselBalancing, gradient_products
+from ptsel_fairseq.plugin.cosines import cosine_logs
 from ptsel_fairseq.plugin.losses import Errors, pretext_errors
 from ptsel_fairseq.plugin.schedule import ScaleSchedule
 
@@ -24,10 +24,24 @@ STOCK_KEYS = ("loss", "ntokens", "nsentences", "sample_size", "correct", "count"
 
 @dataclass
 class PtselWav2vecCriterionConfig(Wav2VecCriterionConfig):
+    contrastive: bool = field(
+        default=True,
+        metadata={
+            "help": "false: the pretext losses alone, on unmasked audio, without quantiser and negatives; infonce, "
+            "loss_weights and log_keys then say nothing"
+        },
+    )
     pretext_weights: dict[str, float] = field(
         default_factory=dict,
         metadata={
             "help": "weight λ of each label, as `ptsel select` writes it; a label of weight 0 gets no head"
+        },
+    )
+    pretext_fixed_weights: dict[str, float] = field(
+        default_factory=dict,
+        metadata={
+            "help": "weight of labels that are predicted whatever λ says, e.g. {log_mel: 1.0, mfcc: 1.0}; not part of "
+            "the sum to one"
         },
     )
     pretext_heads: dict[str, Any] = field(
@@ -63,6 +77,13 @@ class PtselWav2vecCriterionConfig(Wav2VecCriterionConfig):
         metadata={"help": "updates before pretext_stop_updates over which it falls linearly to 0"},
     )
     pretext_stop_updates: int = field(default=0, metadata={"help": "update from which it is 0; 0 for never"})
+    pretext_cosines_interval: int = field(
+        default=0,
+        metadata={
+            "help": "updates between two looks at the cosine of each pretext gradient and the contrastive one, logged "
+            "as cosine_<label>; 0 for never"
+        },
+    )
 
 
 @register_criterion("ptsel_wav2vec", dataclass=PtselWav2vecCriterionConfig)
@@ -73,11 +94,15 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
     standard deviations of the training store. The contrastive part is the stock criterion's, which
     receives the output already computed. ``loss`` is logged as stock fairseq logs it (contrastive part and
     penalties, in bits), ``pretext_<label>`` unweighted in standard deviations, ``pretext_total`` with
-    weights and scale. ``skill_<label>`` is 1 - loss / loss of predicting the mean on the same frames, and
+    weights and scale. ``skill_<label>`` is 1 - loss / loss of the best constant on the same frames, and
     ``share_<label>`` the label's part of the whole loss.
 
     Across workers gradients are divided by the number of masked frames of all of them, as fairseq does, so a
     worker's pretext mean counts by its masked frames.
+
+    With ``contrastive: false`` the loss is ``sample_size · pretext_scale · Σ_k λ_k · L_k``, sample_size the number of
+    frames that are not padding, and ``loss`` is logged as ``pretext_total`` is, not in bits. With the heads of
+    log_mel and mfcc under `pretext_fixed_weights` and their loss `mse`, that is the loss of Zaiem et al. (2021).
     """
 
     def __init__(
@@ -86,7 +111,9 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         infonce: bool = False,
         loss_weights: Sequence[float] | None = None,
         log_keys: Sequence[str] | None = None,
+        contrastive: bool = True,
         pretext_weights: Mapping[str, float] | None = None,
+        pretext_fixed_weights: Mapping[str, float] | None = None,
         pretext_heads: Mapping[str, Any] | None = None,
         pretext_balancing: str = "none",
         pretext_balancing_options: Mapping[str, Any] | None = None,
@@ -95,6 +122,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         pretext_warmup_updates: int = 0,
         pretext_decay_updates: int = 0,
         pretext_stop_updates: int = 0,
+        pretext_cosines_interval: int = 0,
     ) -> None:
         super().__init__(task, infonce, loss_weights, log_keys)
         arrays = sorted({"logits", "target"} & set(self.log_keys))
@@ -106,12 +134,17 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             pretext_scale, pretext_warmup_updates, pretext_decay_updates, pretext_stop_updates
         )
         self.pretext_scale = self.schedule.at(0)
-        self.pretext_weights = task.active_weights(pretext_weights or {}, pretext_sum_to_one)
-
+        self.contrastive = contrastive
+        self.pretext_weights = task.active_weights(
+            pretext_weights or {}, pretext_sum_to_one, pretext_fixed_weights
+        )
+        self.cosines_interval = pretext_cosines_interval
+        self._update = 0
         self._update_begins = True
 
     def set_num_updates(self, update: int) -> None:
         """The task says how many updates are finished; the scale follows."""
+        self._update = update
         if not self.schedule.constant:
             self.pretext_scale = self.schedule.at(update)
 
@@ -122,7 +155,10 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
 
     def forward(self, model, sample: dict, reduce: bool = True) -> tuple[Tensor, Any, dict]:
         net_output = model(**sample["net_input"])
-        loss, sample_size, log = super().forward(_Answered(model, net_output), sample, reduce)
+        if self.contrastive:
+            loss, sample_size, log = super().forward(_Answered(model, net_output), sample, reduce)
+        else:
+            loss, sample_size, log = nothing_yet(net_output)
         log["_batches"] = 1
         log[preemption.LOG_KEY] = preemption.asked_to_stop()
         if not self.pretext_weights:
@@ -130,13 +166,19 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
 
         errors = pretext_errors(net_output, sample, model.pretext_heads.settings)
         balancing = model.pretext_balancing
-        if balancing is not None and self.training and not sample.get("dummy"):
-            if self._update_begins:
+        counts = self.training and not sample.get("dummy")
+        begins = counts and self._update_begins
+        if balancing is not None and counts:
+            if begins:
                 balancing.begin_update()
             observe(balancing, errors, net_output)
+        if self.cosines_interval and self.training:
+            due = begins and self._update % self.cosines_interval == 0
+            log.update(cosine_logs(due, loss, errors, net_output))
+        if counts:
             self._update_begins = False
         total = loss.new_zeros((), dtype=torch.float32)
-        for k, (label, (error, frames, of_mean)) in enumerate(errors.items()):
+        for k, (label, (error, frames, of_constant)) in enumerate(errors.items()):
             weight = self.pretext_weights[label]
             if balancing is not None:
                 weight = weight * balancing.weights[k]
@@ -144,7 +186,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             term = weight * (error / frames.clamp(min=1))
             total = total + term
             log[f"_term_{label}"] = self.pretext_scale * term.detach() * sample_size
-            log[f"_pretext_{label}_of_mean"] = of_mean
+            log[f"_pretext_{label}_of_constant"] = of_constant
             log[f"_pretext_{label}_sum"] = error.detach()
             log[f"_pretext_{label}_frames"] = frames
         weighted = self.pretext_scale * total * sample_size
@@ -158,35 +200,64 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         """Log the sums over workers and micro-batches, each divided by its own count."""
         if not logging_outputs:
             return
-        sums = {key: sum(log.get(key, 0) for log in logging_outputs) for key in logging_outputs[0]}
+        sums = on_host({key: sum(log.get(key, 0) for log in logging_outputs) for key in logging_outputs[0]})
         stock = {key: sums.pop(key) for key in list(sums) if key in STOCK_KEYS or key.startswith("loss_")}
-        Wav2vecCriterion.reduce_metrics([stock])
-        preemption.agree(utils.item(sums.pop(preemption.LOG_KEY)))
-        batches = utils.item(sums.pop("_batches"))
-        sample_size = utils.item(stock["sample_size"])
-        whole = utils.item(stock["loss"])
+        if "loss" in stock:
+            Wav2vecCriterion.reduce_metrics([stock])
+        preemption.agree(sums.pop(preemption.LOG_KEY))
+        batches = sums.pop("_batches")
+        sample_size = stock["sample_size"]
+        whole = stock.get("loss", 0)
         if "_pretext_weighted" in sums:
-            weighted = utils.item(sums.pop("_pretext_weighted"))
+            weighted = sums.pop("_pretext_weighted")
             whole += weighted
+            if "loss" not in stock:
+                metrics.log_scalar("loss", weighted / (sample_size or 1), sample_size, round=4)
+                metrics.log_scalar("ntokens", stock["ntokens"])
+                metrics.log_scalar("nsentences", stock["nsentences"])
             metrics.log_scalar("pretext_total", weighted / (sample_size or 1), sample_size, round=4)
         for key in [key for key in sums if key.startswith("_pretext_") and key.endswith("_sum")]:
             label = key[len("_pretext_") : -len("_sum")]
-            error, frames = utils.item(sums.pop(key)), utils.item(sums.pop(f"_pretext_{label}_frames"))
-            of_mean, term = (
-                utils.item(sums.pop(key)) for key in (f"_pretext_{label}_of_mean", f"_term_{label}")
-            )
+            error, frames = sums.pop(key), sums.pop(f"_pretext_{label}_frames")
+            of_constant, term = (sums.pop(key) for key in (f"_pretext_{label}_of_constant", f"_term_{label}"))
             if frames > 0:
                 metrics.log_scalar(f"pretext_{label}", error / frames, frames, round=4)
                 metrics.log_scalar(f"share_{label}", term / (whole or 1), sample_size, round=4)
-            if of_mean > 0:
-                metrics.log_scalar(f"skill_{label}", 1 - error / of_mean, frames, round=4)
+            if of_constant > 0:
+                metrics.log_scalar(f"skill_{label}", 1 - error / of_constant, frames, round=4)
+        for key in [key for key in sums if key.startswith("_cosine_")]:
+            label, cosine = key.removeprefix("_cosine_"), sums.pop(key)
+            number = sums.pop(f"_cosines_{label}")
+            if number > 0:
+                metrics.log_scalar(f"cosine_{label}", cosine / number, number, round=4)
         for key in [key for key in sums if key.startswith(("_weight_", "_scale"))]:
-            metrics.log_scalar(key[1:], utils.item(sums.pop(key)) / (batches or 1), batches, round=4)
+            metrics.log_scalar(key[1:], sums.pop(key) / (batches or 1), batches, round=4)
         for key, value in sums.items():
-            metrics.log_scalar(key, utils.item(value) / (batches or 1), batches, round=3)
+            metrics.log_scalar(key, value / (batches or 1), batches, round=3)
 
     def logging_outputs_can_be_summed(self) -> bool:
         return True
+
+
+def nothing_yet(net_output: Mapping[str, Any]) -> tuple[Tensor, int, dict[str, int]]:
+    """Loss, sample size and log of a batch before its pretext part: zero, and how many frames are not padding."""
+    predicted, padding = next(iter(net_output["pretext"].values())), net_output["padding_mask"]
+    sentences, frames = predicted.shape[:2]
+    size = sentences * frames if padding is None else int((~padding).sum())
+    log = {"ntokens": size, "nsentences": sentences, "sample_size": size}
+    return predicted.new_zeros((), dtype=torch.float32), size, log
+
+
+def on_host(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same numbers, those on a device fetched in one transfer: each one alone would wait for the device."""
+    tensors = {key: value for key, value in values.items() if torch.is_tensor(value)}
+    if not tensors:
+        return dict(values)
+    device = next(iter(tensors.values())).device
+    fetched = torch.stack(
+        [value.detach().to(device, torch.float64).reshape(()) for value in tensors.values()]
+    )
+    return {**values, **dict(zip(tensors, fetched.tolist(), strict=True))}
 
 
 def observe(balancing: PtselBalancing, errors: Mapping[str, Errors], net_output: Mapping[str, Any]) -> None:

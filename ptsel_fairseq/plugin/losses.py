@@ -20,12 +20,12 @@ class Errors(NamedTuple):
     Attributes:
         loss: summed over frames [].
         frames: how many count [].
-        of_mean: the loss of predicting the mean instead, summed [], without gradient; see `mean_loss`.
+        of_constant: the loss of predicting one constant instead, summed [], without gradient; see `constant_loss`.
     """
 
     loss: Tensor
     frames: Tensor
-    of_mean: Tensor
+    of_constant: Tensor
 
 
 def frame_loss(kind: str, predicted: Tensor, target: Tensor) -> Tensor:
@@ -42,16 +42,26 @@ def frame_loss(kind: str, predicted: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def mean_loss(kind: str, target: Tensor, counts: Tensor) -> Tensor:
-    """Summed loss of a prediction that knows nothing but the mean, over the frames that count.
+def constant_loss(kind: str, target: Tensor, counts: Tensor) -> Tensor:
+    """Summed loss of the best prediction that is the same for every frame, over the frames that count.
 
-    The mean is 0 in standard deviations; for ``bce``, whose tracks are in their own unit, it is that of the batch.
+    That is their median for ``l1`` and ``smooth_l1`` (of skewed labels the mean is a much worse one), their mean for
+    ``mse`` and ``bce``. Without a direction of its own, as for ``cosine``, it loses 1 a frame.
     """
-    if kind != "bce":
-        return (frame_loss(kind, torch.zeros_like(target), target) * counts).sum()
-    number = counts.sum().clamp(min=1)
-    mean = (target * counts.unsqueeze(-1)).flatten(0, -2).sum(0) / number
-    return (frame_loss(kind, torch.logit(mean, eps=1e-6).expand_as(target), target) * counts).sum()
+    if kind == "cosine":
+        return counts.sum().float()
+    target, counts = target.flatten(0, -2), counts.flatten()
+    number = counts.sum()
+    if kind in ("l1", "smooth_l1"):
+        ordered = target.masked_fill(~counts.unsqueeze(-1), torch.inf).sort(0).values
+        middle = (number - 1).clamp(min=0) // 2
+        constant = ordered.index_select(0, middle.reshape(1))
+    else:
+        constant = (target * counts.unsqueeze(-1)).sum(0, keepdim=True) / number.clamp(min=1)
+    if kind == "bce":
+        constant = torch.logit(constant, eps=1e-6)
+    losses = frame_loss(kind, constant.expand_as(target), target)
+    return losses.masked_fill(~counts, 0.0).sum()
 
 
 def pretext_errors(
@@ -99,7 +109,7 @@ def pretext_errors(
             chosen = _chosen(net_output.get("pretext_mask"), head.frames, valid[..., k])
             counts = counts & (chosen.unsqueeze(-1) if count > 1 else chosen)
         loss = (frame_loss(head.loss, predicted, wanted) * counts).sum()
-        errors[label] = Errors(loss, counts.sum().float(), mean_loss(head.loss, wanted, counts))
+        errors[label] = Errors(loss, counts.sum().float(), constant_loss(head.loss, wanted, counts))
         column += dim
     return errors
 

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 LOG_KEY = "_asked_to_stop"
 LAST = "checkpoint_last.pt"
+UNFINISHED = ".tmp"  # fairseq's own suffix of a checkpoint that is being written
 
 _asked = False  # this process was
 _agreed = False  # some process was, and all know by now
@@ -44,6 +45,7 @@ def watch_for_signals() -> None:
         signal.signal(signal.SIGINT, _ask)
     atexit.register(_end_loaders)
     _stop_when_agreed()
+    _copy_whole()
 
 
 def _ask(number: int, frame: FrameType | None) -> None:
@@ -80,6 +82,29 @@ def _stop_when_agreed() -> None:
     train.should_stop_early = should_stop_early
 
 
+def _copy_whole() -> None:
+    """Make fairseq's copies of a checkpoint (best, last) appear under their names only when they are complete.
+
+    The first file of a save it writes that way itself; a kill while it was copied left the others cut off.
+    """
+    from fairseq.file_io import PathManager
+
+    if hasattr(PathManager.copy, "before_ptsel"):
+        return
+    before = PathManager.copy
+
+    def copy(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
+        if not PathManager.supports_rename(dst_path):  # an object store, not a file system
+            return before(src_path, dst_path, overwrite)
+        partial = dst_path + UNFINISHED
+        done = before(src_path, partial, True)
+        os.replace(partial, dst_path)
+        return done
+
+    copy.before_ptsel = before  # type: ignore[attr-defined]
+    PathManager.copy = staticmethod(copy)
+
+
 def keep_loader_alive() -> None:
     """In a data loader's process: leave signals to the trainer, which a dying loader would take along."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -94,8 +119,9 @@ def _end_loaders() -> None:
 
 
 def mend_last_checkpoint(save_dir: Path) -> None:
-    """Replace a ``checkpoint_last.pt`` that was cut off, as a kill while it is copied does, by the newest whole one.
+    """Replace a ``checkpoint_last.pt`` that was cut off, as fairseq alone leaves it, by the newest whole one.
 
+    Files that a killed save has left unfinished are removed.
     To be called by every rank; the first does it while the others wait.
     """
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -106,6 +132,8 @@ def mend_last_checkpoint(save_dir: Path) -> None:
 
 
 def _mend(save_dir: Path) -> None:
+    for left in save_dir.glob(f"checkpoint*.pt{UNFINISHED}"):  # by a kill; each as large as a checkpoint
+        left.unlink()
     last = save_dir / LAST
     if not last.exists() or is_whole(last):
         return

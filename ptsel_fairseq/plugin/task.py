@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,19 +15,21 @@ from fairseq.data.data_utils import numpy_seed
 from fairseq.distributed import utils as distributed
 from fairseq.tasks import register_task
 from fairseq.tasks.audio_pretraining import AudioPretrainingConfig, AudioPretrainingTask
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
-from ptsel_fairseq.config import check_weights
+from ptsel_fairseq.config import check_weights, join_weights
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import manifest_file, read_manifest
 from ptsel_fairseq.plugin import preemption
-from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, check_balancing
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
 from ptsel_fairseq.plugin.dataset import PtselDataset
-from ptsel_fairseq.plugin.head_settings import HeadSettings, read_head_settings
+from ptsel_fairseq.plugin.distortion import Distortion, check_distortion
 from ptsel_fairseq.plugin.health import CollapseWatch
+from ptsel_fairseq.plugin.online import OnlineLabels
+from ptsel_fairseq.plugin.planning import check_grid, plan, plan_filterbank
+from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned, train_split
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,14 @@ class PtselPretrainingConfig(AudioPretrainingConfig):
         default="train",
         metadata={"help": "split whose mean and standard deviation standardise the labels of every split"},
     )
+    # Emptied when a checkpoint is loaded, and so off in fine-tuning, as fairseq empties all mappings.
+    distortion: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "distortions of the training audio, from which the clean labels are predicted, each with its "
+            "probability, e.g. {noise: {probability: 0.4}}; see docs/training.md"
+        },
+    )
 
 
 @register_task("ptsel_pretraining", dataclass=PtselPretrainingConfig)
@@ -55,67 +65,104 @@ class PtselPretrainingTask(AudioPretrainingTask):
     _labels: Sequence[str] = ()
     _grid = FrameGrid()
     _raw_labels: Collection[str] = ()
+    _train_split = "train"
+    _online_labels: Collection[str] = ()
+    _online: OnlineLabels | None = None
     _judged: tuple[object, dict[str, float]] = (None, {})
+    collapse_watch: CollapseWatch | None = None  # there is nothing to watch without a quantiser
 
     def build_model(self, model_cfg, from_checkpoint: bool = False):
         if not from_checkpoint:
             with one_line_errors():
                 self._check_data_folder()
-                self._plan_heads(model_cfg)
+                refuse_settings(model_cfg)
+                self._train_split = train_split(model_cfg)
+                self._plan(model_cfg)
                 self._prepare_to_be_stopped(model_cfg)
         model = super().build_model(model_cfg, from_checkpoint)
-        self._grid = self._grid_of(model.cfg.conv_feature_layers)
+        self._grid = self._grid_of(model.cfg)
         self._labels = list(getattr(model.cfg, "pretext_labels", None) or [])
-        self.collapse_watch = CollapseWatch(model.cfg.latent_groups, model.cfg.latent_vars)
+        if not model.pretext_only:
+            self.collapse_watch = CollapseWatch(model.cfg.latent_groups, model.cfg.latent_vars)
         heads = model.pretext_heads.settings if getattr(model, "pretext_heads", None) is not None else {}
         self._raw_labels = {label for label, head in heads.items() if head.loss == "bce"}
+        self._online_labels = {label for label, head in heads.items() if head.source == "online"}
         return model
 
     def build_criterion(self, cfg, from_checkpoint: bool = False):
         with one_line_errors():
             return super().build_criterion(cfg, from_checkpoint)
 
-    def active_weights(self, weights: Mapping[str, float], sum_to_one: bool) -> dict[str, float]:
-        """The positive weights of a recipe by label, sorted; raises PtselError if they cannot be used."""
+    def active_weights(
+        self,
+        weights: Mapping[str, float],
+        sum_to_one: bool,
+        fixed: Mapping[str, float] | None = None,
+    ) -> dict[str, float]:
+        """The positive weights of a recipe by label, sorted, λ and fixed ones; PtselError if they cannot be used."""
         weights = {label: float(weight) for label, weight in weights.items()}
-        if self._judged[0] == (weights, sum_to_one):  # the criterion asks again what the model was built for
+        fixed = {label: float(weight) for label, weight in (fixed or {}).items()}
+        asked = (weights, sum_to_one, fixed)
+        if self._judged[0] == asked:  # the criterion asks again what the model was built for
             return self._judged[1]
-        active = {label: weights[label] for label in sorted(weights) if weights[label] > 0}
-        known = self._open_store(self.cfg.statistics_split).labels if weights and self.cfg.store else ()
+        active = join_weights(weights, fixed)
         if active and not self.cfg.store:
             raise PtselError(
                 f"task.store: expected the label store that holds {', '.join(active)}, found nothing; give the folder "
                 "that `ptsel extract --store` wrote, as an absolute path"
             )
+        known = (
+            self._open_store(self.cfg.statistics_split).labels
+            if (weights or fixed) and self.cfg.store
+            else ()
+        )
         if self.cfg.store or active:
             check_weights(weights, known, sum_to_one)
-        self._judged = (weights, sum_to_one), active
+            check_weights(fixed, known, sum_to_one=False, setting="pretext_fixed_weights")
+        self._judged = asked, active
         return active
 
     def load_dataset(self, split: str, task_cfg=None, **kwargs) -> None:
         with one_line_errors():
-            self._refuse_what_cannot_be_aligned(task_cfg or self.cfg)
+            refuse_what_cannot_be_aligned(task_cfg or self.cfg)
             manifest = read_manifest(manifest_file(self.cfg.data, split))
             super().load_dataset(split, task_cfg=task_cfg, **kwargs)
             store, scaling = None, {}
             if self._labels:
-                store = self._open_store(split)
-                store.check_manifest(manifest)
-                statistics = (
-                    store
-                    if split == self.cfg.statistics_split
-                    else self._open_store(self.cfg.statistics_split)
-                )
+                statistics = self._open_store(self.cfg.statistics_split)
                 scaling = {label: self._scaling(statistics, label) for label in self._labels}
-            dataset = PtselDataset(self.datasets[split], manifest, self._grid, store, scaling, self.cfg.seed)
+                if len(self._online_labels) < len(self._labels):
+                    store = statistics if split == self.cfg.statistics_split else self._open_store(split)
+                    store.check_manifest(manifest)
+            if self._online_labels:
+                self._online = OnlineLabels(scaling, self._online_labels, self._grid)
+            distortion = None
+            settings = check_distortion(self._distortion_settings())
+            if settings and split == self._train_split:
+                distortion = Distortion(settings, self.cfg.sample_rate)
+            dataset = PtselDataset(
+                self.datasets[split],
+                manifest,
+                self._grid,
+                store,
+                scaling,
+                self.cfg.seed,
+                distortion,
+                self._online_labels,
+            )
             dataset.audio.root_dir = str(manifest.root)
             self.datasets[split] = dataset
+
+    def _distortion_settings(self) -> dict:
+        block = self.cfg.get("distortion") or {}
+        return OmegaConf.to_container(block) if OmegaConf.is_config(block) else dict(block)
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
         if isinstance(criterion, PtselWav2vecCriterion):
             criterion.set_num_updates(update_num)
         if ignore_grad:  # a worker that ran out of data repeats a batch; it counts for nothing
             sample = {**sample, "dummy": True}
+        self.fill_online(sample)
         with numpy_seed(sample["mask_seed"]):
             return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **kwargs)
 
@@ -127,13 +174,19 @@ class PtselPretrainingTask(AudioPretrainingTask):
 
     def reduce_metrics(self, logging_outputs, criterion) -> None:
         super().reduce_metrics(logging_outputs, criterion)
-        if criterion.training:
+        if criterion.training and self.collapse_watch is not None:
             self.collapse_watch.look(logging_outputs)
 
     def valid_step(self, sample, model, criterion, **kwargs):
+        self.fill_online(sample)
         torch.manual_seed(sample["mask_seed"])  # the trainer seeds torch anew before each update
         with numpy_seed(sample["mask_seed"]):
             return super().valid_step(sample, model, criterion, **kwargs)
+
+    def fill_online(self, sample) -> None:
+        """Compute the labels that the batch leaves to the device, if there are any."""
+        if self._online is not None:
+            self._online.fill(sample)
 
     def _check_data_folder(self) -> None:
         if not Path(self.cfg.data).is_dir():
@@ -142,56 +195,22 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 f"{self.cfg.data!r}"
             )
 
-    def _plan_heads(self, model_cfg) -> None:
-        """Write the labels of positive weight and their dimensions into the model's configuration.
-
-        They are then part of the checkpoint, which rebuilds its heads without store or criterion.
-        """
+    def _plan(self, model_cfg) -> None:
+        """Write what the criterion's section asks of the model into the model's own, which checkpoints keep."""
         criterion_cfg = OmegaConf.select(model_cfg, "..criterion") if OmegaConf.is_config(model_cfg) else None
         if criterion_cfg is None or "pretext_weights" not in criterion_cfg:
             return
-        active = self.active_weights(criterion_cfg.pretext_weights or {}, criterion_cfg.pretext_sum_to_one)
-        dims, heads, balancing = [], [], ""
-        if active:
-            store = self._open_store(self.cfg.statistics_split)
-            self._check_grid(store, model_cfg.conv_feature_layers)
-            dims = [store.info(label).dim for label in active]
-            block = OmegaConf.to_container(criterion_cfg.get("pretext_heads") or OmegaConf.create({}))
-            heads = read_head_settings(
-                block, list(active), dims, model_cfg.pretext_layer, model_cfg.encoder_layers
-            )
-            balancing = self._plan_balancing(criterion_cfg, active, heads)
-            for label, head in zip(active, heads, strict=True):
-                if head.loss == "bce":
-                    _refuse_outside_unit_interval(store, label)
-        else:
-            logger.info("no label has a positive weight: plain wav2vec 2.0")
-        with open_dict(model_cfg):
-            model_cfg.pretext_labels = list(active)
-            model_cfg.pretext_dims = dims
-            model_cfg.pretext_head_settings = [head.to_json() for head in heads]
-            model_cfg.pretext_balancing = balancing
-
-    def _plan_balancing(
-        self, criterion_cfg, active: Mapping[str, float], heads: Sequence[HeadSettings]
-    ) -> str:
-        """The balancing rule as the model's configuration keeps it, empty for none."""
-        rule = criterion_cfg.get("pretext_balancing", "none")
-        options = OmegaConf.to_container(
-            criterion_cfg.get("pretext_balancing_options") or OmegaConf.create({})
+        active = self.active_weights(
+            criterion_cfg.pretext_weights or {},
+            criterion_cfg.pretext_sum_to_one,
+            criterion_cfg.get("pretext_fixed_weights") or {},
         )
-        options = check_balancing(rule, options)
-        places = {head.attach for head in heads}
-        if rule in OF_GRADIENTS and len(places) > 1:
-            raise PtselError(
-                f"criterion.pretext_balancing: {rule} compares gradients at one place, but heads attach at "
-                f"{', '.join(sorted(map(str, places)))}; attach them all at one, or take another rule"
-            )
-        if rule == "none":
-            return ""
-        return json.dumps(
-            {"rule": rule, "options": options, "lambdas": list(active.values()), "seed": self.cfg.seed}
-        )
+        store = self._open_store(self.cfg.statistics_split) if active else None
+        if store is not None:
+            check_grid(store, self._grid_of(model_cfg))
+        if model_cfg.get("_name") == "ptsel_crdnn":
+            plan_filterbank(model_cfg, criterion_cfg, store, self.cfg.normalize, self.cfg.store)
+        plan(model_cfg, criterion_cfg, active, store, self.cfg.seed)
 
     @staticmethod
     def _prepare_to_be_stopped(model_cfg) -> None:
@@ -202,18 +221,11 @@ class PtselPretrainingTask(AudioPretrainingTask):
             preemption.mend_last_checkpoint(Path(checkpoint_cfg.save_dir))
             preemption.watch_for_signals()
 
-    def _check_grid(self, store: LabelStore, conv_feature_layers: str) -> None:
-        grid = self._grid_of(conv_feature_layers)
-        if grid != store.grid:
-            raise PtselError(
-                f"{store.folder}: the store's frames have hop {store.grid.hop} and window {store.grid.window} "
-                f"samples at {store.grid.sample_rate} Hz, the encoder's hop {grid.hop} and window {grid.window} at "
-                f"{grid.sample_rate} Hz; extract the labels for this encoder's grid"
-            )
-
-    def _grid_of(self, conv_feature_layers: str) -> FrameGrid:
+    def _grid_of(self, model_cfg) -> FrameGrid:
+        if "conv_feature_layers" not in model_cfg:
+            return FrameGrid(sample_rate=self.cfg.sample_rate)
         # fairseq itself evaluates this field: "[(512, 10, 5)] + [(512, 3, 2)] * 4 + ..."
-        return FrameGrid.of_conv_layers(eval(conv_feature_layers), self.cfg.sample_rate)
+        return FrameGrid.of_conv_layers(eval(model_cfg.conv_feature_layers), self.cfg.sample_rate)
 
     def _open_store(self, split: str) -> LabelStore:
         if not Path(self.cfg.store).is_absolute():
@@ -235,35 +247,11 @@ class PtselPretrainingTask(AudioPretrainingTask):
             return np.zeros_like(statistics.mean), np.ones_like(statistics.std)
         return statistics.mean, np.where(varies, statistics.std, 1.0)
 
-    @staticmethod
-    def _refuse_what_cannot_be_aligned(cfg) -> None:
-        refused = {
-            "binarized_dataset": "binarized manifests do not tell which utterance a line is; use a .tsv manifest",
-            "multi_corpus_keys": "several corpora in one run; write one manifest for all of them",
-            "num_batch_buckets": "buckets pad the audio after the labels are cut; set it to 0",
-            "tpu": "TPUs, on which fairseq's audio pretraining does not run; use GPUs or a CPU",
-            "precompute_mask_config": "masks made by the dataset; leave it out",
-        }
-        for key, reason in refused.items():
-            if cfg.get(key):
-                raise PtselError(f"task.{key}: {cfg.get(key)} is not supported: {reason}")
-
 
 def _sum_over_workers(values: torch.Tensor) -> torch.Tensor:
     if distributed.get_data_parallel_world_size() > 1:
         distributed.all_reduce(values, distributed.get_data_parallel_group())
     return values
-
-
-def _refuse_outside_unit_interval(store: LabelStore, label: str) -> None:
-    """Raise PtselError unless every value of the label lies between 0 and 1, as the loss bce needs."""
-    for line in range(store.num_utterances):
-        track = store.track(label, line)
-        if track.size and not (track.min() >= 0 and track.max() <= 1):
-            raise PtselError(
-                f"criterion.pretext_heads.{label}.loss: bce needs values between 0 and 1, found {track.min():g} to "
-                f"{track.max():g} in utterance {line} of {store.folder}; use l1, mse or smooth_l1"
-            )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ptsel_fairseq.downstream.corpora import (
+    audioset,
     common_voice,
     iemocap,
     librispeech,
@@ -21,4 +22,5 @@ CORPORA: dict[str, Corpus] = {
     "common-voice": common_voice.CORPUS,
     "medley-solos-db": medley_solos.CORPUS,
     "openmic-2018": openmic.CORPUS,
+    "audioset": audioset.CORPUS,
 }

@@ -42,12 +42,14 @@ class Reading:
         clips: every clip that the corpus's own lists name, whether the audio is there or not.
         trials: files of verification trials to write, each a list of (same speaker, path, path).
         labels: relevance of (path, class) pairs where an item has several classes, by split.
+        remarks: what the report says besides its table.
     """
 
     root: Path
     clips: list[Clip]
     trials: Mapping[str, Sequence[tuple[bool, str, str]]] = field(default_factory=dict)
     labels: Mapping[str, Sequence[tuple[str, str, float]]] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

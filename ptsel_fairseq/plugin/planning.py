@@ -1,0 +1,180 @@
+"""What the recipe's criterion asks of the model, written into the model's own section before it is built.
+
+It is then part of the checkpoint, from which the model is rebuilt without store or criterion.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf, open_dict
+
+from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.store import LabelStore
+from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, check_balancing
+from ptsel_fairseq.plugin.head_settings import HeadSettings, read_head_settings
+from ptsel_fairseq.plugin.online import check_online
+
+logger = logging.getLogger(__name__)
+
+INPUT = "log_mel"  # of the filterbank encoder
+
+
+def plan(
+    model_cfg: Any, criterion_cfg: Any, active: Mapping[str, float], store: LabelStore | None, seed: int
+) -> None:
+    """Fill in the model's ``pretext_`` settings.
+
+    Args:
+        active: label -> positive weight, sorted.
+        store: of the split whose statistics standardise the labels; None where no label has a weight.
+        seed: of balancing rules that draw.
+
+    Raises:
+        PtselError: settings of heads, balancing or objective that cannot be used.
+    """
+    contrastive = bool(criterion_cfg.get("contrastive", True))
+    depth = model_cfg.get("encoder_layers", 0)
+    dims: list[int] = []
+    heads: list[HeadSettings] = []
+    balancing = ""
+    if store is not None:
+        dims = [store.info(label).dim for label in active]
+        block = OmegaConf.to_container(criterion_cfg.get("pretext_heads") or OmegaConf.create({}))
+        heads = read_head_settings(block, list(active), dims, model_cfg.get("pretext_layer", -1), depth)
+        balancing = _plan_balancing(criterion_cfg, active, heads, seed)
+        for label, head in zip(active, heads, strict=True):
+            if head.source == "online":
+                check_online(label, head, store)
+            elif head.loss == "bce":
+                _refuse_outside_unit_interval(store, label)
+    elif contrastive:
+        logger.info("no label has a positive weight: plain wav2vec 2.0")
+    if not contrastive:
+        _check_alone(dict(zip(active, heads, strict=True)), depth)
+    _check_cosines(model_cfg, criterion_cfg, contrastive, heads)
+    with open_dict(model_cfg):
+        model_cfg.pretext_labels = list(active)
+        model_cfg.pretext_dims = dims
+        model_cfg.pretext_head_settings = [head.to_json() for head in heads]
+        model_cfg.pretext_balancing = balancing
+        model_cfg.pretext_only = not contrastive
+
+
+def plan_filterbank(
+    model_cfg: Any, criterion_cfg: Any, store: LabelStore | None, normalize: bool, folder: str
+) -> None:
+    """Give the filterbank encoder the statistics of its input, and refuse what it has not.
+
+    Args:
+        store: as for `plan`; `folder` its path for messages.
+        normalize: whether waveforms are normalised, which the statistics are not of.
+    """
+    if criterion_cfg.get("contrastive", True):
+        raise PtselError(
+            "criterion.contrastive: the model ptsel_crdnn has no contrastive loss; set it to false"
+        )
+    if normalize:
+        raise PtselError(
+            "task.normalize: ptsel_crdnn standardises its mel bands by the store's statistics, which are of the audio "
+            "as it is; set it to false"
+        )
+    for name, entry in (criterion_cfg.get("pretext_heads") or {}).items():
+        if entry.get("attach", "output") != "output":
+            raise PtselError(
+                f"criterion.pretext_heads.{name}.attach: ptsel_crdnn has one place for heads, output; found "
+                f"{entry.get('attach')!r}"
+            )
+    if store is None:
+        return  # `plan` says what is missing
+    if INPUT not in store.labels:
+        raise PtselError(
+            f"{folder}: ptsel_crdnn standardises its input by the statistics of the label {INPUT}, which this store "
+            f"lacks; add it with `ptsel extract --labels {INPUT}`"
+        )
+    statistics = store.statistics(INPUT)
+    with open_dict(model_cfg):
+        model_cfg.input_mean = statistics.mean.tolist()
+        model_cfg.input_std = np.where(statistics.std > 0, statistics.std, 1.0).tolist()
+
+
+def check_grid(store: LabelStore, grid: FrameGrid) -> None:
+    """Raise PtselError unless the store's frames are the encoder's."""
+    if grid != store.grid:
+        raise PtselError(
+            f"{store.folder}: the store's frames have hop {store.grid.hop} and window {store.grid.window} "
+            f"samples at {store.grid.sample_rate} Hz, the encoder's hop {grid.hop} and window {grid.window} at "
+            f"{grid.sample_rate} Hz; extract the labels for this encoder's grid"
+        )
+
+
+def _check_alone(heads: Mapping[str, HeadSettings], depth: int) -> None:
+    """Raise PtselError unless these heads train the whole encoder by themselves."""
+    if not heads:
+        raise PtselError(
+            "criterion.contrastive: false leaves nothing to learn, for no label has a positive weight; give "
+            "pretext_weights (`ptsel select` writes them) or pretext_fixed_weights"
+        )
+    for label, head in heads.items():
+        if head.frames == "masked":
+            raise PtselError(
+                f"criterion.pretext_heads.{label}.frames: masked needs the mask of the contrastive loss, which "
+                "contrastive: false does without; expected all"
+            )
+    if not any(head.attach in ("output", depth) and head.grad_scale > 0 for head in heads.values()):
+        raise PtselError(
+            "criterion.contrastive: false needs a head with a gradient at the encoder's output, without which the "
+            "layers above the highest head learn nothing; set attach: output for one label"
+        )
+
+
+def _check_cosines(
+    model_cfg: Any, criterion_cfg: Any, contrastive: bool, heads: Sequence[HeadSettings]
+) -> None:
+    interval, setting = criterion_cfg.get("pretext_cosines_interval", 0), "criterion.pretext_cosines_interval"
+    if interval < 0:
+        raise PtselError(f"{setting}: expected a number of updates, or 0 for never, found {interval}")
+    if interval and not contrastive:
+        raise PtselError(
+            f"{setting}: there is no contrastive gradient to compare with; expected 0, found {interval}"
+        )
+    inside = sorted({str(head.attach) for head in heads if head.attach != "output"})
+    if interval and inside and model_cfg.get("checkpoint_activations", False):
+        raise PtselError(
+            f"{setting}: with model.checkpoint_activations no gradient can be taken inside the encoder, where heads "
+            f"attach ({', '.join(inside)}); attach them at output, or expected 0, found {interval}"
+        )
+
+
+def _plan_balancing(
+    criterion_cfg: Any, active: Mapping[str, float], heads: Sequence[HeadSettings], seed: int
+) -> str:
+    """The balancing rule as the model's configuration keeps it, empty for none."""
+    rule = criterion_cfg.get("pretext_balancing", "none")
+    options = OmegaConf.to_container(criterion_cfg.get("pretext_balancing_options") or OmegaConf.create({}))
+    options = check_balancing(rule, options)
+    places = {head.attach for head in heads}
+    if rule in OF_GRADIENTS and len(places) > 1:
+        raise PtselError(
+            f"criterion.pretext_balancing: {rule} compares gradients at one place, but heads attach at "
+            f"{', '.join(sorted(map(str, places)))}; attach them all at one, or take another rule"
+        )
+    if rule == "none":
+        return ""
+    return json.dumps({"rule": rule, "options": options, "lambdas": list(active.values()), "seed": seed})
+
+
+def _refuse_outside_unit_interval(store: LabelStore, label: str) -> None:
+    """Raise PtselError unless every value of the label lies between 0 and 1, as the loss bce needs."""
+    for line in range(store.num_utterances):
+        track = store.track(label, line)
+        if track.size and not (track.min() >= 0 and track.max() <= 1):
+            raise PtselError(
+                f"criterion.pretext_heads.{label}.loss: bce needs values between 0 and 1, found {track.min():g} to "
+                f"{track.max():g} in utterance {line} of {store.folder}; use l1, mse or smooth_l1"
+            )

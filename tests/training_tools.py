@@ -1,0 +1,142 @@
+"""Starting real training runs of a few updates and reading what they did."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from conftest import ASTERISK, ROOT, write_manifest
+
+UPDATES = 8
+
+
+def arguments(
+    recipe_dir: Path, data: Path, store: Path, run: Path, recipe: str = "tiny", **overrides: object
+) -> list[str]:
+    """The words after ``fairseq-hydra-train``: a few short updates of a recipe, every one of them logged."""
+    settings = {
+        "task.data": data,
+        "task.store": store,
+        "common.user_dir": ROOT / "ptsel_fairseq",
+        "common.log_interval": 1,
+        "checkpoint.save_dir": run,
+        "hydra.run.dir": run,
+        "checkpoint.save_interval_updates": 3,
+        "checkpoint.keep_interval_updates": 10,
+        "dataset.max_tokens": 160_000,
+        "dataset.validate_interval_updates": 4,
+        "dataset.num_workers": 0,
+        "optimization.max_update": UPDATES,
+        "optimization.update_freq": "[2]",
+        "lr_scheduler.warmup_updates": 2,
+        **overrides,
+    }
+    return [
+        "--config-dir",
+        str(recipe_dir),
+        "--config-name",
+        recipe,
+        *(f"{k}={v}" for k, v in settings.items()),
+    ]
+
+
+def start(words: list[str], record: Path, **environment: str) -> subprocess.Popen:
+    script = Path(__file__).with_name("recording_train.py")
+    own = {"RECORD": str(record), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    return subprocess.Popen(
+        [sys.executable, str(script), *words],
+        env={**os.environ, **own, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(*processes: subprocess.Popen, code: int = 0) -> None:
+    outputs = [process.communicate(timeout=400)[0] for process in processes]
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == code, output[-3000:]
+
+
+def train(
+    words: list[str],
+    record: Path,
+    processes: int = 1,
+    die_before: int | None = None,
+    signal_after: str | None = None,
+) -> None:
+    """Train to the end, or to the death or signal asked for, in one process or in several with gloo.
+
+    All of them die; only the first gets the signal, for example ``3:SIGTERM`` after update 3.
+    """
+    death = {} if die_before is None else {"DIE_BEFORE_UPDATE": str(die_before)}
+    asked = {} if signal_after is None else {"SIGNAL_AFTER_UPDATE": signal_after}
+    code = 0 if die_before is None else 9
+    if processes == 1:
+        finish(start(words, record, **death, **asked), code=code)
+        return
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    running = []
+    for rank in range(processes):
+        distributed = {
+            "distributed_world_size": processes,
+            "distributed_rank": rank,
+            "distributed_init_method": f"tcp://localhost:{port}",
+            "distributed_backend": "gloo",
+            "distributed_no_spawn": "true",
+        }
+        extra = [f"distributed_training.{key}={value}" for key, value in distributed.items()]
+        signalled = asked if rank == 0 else {}
+        running.append(start([*words, *extra], record.with_suffix(f".{rank}"), **death, **signalled))
+    finish(*running, code=code)
+
+
+def read(record: Path) -> dict[int, dict]:
+    return {line["update"]: line for line in map(json.loads, record.read_text().splitlines())}
+
+
+def model_of(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoint_last.pt", weights_only=True)["model"]
+
+
+WITHOUT_THE_PLUGIN = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] == 'ptsel_fairseq':
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def without_plugin(code: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python where importing ptsel_fairseq fails."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_PLUGIN + code, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        cwd="/",
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **environment},
+    )
+
+
+def english_words(folder: Path) -> Path:
+    """A fine-tuning folder of a few English clips with their letters."""
+    for split, every in (("train", 4), ("valid", 1)):
+        write_manifest(ASTERISK / "english" / f"{split}.tsv", folder / f"{split}.tsv", every)
+        for kind in ("ltr", "wrd"):
+            lines = (ASTERISK / "english" / f"{split}.{kind}").read_text().splitlines()
+            (folder / f"{split}.{kind}").write_text("\n".join(lines[::every]) + "\n")
+    shutil.copyfile(ASTERISK / "english" / "dict.ltr.txt", folder / "dict.ltr.txt")
+    return folder
