@@ -2,8 +2,8 @@
 
     python benchmarks/bench_loading.py [--rounds 5]
 
-Prints the median processor time of an epoch of batches for both, and their ratio. Audio is decoded from the bundled
-Ogg files; `--decoded` takes it from WAV instead, the hardest case for the ratio.
+Prints the median processor time of an epoch of batches for both, and their ratio. Audio is decoded from the bundled Ogg
+files; `--decoded` takes it from WAV instead, the hardest case for the ratio.
 """
 
 from __future__ import annotations

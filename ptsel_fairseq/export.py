@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +69,23 @@ def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
     return state
 
 
-def load_state(checkpoint: Path) -> dict[str, Any]:
-    """As `load_checkpoint`; one from before fairseq 0.11 may hold ``args`` in place of ``cfg``."""
+def load_state(checkpoint: Path, allowed: Sequence[type] = ()) -> dict[str, Any]:
+    """As `load_checkpoint`; one from before fairseq 0.11 may hold ``args`` in place of ``cfg``.
+
+    Args:
+        allowed: classes whose objects the checkpoint may hold beyond tensors and plain values.
+    """
     import torch
 
     if not checkpoint.is_file():
         raise PtselError(f"{checkpoint}: no such checkpoint")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace, *allowed]):
             state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise PtselError(
-            f"{checkpoint}: expected a pretraining checkpoint of fairseq, which holds tensors and plain values; it "
-            f"cannot be read as one ({str(error).splitlines()[0]})"
+            f"{checkpoint}: expected a {'' if allowed else 'pretraining '}checkpoint of fairseq, which holds tensors "
+            f"and plain values; it cannot be read as one ({str(error).splitlines()[0]})"
         ) from None
     if not isinstance(state, Mapping) or "model" not in state:
         raise PtselError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import write_text
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
-from ptsel_fairseq.manifest import read_manifest
+from ptsel_fairseq.manifest import LINE_ALIGNED, read_manifest
 
 SUFFIXES = (".flac", ".wav", ".ogg")  # what fairseq's audio dataset reads
 
@@ -44,7 +44,7 @@ def rewrite_manifests(source: Path, out: Path) -> list[Path]:
         lines = [f"{utterance.path}\t{utterance.samples}" for utterance in manifest]
         written.append(write_lines(out / manifest.file.name, [str(manifest.root), *lines]))
     for file in sorted(source.iterdir()):
-        if file.suffix in (".ltr", ".wrd", ".phn", ".txt"):
+        if file.suffix in (*LINE_ALIGNED, ".txt"):
             shutil.copyfile(file, out / file.name)
     return written
 

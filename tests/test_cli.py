@@ -14,8 +14,8 @@ from conftest import run_command
 from ptsel_fairseq.cli_parts import memory_size
 
 COMMANDS = (
-    *("manifest", "check", "labels", "extract", "score", "select", "report", "export", "plot", "user-dir"),
-    *("prepare", "fetch", "probe", "evaluate", "compare"),
+    *("manifest", "check", "labels", "extract", "score", "select", "report", "estimate", "export", "plot"),
+    *("user-dir", "prepare", "fetch", "align", "frequent", "probe", "evaluate", "compare"),
 )
 
 

@@ -11,7 +11,7 @@ import torch
 from conftest import ROOT, run_command
 from plugin_tools import batch_of, build, recipe
 from test_criterion import NO_DROPOUT, gradients, reduced, run
-from training_tools import arguments, english_words, model_of, read, train, without_plugin
+from training_tools import arguments, english_words, read, train, without_plugin
 
 from ptsel_fairseq.errors import PtselError
 
@@ -141,22 +141,15 @@ def recipe_dir(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_workers_agree_and_a_killed_run_resumes_exactly(recipe_dir, data_dir, store_dir, tmp_path):
-    def words(run):
-        few = {"optimization.max_update": 4, "dataset.validate_interval_updates": 100}
-        return arguments(recipe_dir, data_dir, store_dir, tmp_path / run, recipe="tiny_multitask", **few)
-
-    train(words("whole"), tmp_path / "whole.json", processes=2)
-    train(words("killed"), tmp_path / "killed.json", processes=2, die_before=4)
-    train(words("killed"), tmp_path / "killed.json", processes=2)
-    expected, got = model_of(tmp_path / "whole"), model_of(tmp_path / "killed")
-    assert all(torch.equal(expected[name], got[name]) for name in expected)
-    first, second = (read(tmp_path / f"whole.{rank}") for rank in (0, 1))
-    assert sorted(first) == [1, 2, 3, 4]
-    for update in first:
+def test_two_workers_agree_and_log_the_mean_over_all_frames(recipe_dir, data_dir, store_dir, tmp_path):
+    few = {"optimization.max_update": 2, "dataset.validate_interval_updates": 2}
+    words = arguments(recipe_dir, data_dir, store_dir, tmp_path / "run", recipe="tiny_multitask", **few)
+    train(words, tmp_path / "record", processes=2)
+    first, second = (read(tmp_path / f"record.{rank}") for rank in (0, 1))
+    for update in (1, 2):
         assert first[update]["parameters"] == second[update]["parameters"]
         seen = first[update]["seen"] + second[update]["seen"]
-        assert len(seen) in (2, 4)  # two micro-batches a rank
+        assert len(seen) == 4  # two micro-batches a rank
         total = {key: sum(log[key] for log in seen) for key in ("_pretext_weighted", "sample_size")}
         expected = total["_pretext_weighted"] / total["sample_size"]
         assert first[update]["logged"]["loss"] == pytest.approx(expected, abs=1e-4)

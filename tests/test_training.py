@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 
 import numpy as np
@@ -247,6 +248,25 @@ def test_a_stock_checkpoint_is_continued_with_new_heads(exported, recipe_dir, da
         if value.is_floating_point()
     )
     assert 0 < moved < 0.05  # a few updates away from the checkpoint, not from a fresh model
+
+
+def test_the_heads_learn_at_the_rate_that_the_docs_give_them(recipe_dir, data_dir, store_dir, tmp_path):
+    from ptsel_fairseq.runs import read_run
+
+    text = (ROOT / "docs" / "training.md").read_text()
+    block = re.search(r"```yaml\n(optimizer:.*?)```", text, re.S)[1]
+    recipe = (recipe_dir / "tiny.yaml").read_text()
+    before, after = re.search(r"(.*)^optimizer:.*?(^model:.*)", recipe, re.S | re.M).groups()
+    (tmp_path / "tiny.yaml").write_text(before + block + "\n" + after)
+    few = {"optimization.max_update": 2, "common.bf16": "true", "common.fp16_no_flatten_grads": "true"}
+    words = arguments(tmp_path, data_dir, store_dir, tmp_path / "run", **few)
+    train([word for word in words if "warmup" not in word], tmp_path / "record")
+    run = read_run(tmp_path / "run")
+    assert run.series("train_inner", "lr_default")[1][-1] == pytest.approx(2 * 0.0005 / 32000, rel=0.01)
+    assert run.series("train_inner", "lr_pretext")[1][-1] == pytest.approx(2 * 0.002 / 1000, rel=0.01)
+    state = torch.load(tmp_path / "run" / "checkpoint_last.pt")["last_optimizer_state"]
+    assert len(state["pretext"]["state"]) == 6  # weight and bias of three heads
+    assert len(state["default"]["state"]) > 60
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ptsel_fairseq.cli_parts import CLASSES_HELP, MANIFEST_HELP, add_command, add_user_labels, command_line
+from ptsel_fairseq.downstream import commands_speech as speech
 from ptsel_fairseq.downstream import tables
 from ptsel_fairseq.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
 
@@ -207,4 +208,4 @@ def add_compare(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_prepare, add_fetch, add_probe, add_evaluate, add_compare)
+ADDED = (add_prepare, add_fetch, *speech.ADDED, add_probe, add_evaluate, add_compare)

@@ -1,4 +1,4 @@
-"""Hidden states of a pretrained wav2vec 2.0: the one place of this room that imports fairseq."""
+"""wav2vec 2.0, pretrained or fine-tuned for CTC: the one place of this room that imports fairseq."""
 
 from __future__ import annotations
 
@@ -31,11 +31,8 @@ class Encoder:
     def hidden_states(self, waveform: np.ndarray) -> np.ndarray:
         """The input of each transformer block, then the encoder's output: float32 [blocks + 1, frames, dim]."""
         import torch
-        from torch.nn.functional import layer_norm
 
-        source = torch.from_numpy(waveform)[None]
-        if self.normalize:
-            source = layer_norm(source, source.shape)
+        source = _source(waveform, self.normalize)
         inputs: list[Any] = []
         hooks = [
             block.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
@@ -70,17 +67,117 @@ def load_encoder(file: Path) -> Encoder:
             "give the checkpoint that it was fine-tuned from"
         )
     model = build_model(cfg["model"], file)
+    load_weights(model, state["model"], file)
+    model.remove_pretraining_modules()
+    return Encoder(model, grid_of(model), bool(cfg["task"].get("normalize", False)))
+
+
+@dataclass(frozen=True)
+class CtcModel:
+    """A wav2vec 2.0 that was fine-tuned for CTC.
+
+    Attributes:
+        symbols: what its outputs stand for, in order; the first is the blank.
+        labels: ``ltr``, ``phn``, or what else the suffix of its training texts was.
+    """
+
+    model: Any
+    projection: Any
+    grid: FrameGrid
+    normalize: bool
+    symbols: tuple[str, ...]
+    labels: str
+    blank_weight: float = 0.0
+
+    def log_probs(self, waveform: np.ndarray) -> np.ndarray:
+        """Log-probability of each symbol in each frame, float32 [frames, symbols]."""
+        import torch
+
+        with torch.no_grad():
+            output = self.model.extract_features(_source(waveform, self.normalize), padding_mask=None)["x"]
+            logits = self.projection(output[0])
+            logits[:, 0] += self.blank_weight
+            return logits.log_softmax(dim=-1).numpy()
+
+
+@lru_cache(maxsize=1)
+def load_ctc(file: Path) -> CtcModel:
+    """Read what fairseq's ``audio_finetuning`` with the model ``wav2vec_ctc`` wrote; nothing else need be there.
+
+    Raises:
+        PtselError: no fairseq, another model, or weights that do not fit.
+    """
+    with _quiet_fairseq(file):
+        from fairseq.data import Dictionary
+    state = load_state(file, [Dictionary])
+    cfg = configuration(state, file)
+    settings, task = cfg["model"], cfg["task"]
+    dictionary = (state.get("task_state") or {}).get("target_dictionary")
+    pretrained = settings.get("w2v_args")
+    if settings.get("_name") != "wav2vec_ctc" or dictionary is None or pretrained is None:
+        raise PtselError(
+            f"{file}: expected a checkpoint of the model wav2vec_ctc with its dictionary, found the model "
+            f"{settings.get('_name')!r}; fine-tune with configs/finetuning first"
+        )
+    if settings.get("blank_mode", "add") != "add":
+        raise PtselError(
+            f"{file}: expected model.blank_mode add, found {settings['blank_mode']!r}; that is not read"
+        )
+    inner = configuration({"cfg" if isinstance(pretrained, Mapping) else "args": pretrained}, file)
+    model = build_model(inner["model"], file)
+    model.remove_pretraining_modules()
+    weights: dict[str, dict[str, Any]] = {"model": {}, "proj": {}}
+    for key, value in state["model"].items():
+        part, _, rest = key.removeprefix("w2v_encoder.").partition(".")
+        weights["model" if part == "w2v_model" else part][rest] = value
+    projection = _linear(weights["proj"], file)
+    load_weights(model, weights["model"], file)
+    return CtcModel(
+        model,
+        projection,
+        grid_of(model),
+        bool(task.get("normalize", False)),
+        tuple(dictionary.symbols),
+        str(task.get("labels", "ltr")),
+        float(settings.get("blank_weight", 0.0)),
+    )
+
+
+def load_weights(model: Any, weights: Mapping[str, Any], file: Path) -> None:
+    """Load all weights and stop dropout and masking; raise PtselError if they are of another model."""
     try:
-        model.load_state_dict(state["model"])
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise PtselError(f"{file}: the weights do not fit the configuration beside them ({error})") from None
-    model.remove_pretraining_modules()
     model.eval()
+
+
+def _linear(weights: Mapping[str, Any], file: Path) -> Any:
+    from torch import nn
+
+    if set(weights) != {"weight", "bias"}:
+        raise PtselError(f"{file}: expected a projection onto the symbols of a dictionary, found none")
+    outputs, inputs = weights["weight"].shape
+    layer = nn.Linear(inputs, outputs)
+    layer.load_state_dict(dict(weights))
+    return layer.eval()
+
+
+def grid_of(model: Any) -> FrameGrid:
+    """The frame grid of a model's convolutions."""
     layers = [block[0] for block in model.feature_extractor.conv_layers]
-    grid = FrameGrid.of_conv_layers(
+    return FrameGrid.of_conv_layers(
         [(layer.out_channels, layer.kernel_size[0], layer.stride[0]) for layer in layers]
     )
-    return Encoder(model, grid, bool(cfg["task"].get("normalize", False)))
+
+
+def _source(waveform: np.ndarray, normalize: bool) -> Any:
+    """What the model is given: a batch of one, scaled as in training."""
+    import torch
+    from torch.nn.functional import layer_norm
+
+    source = torch.from_numpy(waveform)[None]
+    return layer_norm(source, source.shape) if normalize else source
 
 
 def configuration(state: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
@@ -100,27 +197,30 @@ def build_model(settings: Mapping[str, Any], file: Path) -> Any:
     """The stock model of a configuration, with weights yet to be loaded."""
     from omegaconf import OmegaConf
 
-    with _quiet_fairseq():
-        try:
-            from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
-        except ImportError as error:
-            raise PtselError(
-                f"{file}: features of a checkpoint need fairseq ({error}); pip install 'ptsel_fairseq[fairseq]'"
-            ) from None
+    with _quiet_fairseq(file):
+        from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
+
         known = OmegaConf.structured(Wav2Vec2Config)
         given = {key: value for key, value in settings.items() if key in known and key != "_name"}
         return Wav2Vec2Model.build_model(OmegaConf.merge(known, given))
 
 
 @contextlib.contextmanager
-def _quiet_fairseq() -> Iterator[None]:
-    """Importing fairseq sets the root logger to DEBUG, and its models use what torch has deprecated."""
+def _quiet_fairseq(file: Path) -> Iterator[None]:
+    """Importing fairseq sets the root logger to DEBUG, and its models use what torch has deprecated.
+
+    Raises PtselError if it cannot be imported.
+    """
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except ImportError as error:
+        raise PtselError(
+            f"{file}: reading a checkpoint's model needs fairseq ({error}); pip install 'ptsel_fairseq[fairseq]'"
+        ) from None
     finally:
         root.setLevel(level)
         root.handlers[:] = handlers

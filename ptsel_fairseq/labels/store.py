@@ -99,6 +99,10 @@ class LabelStore:
     def statistics(self, label: str) -> Statistics:
         return _statistics(self._entry(label))
 
+    def itemsize(self, label: str) -> int:
+        """Bytes of one value on disk."""
+        return np.dtype(_dtype(self._entry(label))).itemsize
+
     def num_frames(self, index: int) -> int:
         place = self._place(index)
         return place.stop - place.start

@@ -1,0 +1,1 @@
+"""Where words, phones or letters lie in speech: TextGrids read, or transcripts aligned."""
