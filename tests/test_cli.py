@@ -15,7 +15,7 @@ from ptsel_fairseq.cli_parts import memory_size
 
 COMMANDS = (
     *("manifest", "check", "labels", "extract", "score", "select", "report", "export", "plot", "user-dir"),
-    *("prepare", "fetch", "align", "frequent", "decode", "probe-asr", "probe", "evaluate", "compare"),
+    *("prepare", "fetch", "align", "frequent", "decode", "probe-asr", "verify", "probe", "evaluate", "compare"),
 )
 
 

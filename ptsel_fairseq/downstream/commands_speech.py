@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from ptsel_fairseq.cli_parts import MANIFEST_HELP, add_command, add_memory, command_line
-from ptsel_fairseq.manifest import SEGMENTS_EXAMPLE
+from ptsel_fairseq.downstream.tables import TRIAL_EXAMPLE, TRIAL_SCORE_EXAMPLE
+from ptsel_fairseq.manifest import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
 
 TRANSCRIPTS_HELP = """\
 DATA_DIR/<split>.wrd  what is said, one line for each line of the manifest
@@ -18,6 +19,14 @@ OUT/hypothesis.txt, reference.txt  for `ptsel evaluate asr`
 OUT/result.json  error rates with intervals, and every answer, for `ptsel compare`
 --lexicon FILE  words that may be recognised, with their spelling or without
     PRESS<TAB>P R E S S |
+"""
+VERIFY_HELP = f"""\
+--trials FILE  1 for the same speaker or 0, then two paths as in the manifest
+    {TRIAL_EXAMPLE}
+DIR/<features>/scores.txt  for `ptsel evaluate verification`, with result.json for `ptsel compare`
+    {TRIAL_SCORE_EXAMPLE}
+--speakers, --groups FILE  class files of utterances (header path<TAB>class)
+    {CLASSES_EXAMPLE}
 """
 ALIGNED_HELP = f"""\
 OUT/word.tsv, phone.tsv (letter.tsv)  class files for `ptsel score` and `ptsel probe`
@@ -212,4 +221,48 @@ def add_probe_asr(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_align, add_frequent, add_decode, add_probe_asr)
+def add_verify(commands) -> None:
+    parser = add_command(
+        commands,
+        "verify",
+        "tell whether two utterances are of one speaker, by cosine or PLDA on frozen features, with intervals",
+        MANIFEST_HELP + VERIFY_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument(
+        "--trials", type=Path, required=True, metavar="FILE", help="1 or 0 and two utterances"
+    )
+    parser.add_argument(
+        "--features",
+        nargs="+",
+        required=True,
+        metavar="FEATURES",
+        help="labels and pools of `ptsel labels`, such as mfcc, or checkpoints of wav2vec 2.0",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--backend", choices=("cosine", "plda"), default="cosine", help="default: cosine")
+    parser.add_argument("--split", default="test", help="with the trials' utterances (default test)")
+    parser.add_argument(
+        "--train-split", metavar="SPLIT", help="to train PLDA on; for cosine, to take its mean off"
+    )
+    parser.add_argument("--speakers", type=Path, metavar="FILE", help="class file of utterances, for PLDA")
+    parser.add_argument(
+        "--dimensions", type=int, default=150, metavar="N", help="that LDA keeps before PLDA (default 150)"
+    )
+    parser.add_argument(
+        "--layer", type=int, metavar="N", help="of a checkpoint, from 0 (default: the mean of all)"
+    )
+    parser.add_argument(
+        "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.verify import verify_command
+
+        verify_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+ADDED = (add_align, add_frequent, add_decode, add_probe_asr, add_verify)
