@@ -80,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_labels,
         add_extract,
         *selection.ADDED,
+        add_estimate,
         add_export,
         add_plot,
         *downstream.ADDED,
@@ -208,6 +209,35 @@ def add_extract(commands) -> None:
         from ptsel_fairseq.labels.extract import extract_command
 
         extract_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_estimate(commands) -> None:
+    parser = add_command(
+        commands,
+        "estimate",
+        "say what a recipe needs before it is trained: parameters, memory, data; needs fairseq, takes seconds",
+        STORE_HELP + WEIGHTS_HELP,
+    )
+    parser.add_argument("recipe", metavar="RECIPE.yaml", type=Path)
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="SECTION.KEY=VALUE",
+        help="as for fairseq-hydra-train, e.g. distributed_training.distributed_world_size=8",
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights.yaml, in place of the recipe's own"
+    )
+    parser.add_argument(
+        "--store", type=Path, help="label store; without it the labels are those of `ptsel labels`"
+    )
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.plugin.cost import estimate_command
+
+        estimate_command(**options)
 
     parser.set_defaults(command=run)
 

@@ -57,6 +57,7 @@ def plan(
         logger.info("no label has a positive weight: plain wav2vec 2.0")
     if not contrastive:
         _check_alone(dict(zip(active, heads, strict=True)), depth)
+    _check_cosines(model_cfg, criterion_cfg, contrastive, heads)
     with open_dict(model_cfg):
         model_cfg.pretext_labels = list(active)
         model_cfg.pretext_dims = dims
@@ -129,6 +130,24 @@ def _check_alone(heads: Mapping[str, HeadSettings], depth: int) -> None:
         raise PtselError(
             "criterion.contrastive: false needs a head with a gradient at the encoder's output, without which the "
             "layers above the highest head learn nothing; set attach: output for one label"
+        )
+
+
+def _check_cosines(
+    model_cfg: Any, criterion_cfg: Any, contrastive: bool, heads: Sequence[HeadSettings]
+) -> None:
+    interval, setting = criterion_cfg.get("pretext_cosines_interval", 0), "criterion.pretext_cosines_interval"
+    if interval < 0:
+        raise PtselError(f"{setting}: expected a number of updates, or 0 for never, found {interval}")
+    if interval and not contrastive:
+        raise PtselError(
+            f"{setting}: there is no contrastive gradient to compare with; expected 0, found {interval}"
+        )
+    inside = sorted({str(head.attach) for head in heads if head.attach != "output"})
+    if interval and inside and model_cfg.get("checkpoint_activations", False):
+        raise PtselError(
+            f"{setting}: with model.checkpoint_activations no gradient can be taken inside the encoder, where heads "
+            f"attach ({', '.join(inside)}); attach them at output, or expected 0, found {interval}"
         )
 
 
