@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from pathlib import Path
 
 from settings import BASELINES, LABELS, METHODS, TINY_MINUTES, TINY_UTTERANCES, Settings
@@ -113,8 +112,12 @@ def downstream(runner: Runner, settings: Settings, task: Task, model: Path, seed
     best = run / "checkpoint_best.pt"
     reads = (HERE / "finetune.yaml", data / "train.tsv", data / "train.ltr", model)
     runner.run(Step(f"finetune {answers.stem}", command, reads, (run, best), training=True))
-    command = (sys.executable, str(HERE / "transcribe.py"), str(best), str(data), "--out", str(answers))
-    runner.run(Step(f"transcribe {answers.stem}", command, (best, data / "test.tsv"), (answers,)))
+    decoded = settings.out / "decoded" / answers.stem
+    command = ptsel("decode", data, "--model", best, "--split", "test", "--out", decoded)
+    runner.run(
+        Step(f"decode {answers.stem}", command, (best, data / "test.tsv"), (decoded / "hypothesis.txt",))
+    )
+    write(answers, (decoded / "hypothesis.txt").read_text())
 
 
 def _probe(runner: Runner, settings: Settings, task: Task, features: str) -> Path:
