@@ -4,9 +4,9 @@
     OMP_NUM_THREADS=1 python benchmarks/mfcc_baselines.py CORPORA [amazon-queen tonejs polish-emotions]
 
 Number of cepstral coefficients, with and without their derivatives, mean and standard deviation over frames; a
-logistic regression of two fixed strengths instead of the choice of `ptsel probe`, so that only the features differ. Five
-folds by clip (Amazon Queen) or by note (tonejs), one speaker left out (Polish emotions). Prints accuracy and balanced
-accuracy in percent, for each strength.
+logistic regression of two fixed strengths instead of the choice of `ptsel probe`, so that only the features differ.
+Five folds by clip (Amazon Queen) or by note (tonejs), one speaker left out (Polish emotions). Prints accuracy and
+balanced accuracy in percent, for each strength.
 """
 
 from __future__ import annotations

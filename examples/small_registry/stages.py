@@ -16,8 +16,9 @@ HERE = Path(__file__).resolve().parent
 def offline(runner: Runner, settings: Settings) -> None:
     """From nothing to λ: no training."""
     for name in corpora_of(settings.tasks):
-        if not (settings.corpora / name / "report.md").is_file():  # which `ptsel fetch` writes last
-            runner.run(Step(f"fetch {name}", ptsel("fetch", name, settings.corpora / name)))
+        report = settings.corpora / name / "report.md"  # which `ptsel fetch` writes last
+        if not report.is_file():
+            runner.run(Step(f"fetch {name}", ptsel("fetch", name, settings.corpora / name), (), (report,)))
     for pool in sorted({task.pool for task in settings.tasks}):
         data, store = settings.data(pool), settings.out / "store" / pool
         write_pool(pool, settings.corpora, data, TINY_MINUTES if settings.tiny else None)
