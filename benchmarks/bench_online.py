@@ -69,7 +69,8 @@ def contenders(manifest, folder: str, store: LabelStore, labels: Sequence[str]) 
         kind: Contender(
             PtselDataset(
                 stock_dataset(manifest, folder), manifest, FrameGrid(), store, scaling, seed=1, online=online
-            )
+            ),
+            OnlineLabels(scaling, online, FrameGrid()) if online else None,
         )
         for kind, online in (("store", ()), ("online", labels))
     }
@@ -78,9 +79,8 @@ def contenders(manifest, folder: str, store: LabelStore, labels: Sequence[str]) 
 class Contender:
     """One way to come by the labels of batches."""
 
-    def __init__(self, data: PtselDataset) -> None:
-        self.data = data
-        self.online = OnlineLabels(data.scaling, data.online, data.grid) if data.online else None
+    def __init__(self, data: PtselDataset, online: OnlineLabels | None) -> None:
+        self.data, self.online = data, online
 
     def run(self, items: list[dict]) -> float:
         """Seconds of work for each second of audio, over all utterances once."""

@@ -86,7 +86,9 @@ def pretrain(runner: Runner, settings: Settings, task: Task, method: str, seed: 
     )  # fmt: skip
     checkpoint = run / "checkpoint_last.pt"
     runner.run(
-        Step(f"pretrain {model.stem}", command, (data / "train.tsv",), (run, checkpoint), training=True)
+        Step(
+            f"pretrain {model.stem}", command, (recipe, data / "train.tsv"), (run, checkpoint), training=True
+        )
     )
     runner.run(
         Step(f"export {model.stem}", ptsel("export", checkpoint, "--out", model), (checkpoint,), (model,))
@@ -109,7 +111,7 @@ def downstream(runner: Runner, settings: Settings, task: Task, model: Path, seed
         f"optimization.max_update={settings.finetune_updates}", *settings.device,
     )  # fmt: skip
     best = run / "checkpoint_best.pt"
-    reads = (data / "train.tsv", data / "train.ltr", model)
+    reads = (HERE / "finetune.yaml", data / "train.tsv", data / "train.ltr", model)
     runner.run(Step(f"finetune {answers.stem}", command, reads, (run, best), training=True))
     command = (sys.executable, str(HERE / "transcribe.py"), str(best), str(data), "--out", str(answers))
     runner.run(Step(f"transcribe {answers.stem}", command, (best, data / "test.tsv"), (answers,)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from ptsel_fairseq.device import CPU, describe_device, torch_device
 from ptsel_fairseq.files import readable_size
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from ptsel_fairseq.labels.label import Label, Track
 
+    # Manifest line, and its tracks or None for those that are in the writer's arrays.
+    Stream = Generator[tuple[int, dict[str, Track] | None], None, None]
+
 
 def extract_command(
     data_dir: Path | str,
@@ -46,10 +50,10 @@ def extract_command(
 
     `user_labels` are files that define labels; see `ptsel_fairseq.labels.user`. `dtype` is of the values on disk:
     float16 takes half the room and rounds to one part in 2048. `engine` is where the audio is analysed, see
-    `workers.map_ordered`; the store is written here. `device` is ``cpu``, or a GPU such as ``cuda`` that computes the
-    labels of `torch_labels`, equal but for rounding, while processes compute the others. With `skip_bad`, files that
-    cannot be read, are too short or are not as the manifest says are left out rather than an error; the store is then
-    that of the manifests without them, which go to the folder `manifest_out`, see `screening`.
+    `workers.map_ordered`; the store is written here. With `skip_bad`, files that cannot be read, are too short or are
+    not as the manifest says are left out rather than an error; the store is then that of the manifests without them,
+    which go to the folder `manifest_out`, see `screening`. `device` is ``cpu``, or a GPU such as ``cuda`` that computes
+    the labels of `torch_labels`, equal but for rounding, while processes compute the others.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.
@@ -59,8 +63,8 @@ def extract_command(
     wanted = resolve(labels)
     check_jobs(jobs)
     check_engine(engine)
-    gpu = torch_device(device)
     check_out(skip_bad, manifest_out, data_dir)
+    gpu = torch_device(device)
     store = Path(store)
     manifests = [read_manifest(manifest_file(data_dir, split)) for split in dict.fromkeys(splits)]
     screened: list[Screened] = []
@@ -71,7 +75,8 @@ def extract_command(
     writers: list[StoreWriter] = []
     try:
         for manifest in manifests:
-            skipped, devices = missing.get(manifest.split), _devices(wanted, gpu)
+            skipped = missing.get(manifest.split)
+            devices = devices_of(wanted, gpu)
             writers.append(StoreWriter(store, manifest, wanted, grid, command_line, dtype, skipped, devices))
         for split in screened:
             keep_list(split, store)
@@ -108,12 +113,21 @@ def extract(
     check_engine(engine)
     user_files = read_user_files(user_labels)
     wanted = resolve(labels)
-    devices = _devices(wanted, device)
+    devices = devices_of(wanted, device)
     writer = StoreWriter(store, manifest, wanted, FrameGrid(), dtype=dtype, devices=devices)
     try:
         fill(writer, jobs, user_files, engine, device)
     finally:
         writer.close()
+
+
+def devices_of(labels: Sequence[Label], device: torch.device | None) -> dict[str, str]:
+    """What computes each label, for the header, as far as it is not the ordinary analysis."""
+    if device is None:
+        return {}
+    from ptsel_fairseq.labels.extract_device import divide
+
+    return {label.name: describe_device(device) for label in divide(labels)[0]}
 
 
 def fill(
@@ -131,16 +145,15 @@ def fill(
         return
     done = len(writer.manifest) - len(todo)
 
-    results: Iterable[tuple[int, dict[str, Track] | None]]
+    def in_processes(labels: Sequence[Label]) -> Stream:
+        return analyse(writer, todo, labels, jobs, user_files, engine)
+
     if device is None:
-        results = analyse(writer, todo, writer.missing, jobs, user_files, engine)
+        results = in_processes(writer.missing)
     else:
         from ptsel_fairseq.labels.extract_device import analyse_on
 
-        def in_processes(labels: Sequence[Label]) -> Generator[tuple[int, dict[str, Track]], None, None]:
-            return cast(Any, analyse(writer, todo, labels, jobs, user_files, engine, send=True))
-
-        results = analyse_on(device, writer.manifest, todo, writer.missing, writer.grid, jobs, in_processes)
+        results = analyse_on(device, writer, todo, jobs, in_processes)
     with tqdm(
         total=len(writer.manifest),
         initial=done,
@@ -164,12 +177,11 @@ def analyse(
     jobs: int | None,
     user_files: tuple[UserFile, ...] = (),
     engine: str = LOCAL,
-    send: bool = False,
-) -> Generator[tuple[int, dict[str, Track] | None], None, None]:
-    """The tracks of `labels` of the utterances in `todo`, in this order, from one process or several.
+) -> Stream:
+    """Tracks of the utterances in `todo`, in this order, of some of the writer's labels, from one process or several.
 
     None stands for those of a long recording, which are in the writer's arrays. A cluster, which may not see these,
-    sends them, and so does a process that is told to `send`.
+    sends them.
     """
     import threadpoolctl
 
@@ -185,20 +197,13 @@ def analyse(
     def piece(utterance: Utterance) -> Piece:
         file, where = manifest.audio_path(utterance), manifest.where(utterance)
         found = Piece(file, utterance.samples, where, names, grid, user_files)
-        if send or engine != LOCAL or not is_long(utterance.samples, grid):
+        if engine != LOCAL or not is_long(utterance.samples, grid):
             return found
-        return replace(found, arrays=writer.arrays, first_row=writer.first_row(utterance.index))
+        return replace(
+            found, arrays=writer.arrays, first_row=writer.first_row(utterance.index), owner=os.getpid()
+        )
 
     # Sums in another number of threads round otherwise; workers have one each, this process is given one.
     with threadpoolctl.threadpool_limits(1):
         tracks = map_ordered(analyse_piece, map(piece, todo), engine, jobs)
         yield from zip((utterance.index for utterance in todo), tracks, strict=True)
-
-
-def _devices(labels: Sequence[Label], device: torch.device | None) -> dict[str, str]:
-    """What computes each label, for the header, as far as it is not the ordinary analysis."""
-    if device is None:
-        return {}
-    from ptsel_fairseq.labels.extract_device import divide
-
-    return {label.name: describe_device(device) for label in divide(labels)[0]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ class Piece:
 
     arrays: where the worker puts the tracks of a long recording, which are too large to be sent, from the row
         `first_row` on; None if the tracks shall come back.
+    owner: the process that may have them written, the worker's parent or itself.
     """
 
     file: Path
@@ -36,6 +38,7 @@ class Piece:
     user_files: tuple[UserFile, ...] = ()
     arrays: TrackArrays | None = None
     first_row: int = 0
+    owner: int = 0
 
 
 def analyse_one(
@@ -61,6 +64,9 @@ def analyse_piece(piece: Piece) -> dict[str, Track] | None:
         try:
             with named_errors(piece.arrays.folder):
                 for frame, part in tracks:
+                    # A killed extraction leaves workers behind; what comes after it may be another extraction's.
+                    if piece.owner not in (os.getpid(), os.getppid()):
+                        raise PtselError(f"{piece.where}: the extraction that this was for has ended")
                     piece.arrays.write(piece.first_row + frame, part, piece.where)
         finally:
             piece.arrays.close()

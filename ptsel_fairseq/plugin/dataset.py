@@ -72,12 +72,20 @@ class PtselDataset(BaseWrapperDataset):
         self.manifest = manifest
         self.grid = grid
         self.store = store
-        self.scaling = {
-            label: (mean.astype(np.float32), std.astype(np.float32)) for label, (mean, std) in scaling.items()
-        }
+        self.labels = list(scaling)
+        self._means, self._stds = (
+            np.concatenate([parts[i] for parts in scaling.values()]).astype(np.float32) if scaling else None
+            for i in range(2)
+        )
+        ends = np.cumsum([len(mean) for mean, _ in scaling.values()], dtype=int).tolist()
+        self._columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        self.online = frozenset(online)
+        self._sometimes_undefined = [
+            store is not None and label not in self.online and store.info(label).undefined is not None
+            for label in self.labels
+        ]
         self.seed = seed
         self.distortion = distortion
-        self.online = frozenset(online)
         # Online labels are of the waveform as it was recorded, so it is normalised here, after it was kept.
         self._normalize = bool(self.online) and self.audio.normalize
         if self._normalize:
@@ -93,10 +101,6 @@ class PtselDataset(BaseWrapperDataset):
                 f"{manifest.file}: expected {len(self.lines)} utterances in fairseq's dataset, found "
                 f"{len(self.audio)}; the manifest changed while it was read"
             )
-
-    @property
-    def labels(self) -> list[str]:
-        return list(self.scaling)
 
     @property
     def epoch(self) -> int:
@@ -119,13 +123,13 @@ class PtselDataset(BaseWrapperDataset):
         crop_size = self._crop_size([len(sample["source"]) for sample in samples])
         starts = [self._crop_start(sample, crop_size) for sample in samples]
         cropped = _crop(samples, starts, crop_size)
-        heard = _crop(_normalized(samples), starts, crop_size) if self._normalize else cropped
+        heard = _crop([self._normalized(sample) for sample in samples], starts, crop_size)
         if self.distortion is not None:
             heard = [self._distorted(sample) for sample in heard]
         batch = super().collater(heard)
         ids = [int(sample["id"]) for sample in samples]
         batch["mask_seed"] = stable_seed(self.seed, self.epoch, *ids)
-        if self.scaling:
+        if self.labels:
             batch["pretext"] = self._pretext(cropped, starts, crop_size)
         if self.online:
             batch["clean_source"] = pad_sequence([s["source"] for s in cropped], batch_first=True).double()
@@ -146,6 +150,12 @@ class PtselDataset(BaseWrapperDataset):
         rng = np.random.default_rng([self.seed, self.epoch, int(sample["id"])])
         return self.grid.hop * int(rng.integers(0, max(size - crop_size, 0) // self.grid.hop + 1))
 
+    def _normalized(self, sample: dict) -> dict:
+        """Of mean 0 and variance 1, operation for operation as fairseq's datasets do it, where that was left to us."""
+        if not self._normalize:
+            return sample
+        return {**sample, "source": functional.layer_norm(sample["source"], sample["source"].shape)}
+
     def _distorted(self, sample: dict) -> dict:
         """A cropped sample as the model hears it in this epoch."""
         index = int(sample["id"])
@@ -153,7 +163,9 @@ class PtselDataset(BaseWrapperDataset):
 
         def another(number: int) -> np.ndarray:
             other = number % max(1, len(self.audio) - 1)
-            return self.audio[other + (other >= index)]["source"].numpy() if len(self.audio) > 1 else silence
+            if len(self.audio) == 1:
+                return silence
+            return self._normalized(self.audio[other + (other >= index)])["source"].numpy()
 
         waveform = sample["source"].numpy()
         silence = np.zeros_like(waveform)
@@ -161,27 +173,29 @@ class PtselDataset(BaseWrapperDataset):
 
     def _pretext(self, cropped: list[dict], starts: list[int], crop_size: int) -> dict[str, torch.Tensor]:
         frames = self.grid.num_frames(crop_size)
-        width = sum(len(mean) for mean, _ in self.scaling.values())
-        target = np.zeros((len(cropped), frames, width), dtype=np.float64)
-        valid = np.zeros((len(cropped), frames, len(self.scaling)), dtype=bool)
+        values = np.zeros((len(cropped), frames, len(self._means)), dtype=np.float32)
+        valid = np.zeros((len(cropped), frames, len(self.labels)), dtype=bool)
         for row, (sample, start) in enumerate(zip(cropped, starts, strict=True)):
             line = int(self.lines[int(sample["id"])])
             first = start // self.grid.hop
             count = self.grid.num_frames(len(sample["source"]))
-            column = 0
-            for k, (label, (mean, std)) in enumerate(self.scaling.items()):
-                columns = slice(column, column + len(mean))
-                column = columns.stop
+            own = values[row, :count]
+            valid[row, :count] = True
+            for k, (label, columns) in enumerate(zip(self.labels, self._columns, strict=True)):
                 if label in self.online:
                     ends = start + len(sample["source"]) == self.manifest.utterances[line].samples
+                    own[:, columns] = self._means[columns]  # nothing yet
                     valid[row, :count, k] = complete_frames(
                         label, len(sample["source"]), self.grid, begins=start == 0, ends=ends
                     )
                     continue
-                track = self.store.track(label, line)[first : first + count]
-                valid[row, :count, k] = self.store.valid(label, line)[first : first + count]
-                target[row, :count, columns] = (track - mean) / std
+                own[:, columns] = self.store.track(label, line)[first : first + count]
+                if self._sometimes_undefined[k]:
+                    valid[row, :count, k] = self.store.valid(label, line)[first : first + count]
+            own -= self._means
+            own /= self._stds
         samples = torch.tensor([len(sample["source"]) for sample in cropped])
+        target = values.astype(np.float64)
         return {"target": torch.from_numpy(target), "valid": torch.from_numpy(valid), "samples": samples}
 
 
@@ -189,14 +203,6 @@ def _crop(samples: Sequence[dict], starts: Sequence[int], size: int) -> list[dic
     return [
         {**sample, "source": sample["source"][start : start + size]}
         for sample, start in zip(samples, starts, strict=True)
-    ]
-
-
-def _normalized(samples: Sequence[dict]) -> list[dict]:
-    """Each waveform of mean 0 and variance 1, operation for operation as fairseq's datasets do it."""
-    return [
-        {**sample, "source": functional.layer_norm(sample["source"], sample["source"].shape)}
-        for sample in samples
     ]
 
 
