@@ -111,6 +111,7 @@ def test_summed_logs_weigh_batches_by_their_frames(parts):
         ({"criterion__pretext_heads": {"f0": {"frames": "masked"}}}, "masked needs the mask"),
         ({"criterion__pretext_heads": {"default": {"attach": 2}}}, "a head with a gradient at the encoder's"),
         ({"criterion__pretext_heads": {"default": {"grad_scale": 0}}}, "a head with a gradient"),
+        ({"criterion__pretext_stop_updates": 100}, "expected pretext_stop_updates 0"),
     ],
 )
 def test_what_cannot_be_learned_this_way_is_refused(data_dir, store_dir, changed, message):
