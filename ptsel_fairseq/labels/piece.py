@@ -26,6 +26,7 @@ class Piece:
 
     arrays: where the worker puts the tracks of a long recording, which are too large to be sent, from the row
         `first_row` on; None if the tracks shall come back.
+    backend: that computes them, None for this package.
     """
 
     file: Path
@@ -36,6 +37,7 @@ class Piece:
     user_files: tuple[UserFile, ...] = ()
     arrays: TrackArrays | None = None
     first_row: int = 0
+    backend: str | None = None
 
 
 def analyse_one(
@@ -55,7 +57,7 @@ def analyse_piece(piece: Piece) -> dict[str, Track] | None:
     for user_file in piece.user_files:
         load_user_file(user_file)
     with one_thread():
-        tracks = _tracks(piece, resolve(piece.labels))
+        tracks = _tracks(piece, resolve(piece.labels, piece.backend))
         if piece.arrays is None:
             return joined_tracks(tracks)
         try:
