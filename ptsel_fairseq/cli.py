@@ -203,6 +203,12 @@ def add_extract(commands) -> None:
         help="cpu (default), or a GPU: cuda, cuda:N. It computes the labels of short-time spectra, equal but for "
         "rounding, while processes compute the others",
     )
+    parser.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="compute the labels with another program, for comparison: opensmile, praat or world, if installed; its "
+        "licence is printed and stored (default: this package)",
+    )
     add_engine(parser)
 
     def run(options: dict) -> None:
