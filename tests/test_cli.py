@@ -15,7 +15,8 @@ from ptsel_fairseq.cli_parts import memory_size
 
 COMMANDS = (
     *("manifest", "check", "labels", "extract", "score", "select", "report", "export", "plot", "user-dir"),
-    *("prepare", "fetch", "align", "frequent", "decode", "probe-asr", "verify", "probe", "evaluate", "compare"),
+    *("prepare", "fetch", "align", "frequent", "decode", "probe-asr", "verify", "targets"),
+    *("probe", "evaluate", "compare"),
 )
 
 

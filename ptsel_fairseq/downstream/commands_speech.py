@@ -28,6 +28,12 @@ DIR/<features>/scores.txt  for `ptsel evaluate verification`, with result.json f
 --speakers, --groups FILE  class files of utterances (header path<TAB>class)
     {CLASSES_EXAMPLE}
 """
+TARGETS_HELP = f"""\
+--classes FILE  class file of utterances (header path<TAB>class)
+    {CLASSES_EXAMPLE}
+DATA_DIR/<split>.cls  one class a line; dict.cls.txt: the classes of the first split and their counts
+    en_allison
+"""
 ALIGNED_HELP = f"""\
 OUT/word.tsv, phone.tsv (letter.tsv)  class files for `ptsel score` and `ptsel probe`
     {SEGMENTS_EXAMPLE}
@@ -265,4 +271,23 @@ def add_verify(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_align, add_frequent, add_decode, add_probe_asr, add_verify)
+def add_targets(commands) -> None:
+    parser = add_command(
+        commands,
+        "targets",
+        "write the classes of utterances as fairseq's classification reads them",
+        MANIFEST_HELP + TARGETS_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("--classes", type=Path, required=True, metavar="FILE", help="of utterances")
+    add_splits(parser)
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.targets import targets_command
+
+        targets_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+ADDED = (add_align, add_frequent, add_decode, add_probe_asr, add_verify, add_targets)
