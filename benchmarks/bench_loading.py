@@ -2,8 +2,8 @@
 
     python benchmarks/bench_loading.py [--rounds 5]
 
-Prints the median time of an epoch of batches for both, and their ratio. Audio is decoded from the bundled Ogg files;
-`--decoded` takes it from WAV instead, the hardest case for the ratio.
+Prints the median processor time of an epoch of batches for both, and their ratio. Audio is decoded from the bundled Ogg
+files; `--decoded` takes it from WAV instead, the hardest case for the ratio.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ def stock_dataset(manifest: Manifest, folder: str) -> FileAudioDataset:
 
 def epoch(data: FileAudioDataset | PtselDataset) -> float:
     order = data.ordered_indices()
-    started = time.perf_counter()
+    started = time.process_time()
     for first in range(0, len(order), BATCH):
         data.collater([data[int(i)] for i in order[first : first + BATCH]])
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 if __name__ == "__main__":

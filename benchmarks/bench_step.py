@@ -1,90 +1,194 @@
-"""What pretext heads add to a training step: the plugin with seven labels against the same without, in one run.
+"""What pretext labels add to a training step: the plugin with seven labels against stock wav2vec 2.0, in one run.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_step.py [--model base|tiny] [--rounds 7]
+    OMP_NUM_THREADS=1 python benchmarks/bench_step.py [--model base|tiny] [--rounds 7] [--device cuda] [--profile]
 
-Forward, backward and update of wav2vec 2.0 on one real batch, alternating between both; prints the median times, their
-ratio, and the share of parameters that the heads hold. `base` has the shapes of BASE, on a smaller batch.
+Forward, backward and update on one real batch, alternating between both; prints the median times, the peak of what a
+step allocates beyond parameters, and their ratios. `base` has the shapes of BASE, on a smaller batch. On a CPU the time
+is that of the process, so that other programs do not count; on a GPU it is the clock's, with half precision.
+`--profile` prints what each part of the labels takes, with torch's profiler.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from fairseq import tasks
+from fairseq import tasks, utils
+from fairseq.criterions.wav2vec_criterion import Wav2vecCriterion
 from fairseq.dataclass.initialize import add_defaults
+from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Model
 from omegaconf import OmegaConf
+from torch.profiler import ProfilerActivity, profile, record_function
 
-import ptsel_fairseq.plugin  # noqa: F401  (registers the classes)
 from ptsel_fairseq.labels.extract import extract
 from ptsel_fairseq.make_manifest import rewrite_manifests
 from ptsel_fairseq.manifest import read_manifest
+from ptsel_fairseq.plugin import criterion as plugin_criterion
+from ptsel_fairseq.plugin import losses
+from ptsel_fairseq.plugin.heads import EncoderTap, PtselHeads
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ["alpha_ratio", "f0", "log_hnr", "loudness", "rasta_l1", "voicing", "zcr"]
 RECIPES = {"base": "wav2vec2_base_librispeech", "tiny": "tiny"}
-BATCH = 4
+# Parts of a step by the name they get in the profile; the heads run inside the model, the constant inside the errors.
+PARTS = {
+    "stock model, forward": (Wav2Vec2Model, "forward"),
+    "stock criterion": (Wav2vecCriterion, "forward"),
+    "keeping the encoder's frames": (EncoderTap, "frames"),
+    "heads, forward": (PtselHeads, "forward"),
+    "pretext losses": (plugin_criterion, "pretext_errors"),
+    "of these, of the best constant": (losses, "constant_loss"),
+    "balancing, observing": (plugin_criterion, "observe"),
+}
+STOCK, LABELLED = "stock wav2vec 2.0", "seven pretext labels"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", choices=RECIPES, default="base")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--utterances", type=int, default=4, help="in the batch (default 4)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--balancing", default="none", help="rule of criterion.pretext_balancing")
+    parser.add_argument("--profile", action="store_true", help="print what each part takes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data, store = Path(folder) / "data", Path(folder) / "store"
         rewrite_manifests(ROOT / "examples" / "asterisk", data)
         extract(read_manifest(data / "train.tsv"), LABELS, store)
-        contenders = {
-            "no pretext labels": Step(options.model, data, store, {}),
-            "seven pretext labels": Step(options.model, data, store, dict.fromkeys(LABELS, 1 / len(LABELS))),
-        }
+        contenders = {name: Step(options, data, store, name == LABELLED) for name in (STOCK, LABELLED)}
         times: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(options.rounds + 1):  # the first round warms up
             for name, step in contenders.items():
-                times[name].append(step.run())
-    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
-    plain, labelled = contenders.values()
-    for name, seconds in medians.items():
-        print(f"{name:20s} {seconds:8.3f} s a step")
-    print(f"ratio of step times: {medians['seven pretext labels'] / medians['no pretext labels']:.3f}")
-    print(f"ratio of parameters: {labelled.parameters / plain.parameters:.5f}")
+                times[name].append(step.timed())
+        peaks = {name: step.peak() for name, step in contenders.items()}
+        medians = {name: statistics.median(values[1:]) for name, values in times.items()}
+        for name, seconds in medians.items():
+            spread = ", ".join(f"{value:.3f}" for value in sorted(times[name][1:]))
+            print(f"{name:20s} {seconds:8.3f} s a step ({spread}), peak {peaks[name] / 1e6:.1f} MB")
+        print(f"ratio of step times: {medians[LABELLED] / medians[STOCK]:.4f}")
+        print(f"ratio of peaks: {peaks[LABELLED] / peaks[STOCK]:.4f}")
+        plain, labelled = contenders.values()
+        print(f"ratio of parameters: {labelled.parameters / plain.parameters:.5f}")
+        if options.profile:
+            print_profile(labelled)
 
 
 class Step:
     """A model with its criterion and optimizer, and one batch to train on."""
 
-    def __init__(self, model: str, data: Path, store: Path, weights: dict[str, float]) -> None:
-        cfg = OmegaConf.load(ROOT / "configs" / "pretraining" / f"{RECIPES[model]}.yaml")
+    def __init__(self, options: argparse.Namespace, data: Path, store: Path, labelled: bool) -> None:
+        cfg = OmegaConf.load(ROOT / "configs" / "pretraining" / f"{RECIPES[options.model]}.yaml")
         cfg.task.data, cfg.task.store, cfg.task.tpu, cfg.task.seed = str(data), str(store), False, 1
         cfg.task.min_sample_size = 16_000
-        cfg.criterion.pretext_weights = weights
+        cfg.model.encoder_layerdrop = (
+            0.0  # a layer that chance drops for one of them is worth more than all labels
+        )
+        cfg.criterion.pretext_weights = dict.fromkeys(LABELS, 1 / len(LABELS)) if labelled else {}
+        cfg.criterion.pretext_balancing = options.balancing if labelled else "none"
         add_defaults(cfg)
         torch.manual_seed(0)
         task = tasks.setup_task(cfg.task)
-        self.model = task.build_model(cfg.model).train()
-        self.criterion = task.build_criterion(cfg.criterion)
+        task.build_model(cfg.model)  # fills in the labels
+        self.task, self.device = task, options.device
+        if labelled:
+            self.model = task.build_model(cfg.model)
+            self.criterion = task.build_criterion(cfg.criterion)
+        else:  # fairseq's own classes, not ours without labels
+            fields = {key: value for key, value in cfg.model.items() if not key.startswith("pretext_")}
+            self.model = Wav2Vec2Model(OmegaConf.create(fields))
+            self.criterion = Wav2vecCriterion(task, True, cfg.criterion.loss_weights, cfg.criterion.log_keys)
+        self.half = options.device == "cuda"
+        self.model.to(options.device).train()
+        if self.half:
+            self.model.half()
+        self.criterion.train()
         task.load_dataset("train")
         dataset = task.dataset("train")
-        longest = dataset.ordered_indices()[:BATCH]
-        self.batch = dataset.collater([dataset[int(i)] for i in longest])
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-5)
+        longest = dataset.ordered_indices()[: options.utterances]
+        self.batch = self._placed(dataset.collater([dataset[int(i)] for i in longest]))
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-6)
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
-    def run(self) -> float:
+    def _placed(self, batch: dict) -> dict:
+        """On the device, its float32 halved there, as fairseq's trainer does."""
+        batch = utils.apply_to_sample(lambda value: value.to(self.device), batch)
+        if not self.half:
+            return batch
+        return utils.apply_to_sample(
+            lambda value: value.half() if value.dtype is torch.float32 else value, batch
+        )
+
+    def run(self) -> None:
         torch.manual_seed(1)
         np.random.seed(1)
-        started = time.perf_counter()
         self.optimizer.zero_grad()
-        loss, sample_size, _ = self.criterion(self.model, self.batch)
-        (loss / sample_size).backward()
-        self.optimizer.step()
-        return time.perf_counter() - started
+        loss, sample_size, log = self.criterion(self.model, self.batch)
+        with record_function("backward"):
+            (loss / sample_size).backward()
+        self.task.optimizer_step(self.optimizer, self.model, 0)
+        self.last = {key: float(value) for key, value in log.items()}  # the log is read each update
+
+    def timed(self) -> float:
+        """Seconds of one step."""
+        clock = time.perf_counter if self.half else time.process_time
+        self._wait()
+        started = clock()
+        self.run()
+        self._wait()
+        return clock() - started
+
+    def peak(self) -> int:
+        """The most bytes that a step holds at once beyond what it begins with."""
+        if self.half:
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            self.run()
+            return torch.cuda.max_memory_allocated() - before
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+            self.run()
+        changes = [
+            (event.start_ns(), event.nbytes())
+            for event in found.profiler.kineto_results.events()
+            if event.name() == "[memory]"
+        ]
+        held = np.cumsum([size for _, size in sorted(changes, key=lambda change: change[0])])
+        return int(held.max())
+
+    def _wait(self) -> None:
+        if self.half:
+            torch.cuda.synchronize()
+
+
+def print_profile(step: Step) -> None:
+    """Where the time of a labelled step goes, our parts by name."""
+    for title, (owner, name) in PARTS.items():
+        setattr(owner, name, named(getattr(owner, name), title))
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * step.half
+    with profile(activities=activities) as found, record_function("step"):
+        step.run()
+    total = sum(event.cpu_time_total for event in found.key_averages() if event.key == "step")
+    print(f"{'part':32s} {'ms':>9s} {'of the step':>12s}")
+    for event in sorted(found.key_averages(), key=lambda event: -event.cpu_time_total):
+        if event.key in ("step", "backward", *PARTS):
+            spent = event.cpu_time_total
+            print(f"{event.key:32s} {spent / 1000:9.2f} {spent / total:12.2%}")
+
+
+def named(function: Callable, name: str) -> Callable:
+    @functools.wraps(function)
+    def wrapper(*arguments, **options):
+        with record_function(name):
+            return function(*arguments, **options)
+
+    return wrapper
 
 
 if __name__ == "__main__":

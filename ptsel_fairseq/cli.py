@@ -80,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_labels,
         add_extract,
         *selection.ADDED,
+        add_estimate,
         add_export,
         add_plot,
         *downstream.ADDED,
@@ -123,6 +124,12 @@ def add_check(commands) -> None:
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="check a class file against the manifests"
+    )
+    parser.add_argument(
+        "--apart",
+        type=Path,
+        metavar="FILE",
+        help="class file of utterances, such as speakers: a class in two splits is a fault",
     )
     parser.add_argument("--store", type=Path, help="check a label store: manifests and checksums")
     parser.add_argument(
@@ -184,13 +191,59 @@ def add_extract(commands) -> None:
         default="float32",
         help="of the values on disk: float16 takes half the room, rounded to one part in 2048 (default float32)",
     )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out files that cannot be read or are not as the manifest says, instead of stopping at the first",
+    )
+    parser.add_argument(
+        "--manifest-out",
+        type=Path,
+        metavar="DIR",
+        help="with --skip-bad: new data folder, the manifests (and .ltr, .wrd, .phn) without skipped files",
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu (default), or a GPU: cuda, cuda:N. It computes the labels of short-time spectra, equal but for "
+        "rounding, while processes compute the others",
+    )
     add_engine(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.labels.extract import extract_command
 
         extract_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_estimate(commands) -> None:
+    parser = add_command(
+        commands,
+        "estimate",
+        "say what a recipe needs before it is trained: parameters, memory, data; needs fairseq, takes seconds",
+        STORE_HELP + WEIGHTS_HELP,
+    )
+    parser.add_argument("recipe", metavar="RECIPE.yaml", type=Path)
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="SECTION.KEY=VALUE",
+        help="as for fairseq-hydra-train, e.g. distributed_training.distributed_world_size=8",
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights.yaml, in place of the recipe's own"
+    )
+    parser.add_argument(
+        "--store", type=Path, help="label store; without it the labels are those of `ptsel labels`"
+    )
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.plugin.cost import estimate_command
+
+        estimate_command(**options)
 
     parser.set_defaults(command=run)
 

@@ -82,4 +82,6 @@ def readable_time(seconds: float) -> str:
     """Seconds for reading, such as ``3 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
+    if seconds < 600:
+        return f"{seconds / 60:.1f} min"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -23,6 +23,7 @@ CLASSES_EXAMPLE = "clips/en_0001.flac<TAB>en_allison"
 SEGMENTS_EXAMPLE = "clips/en_0001.flac<TAB>0.310<TAB>0.420<TAB>AH"
 
 UTTERANCE_HEADER = ("path", "class")
+LINE_ALIGNED = (".ltr", ".wrd", ".phn")  # files beside a manifest that have a line for each of its utterances
 SEGMENT_HEADER = ("path", "start", "end", "class")
 
 

@@ -13,6 +13,10 @@ from plugin_tools import batch_of, build, recipe
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.export import to_stock
 from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, RULES, PtselBalancing, check_balancing, min_norm
+from ptsel_fairseq.plugin.criterion import observe
+from ptsel_fairseq.plugin.head_settings import HeadSettings
+from ptsel_fairseq.plugin.heads import PtselHeads
+from ptsel_fairseq.plugin.losses import pretext_errors
 
 ACTIVE = [rule for rule in RULES if rule != "none"]
 SHORT = {"period": 3, "learning_rate": 0.2}
@@ -115,6 +119,88 @@ def test_min_norm_is_the_least_point_of_a_fine_grid():
         assert alpha.min() >= 0
         assert alpha.sum() == pytest.approx(1)
         assert alpha @ gram @ alpha <= np.einsum("ni,ij,nj->n", points, gram, points).min() + 1e-9
+
+
+def test_min_norm_is_that_of_torchjd():
+    aggregation = pytest.importorskip("torchjd.aggregation", reason="the other implementation is optional")
+    rng = np.random.default_rng(6)
+    for count in (2, 3, 7):
+        gradients = rng.standard_normal((count, 5)) * 10.0 ** rng.integers(-1, 2, (count, 1))
+        theirs = aggregation.MGDA(epsilon=1e-9, max_iters=3000)(torch.tensor(gradients)).numpy()
+        ours = min_norm(gradients @ gradients.T) @ gradients
+        length = np.linalg.norm(gradients, axis=1).max()
+        np.testing.assert_allclose(ours, theirs, atol=3e-3 * length)
+        assert np.linalg.norm(ours) <= np.linalg.norm(theirs) + 1e-9 * length
+
+
+# What the rules that learn numbers s minimise, given losses L, those of the first update, and gradients' norms g.
+OBJECTIVES = {
+    "uncertainty": lambda s, L, first, g: (torch.exp(-s) * L / 2 + s / 2).sum(),
+    "imtl_l": lambda s, L, first, g: (torch.exp(s) * L - s).sum(),
+    "gradnorm": lambda s, L, first, g: gradnorm_objective(len(s) * torch.softmax(s, 0), L / first, g),
+}
+
+
+def gradnorm_objective(weights, rate, norms):
+    wanted = (weights * norms).mean() * (rate / rate.mean()) ** 1.5
+    return (weights * norms - wanted.detach()).abs().sum()
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_what_is_learned_is_moved_by_adam_on_the_stated_objective(name):
+    """torch's Adam and torch's gradients of the objective as it is written."""
+    balancing = rule_of(name, count=3)
+    s = torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.Adam([s], lr=SHORT["learning_rate"])
+    history = np.random.default_rng(8).uniform(0.5, 2, (25, 3)) * [100, 1, 5]
+    for losses in history:
+        show(balancing, losses)
+        balancing.end_update(alone)
+        values = torch.tensor(losses, dtype=torch.float32)
+        norms = values * np.sqrt(1.1)  # as `show` makes the gradients
+        optimizer.zero_grad()
+        OBJECTIVES[name](s, values, torch.tensor(history[0], dtype=torch.float32), norms).backward()
+        optimizer.step()
+        torch.testing.assert_close(balancing.learned, s.detach(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ACTIVE)
+def test_losses_that_are_not_finite_leave_no_trace(name):
+    balancing = rule_of(name)
+    for bad in ([1.0, 2.0], [np.inf, 2.0], [1.0, np.nan], [1.5, 2.0]):
+        show(balancing, bad)
+        balancing.end_update(alone)
+        assert all(value.isfinite().all() for value in balancing.state_dict().values())
+    np.testing.assert_allclose(balancing.losses.numpy(), [1.5, 2.0])
+
+
+@pytest.mark.parametrize("name", OF_GRADIENTS)
+def test_half_batches_show_the_gradients_of_the_whole(name):
+    """Through real heads: frames of the batch are those of its halves, and so are their gradients."""
+    torch.manual_seed(1)
+    settings = [HeadSettings(), HeadSettings(type="mlp", hidden=8, loss="mse")]
+    heads = PtselHeads({"output": 16}, ["a", "b"], [1, 4], settings)
+    frames, target = torch.randn(4, 30, 16), torch.randn(4, 30, 5).double()
+    valid = torch.rand(4, 30, 2) < 0.8
+
+    def look(balancing, rows):
+        seen = frames[rows].requires_grad_()
+        output = {
+            "pretext": heads({"output": seen}),
+            "padding_mask": None,
+            "pretext_frames": {"output": seen},
+        }
+        sample = {"pretext": {"target": target[rows], "valid": valid[rows]}}
+        observe(balancing, pretext_errors(output, sample, heads.settings), output)
+
+    whole, halves = rule_of(name), rule_of(name)
+    look(whole, slice(None))
+    look(halves, slice(0, 2))
+    look(halves, slice(2, 4))
+    whole.end_update(alone)
+    halves.end_update(alone)
+    torch.testing.assert_close(halves.weights, whole.weights)
+    assert (whole.weights - 1).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("name", ACTIVE)

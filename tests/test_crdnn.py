@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
@@ -146,13 +148,16 @@ def recipe_dir(tmp_path_factory):
 def test_pretrained_resumed_and_fine_tuned(recipe_dir, data_dir, store_dir, tmp_path):
     from ptsel_fairseq.runs import read_run
 
-    def words(run):
+    def words(run, loaders):
         few = {"optimization.max_update": 4, "dataset.validate_interval_updates": 4}
+        few["dataset.num_workers"] = loaders
+        if importlib.util.find_spec("audiomentations") is not None:
+            few["+task.distortion"] = "{noise:{probability:0.5},chop:{probability:0.5}}"
         return arguments(recipe_dir, data_dir, store_dir, tmp_path / run, recipe="tiny_crdnn", **few)
 
-    train(words("whole"), tmp_path / "whole.json")
-    train(words("killed"), tmp_path / "killed.json", die_before=4)
-    train(words("killed"), tmp_path / "killed.json")
+    train(words("whole", 0), tmp_path / "whole.json")
+    train(words("killed", 2), tmp_path / "killed.json", die_before=4)
+    train(words("killed", 1), tmp_path / "killed.json")
     whole, killed = model_of(tmp_path / "whole"), model_of(tmp_path / "killed")
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     assert read(tmp_path / "whole.json")[4]["logged"]["skill_log_mel"] < 1

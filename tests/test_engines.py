@@ -7,9 +7,10 @@ import pytest
 from conftest import ASTERISK, run_command
 from test_score import points_given_classes
 
+from ptsel_fairseq.device import check_device
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.selection import class_scores, score_labels
-from ptsel_fairseq.selection.device import check_device, device_inner_products
+from ptsel_fairseq.selection.device import device_inner_products
 from ptsel_fairseq.selection.hsic import inner_products
 from ptsel_fairseq.selection.scores_file import read_scores
 

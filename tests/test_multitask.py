@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, run_command
+from omegaconf import OmegaConf
 from plugin_tools import batch_of, build, recipe
 from test_criterion import NO_DROPOUT, gradients, reduced, run
-from training_tools import arguments, english_words, model_of, read, train, without_plugin
+from training_tools import arguments, english_words, read, train, without_plugin
 
 from ptsel_fairseq.errors import PtselError
 
@@ -141,22 +142,15 @@ def recipe_dir(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_workers_agree_and_a_killed_run_resumes_exactly(recipe_dir, data_dir, store_dir, tmp_path):
-    def words(run):
-        few = {"optimization.max_update": 4, "dataset.validate_interval_updates": 100}
-        return arguments(recipe_dir, data_dir, store_dir, tmp_path / run, recipe="tiny_multitask", **few)
-
-    train(words("whole"), tmp_path / "whole.json", processes=2)
-    train(words("killed"), tmp_path / "killed.json", processes=2, die_before=4)
-    train(words("killed"), tmp_path / "killed.json", processes=2)
-    expected, got = model_of(tmp_path / "whole"), model_of(tmp_path / "killed")
-    assert all(torch.equal(expected[name], got[name]) for name in expected)
-    first, second = (read(tmp_path / f"whole.{rank}") for rank in (0, 1))
-    assert sorted(first) == [1, 2, 3, 4]
-    for update in first:
+def test_two_workers_agree_and_log_the_mean_over_all_frames(recipe_dir, data_dir, store_dir, tmp_path):
+    few = {"optimization.max_update": 2, "dataset.validate_interval_updates": 2}
+    words = arguments(recipe_dir, data_dir, store_dir, tmp_path / "run", recipe="tiny_multitask", **few)
+    train(words, tmp_path / "record", processes=2)
+    first, second = (read(tmp_path / f"record.{rank}") for rank in (0, 1))
+    for update in (1, 2):
         assert first[update]["parameters"] == second[update]["parameters"]
         seen = first[update]["seen"] + second[update]["seen"]
-        assert len(seen) in (2, 4)  # two micro-batches a rank
+        assert len(seen) == 4  # two micro-batches a rank
         total = {key: sum(log[key] for log in seen) for key in ("_pretext_weighted", "sample_size")}
         expected = total["_pretext_weighted"] / total["sample_size"]
         assert first[update]["logged"]["loss"] == pytest.approx(expected, abs=1e-4)
@@ -167,6 +161,8 @@ def test_the_chain_from_multitask_pretraining_to_fine_tuned_letters(
     recipe_dir, data_dir, store_dir, tmp_path
 ):
     """Pretrain, keep the best by validation, export, load and fine-tune where this package cannot be imported."""
+    from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
+
     from ptsel_fairseq.runs import draw_run, read_run
 
     run = tmp_path / "run"
@@ -182,13 +178,10 @@ def test_the_chain_from_multitask_pretraining_to_fine_tuned_letters(
     stock = tmp_path / "stock.pt"
     done = run_command("ptsel", "export", run / "checkpoint_best.pt", "--out", stock)
     assert done.returncode == 0, done.stderr
-    loaded = without_plugin(
-        "from fairseq import checkpoint_utils\n"
-        "models, cfg, task = checkpoint_utils.load_model_ensemble_and_task([sys.argv[1]])\n"
-        "print(type(models[0]).__name__, len(models[0].quantizer.vars) if models[0].quantizer else 0)\n",
-        stock,
-    )
-    assert loaded.stdout.split()[0] == "Wav2Vec2Model", loaded.stderr[-2000:]
+    state = torch.load(stock, weights_only=True)
+    settings = {key: value for key, value in state["cfg"]["model"].items() if key != "_name"}
+    model = Wav2Vec2Model(OmegaConf.merge(OmegaConf.structured(Wav2Vec2Config), settings))
+    model.load_state_dict(state["model"], strict=True)  # what only the contrastive loss needs is there too
 
     data, tuned = english_words(tmp_path / "english"), tmp_path / "tuned"
     done = without_plugin(

@@ -96,9 +96,7 @@ def test_a_pool_is_its_labels_side_by_side_and_a_users_label_is_a_feature(split,
     users = read_user_files([own])
     (pool, peak) = front_ends(["zaiem_speech", "own_peak"], users)
     vectors = extract(pool, manifest, class_file, tmp_path)[:, 0]
-    singly = [
-        extract(end, manifest, class_file, tmp_path)[:, 0] for end in front_ends(sorted(ZAIEM_SPEECH))
-    ]
+    singly = [extract(end, manifest, class_file, tmp_path)[:, 0] for end in front_ends(sorted(ZAIEM_SPEECH))]
     np.testing.assert_array_equal(vectors, np.concatenate(singly, axis=1))
     assert extract(peak, manifest, class_file, tmp_path).shape[2] == 2
     own.write_text(OWN_LABEL.format(value=2))

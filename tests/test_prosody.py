@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import sys
 
 import numpy as np
@@ -13,6 +14,7 @@ from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.labels import prosody
 from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
 from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.path import PitchPath
 
 GRID = FrameGrid()
 SECOND = np.arange(16_000) / 16_000
@@ -173,9 +175,11 @@ def test_the_path_is_the_best_of_all():
 
         best = max(product(range(4), repeat=5), key=worth)
         expected = [0.0 if state == 3 else frequency[t, state] for t, state in enumerate(best)]
-        np.testing.assert_allclose(
-            prosody.compiled(prosody._path)(frequency, score, unvoiced, 2.0, 0.3), expected
-        )
+        for pieces in ([0, 5], [0, 2, 5], [0, 1, 1, 2, 3, 4, 5]):
+            path = PitchPath(5, 3)
+            for first, last in itertools.pairwise(pieces):
+                path.extend(frequency[first:last], score[first:last], unvoiced[first:last])
+            np.testing.assert_allclose(path.f0(), expected)
 
 
 def test_a_long_waveform_is_analysed_as_a_short_one(speech, monkeypatch):

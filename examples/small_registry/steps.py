@@ -8,10 +8,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from ptsel_fairseq.files import write_text
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,19 +52,26 @@ class Runner:
 
     def __init__(self, out: Path) -> None:
         self.out, self.number, self.repeated = out, 0, 0
+        self._counting = threading.Lock()
 
-    def run(self, step: Step) -> bool:
-        """Run a step unless it was done from the same inputs; exit with the end of its log if it fails.
+    def is_done(self, step: Step) -> bool:
+        """Whether the same command was done with the same inputs, and all that it made is still there."""
+        mark = self._mark(step)
+        return mark.is_file() and mark.read_text() == step.key and all(made.exists() for made in step.makes)
 
-        Returns:
-            whether it ran.
-        """
-        self.number += 1
-        mark = self.out / "done" / f"{step.title.replace(' ', '-').replace('/', '-')}.txt"
-        key = step.key
-        if mark.is_file() and mark.read_text() == key and all(made.exists() for made in step.makes):
-            self.repeated += 1
-            return False
+    def _mark(self, step: Step) -> Path:
+        return self.out / "done" / f"{step.title.replace(' ', '-')}.txt"
+
+    def run(self, step: Step) -> None:
+        """Run a step unless it is done; raise SystemExit with the end of its log if it fails."""
+        done = self.is_done(step)
+        with self._counting:
+            self.number += 1
+            self.repeated += done
+            number = self.number
+        if done:
+            return
+        mark, key = self._mark(step), step.key
         begun = mark.with_suffix(".begun")
         if step.training and not (begun.is_file() and begun.read_text() == key):
             shutil.rmtree(step.makes[0], ignore_errors=True)  # of another λ: not to be continued
@@ -69,7 +79,7 @@ class Runner:
         write(begun, key)
         log = self.out / "logs" / f"{mark.stem}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        print(f"\n== {self.number}. {step.title}\n$ {shlex.join(step.command)}", flush=True)
+        print(f"\n== {number}. {step.title}\n$ {shlex.join(step.command)}", flush=True)
         started = time.monotonic()
         with log.open("w") as output:
             code = subprocess.run(
@@ -81,10 +91,9 @@ class Runner:
         lacking = [str(made) for made in step.makes if not made.exists()]
         if lacking:
             sys.exit(f"{step.title}: ended well but did not make {', '.join(lacking)}; see {log}")
-        print(f"({time.monotonic() - started:.0f} s)", flush=True)
+        print(f"({step.title}: {time.monotonic() - started:.0f} s)", flush=True)
         write(mark, key)
         begun.unlink()
-        return True
 
 
 def environment() -> dict[str, str]:
@@ -111,14 +120,10 @@ def train(config: Path, run: Path, *settings: str) -> tuple[str, ...]:
     )
 
 
-def write(file: Path, text: str) -> None:
-    """Write a file in full or not at all; leave it alone if it holds the text already."""
-    if file.is_file() and file.read_text() == text:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, file)
+def write(file: Path, text: str, keep: bool = False) -> None:
+    """Write a file in full or not at all; not again if it holds the text, or with `keep` if it is there."""
+    if not file.is_file() or not (keep or file.read_text() == text):
+        write_text(file, text)
 
 
 def lines(rows: Sequence[str]) -> str:

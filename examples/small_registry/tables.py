@@ -11,7 +11,7 @@ from ptsel_fairseq.config import read_weights
 from ptsel_fairseq.downstream.results import read_result
 
 if TYPE_CHECKING:
-    from run import Settings
+    from settings import Settings
 
 
 def write_answers(result: Path, out: Path, of_reference: bool = False) -> None:

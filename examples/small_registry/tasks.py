@@ -153,9 +153,8 @@ def write_texts(folder: Path, kept: Mapping[str, Iterable[int]], out: Path) -> N
     write(out / "dict.ltr.txt", lines([f"{symbol} {count}" for symbol, count in ordered]))
 
 
-def write_reference(task: Task, data: Path, out: Path) -> None:
+def write_reference(data: Path, out: Path) -> None:
     """The texts of the test split by path, for `ptsel evaluate asr`."""
     manifest = read_manifest(data / "test.tsv")
     texts = (data / "test.wrd").read_text().splitlines()
     write(out, lines([f"{u.path}\t{text}" for u, text in zip(manifest, texts, strict=True)]))
-

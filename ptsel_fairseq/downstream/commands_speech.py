@@ -37,9 +37,9 @@ DATA_DIR/<split>.cls  one class a line; dict.cls.txt: the classes of the first s
 ALIGNED_HELP = f"""\
 OUT/word.tsv, phone.tsv (letter.tsv)  class files for `ptsel score` and `ptsel probe`
     {SEGMENTS_EXAMPLE}
-OUT/confidence.tsv  every stretch with its confidence, 0 to 1 (not of TextGrids)
+OUT/confidence.txt  every stretch with its confidence, 0 to 1 (not of TextGrids)
     clips/en_0001.flac<TAB>0.310<TAB>0.420<TAB>phone<TAB>AH<TAB>0.3170
-OUT/failed.tsv  each utterance that has no alignment, and why
+OUT/failed.txt  each utterance that has no alignment, and why
     clips/en_0002.flac<TAB>not in the dictionary: ZAIEM
 """
 

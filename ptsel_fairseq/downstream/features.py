@@ -68,7 +68,9 @@ class FrontEnd:
             load_user_file(user_file)
         tracks = compute_tracks(waveform, resolve([self.kind]), grid)
         return [
-            np.concatenate([pool(track, *grid.frames_between(*span, len(waveform))) for track in tracks.values()])[None]
+            np.concatenate(
+                [pool(track, *grid.frames_between(*span, len(waveform))) for track in tracks.values()]
+            )[None]
             for span in spans
         ]
 
@@ -82,7 +84,8 @@ class FrontEnd:
             load_user_file(user_file)
         tracks = compute_tracks(waveform, resolve([self.kind]), FrameGrid())
         columns = [
-            values if valid is None else np.where(valid[:, None], values, 0) for values, valid in tracks.values()
+            values if valid is None else np.where(valid[:, None], values, 0)
+            for values, valid in tracks.values()
         ]
         return np.concatenate(columns, axis=1)[None]
 
@@ -103,9 +106,7 @@ def pool(track: Track, first: int, last: int) -> np.ndarray:
 def front_ends(names: Sequence[str], user_files: tuple[UserFile, ...] = ()) -> list[FrontEnd]:
     """The front ends of ``--features``: labels, pools, or files of checkpoints; each has a name of its own."""
     known = {*registry.names(), *POOLS, ALL}
-    found = [
-        _of_labels(name, user_files) if name in known else _of_checkpoint(Path(name)) for name in names
-    ]
+    found = [_of_labels(name, user_files) if name in known else _of_checkpoint(Path(name)) for name in names]
     stems = [end.name for end in found]
     distinct = [
         replace(end, name=f"{end.checkpoint.resolve().parent.name}-{end.name}")

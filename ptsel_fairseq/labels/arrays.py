@@ -6,6 +6,7 @@ an error here rather than a signal.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -108,6 +109,7 @@ class TrackArrays:
     """The partial arrays of some labels of one split; can be pickled."""
 
     def __init__(self, folder: Path, labels: Sequence[Label], frames: int, dtype: np.dtype) -> None:
+        self.folder = folder
         self._units = {label.name: label.unit for label in labels}
         self._dtype = dtype
         self.values = {
@@ -128,6 +130,7 @@ class TrackArrays:
 
         Raises:
             PtselError: a value that the type on disk cannot hold.
+            OSError: the disk refuses.
         """
         for name, (values, valid) in tracks.items():
             with np.errstate(over="ignore"):
@@ -144,3 +147,15 @@ class TrackArrays:
     def close(self) -> None:
         for array in self:
             array.close()
+
+
+@contextlib.contextmanager
+def named_errors(folder: Path) -> Iterator[None]:
+    """What the operating system refuses in a store's folder, as an error that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise PtselError(
+            f"{folder}: the store cannot be written ({error.strerror or error}); what is finished is kept, "
+            "run the command again when there is room"
+        ) from None

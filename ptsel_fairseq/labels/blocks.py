@@ -229,6 +229,11 @@ class BlockAnalysis(Analysis):
         return self._whole.loudest
 
 
+def is_long(samples: int, grid: FrameGrid) -> bool:
+    """Whether a recording is analysed in blocks."""
+    return grid.num_frames(samples) > LONGEST_WHOLE
+
+
 def tracks_of(
     opened: Opened, samples: int, labels: Sequence[Label], grid: FrameGrid
 ) -> Iterator[tuple[int, dict[str, Track]]]:
@@ -244,8 +249,7 @@ def tracks_of(
     Raises:
         PtselError: audio that cannot be read or has another length, or a fault of a label.
     """
-    long = grid.num_frames(samples) > LONGEST_WHOLE
-    own = [label for label in labels if long and label.origin == BUILT_IN]
+    own = [label for label in labels if is_long(samples, grid) and label.origin == BUILT_IN]
     at_once = [label for label in labels if label not in own]
     if at_once:
         with closing(opened()) as audio:

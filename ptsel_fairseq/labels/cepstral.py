@@ -8,6 +8,7 @@ from ptsel_fairseq.labels.framing import to_grid
 from ptsel_fairseq.labels.spectral import COMPRESSION, POWER_FLOOR, ShortSpectra, equal_loudness_of_bands
 
 DELTA_WIDTH = 9
+DERIVATIVES = (1, 2)
 PLP_ORDER = 12
 
 
@@ -31,9 +32,16 @@ def mfcc(log_mel_db: np.ndarray, coefficients: int = 13) -> np.ndarray:
     cepstrum = dct(log_mel_db, type=2, norm="ortho", axis=1)[:, :coefficients]
     derivatives = [
         savgol_filter(cepstrum, DELTA_WIDTH, polyorder=order, deriv=order, axis=0, mode="nearest")
-        for order in (1, 2)
+        for order in DERIVATIVES
     ]
     return np.concatenate([cepstrum, *derivatives], axis=1).astype(np.float32)
+
+
+def delta_weights(order: int) -> np.ndarray:
+    """What the frames from 4 before to 4 after count for the derivative of this order in `mfcc`: float64 [9]."""
+    from scipy.signal import savgol_coeffs
+
+    return savgol_coeffs(DELTA_WIDTH, polyorder=order, deriv=order, use="dot")
 
 
 def mfcc_deltas(log_mel_db: np.ndarray) -> np.ndarray:

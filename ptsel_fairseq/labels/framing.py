@@ -9,6 +9,7 @@ taken where the encoder looks; it is symmetric, so nothing shifts in time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,40 +26,65 @@ def count_half_steps(samples: int, grid: FrameGrid) -> int:
     return 2 * frames + 1 if frames else 0
 
 
+class Places(NamedTuple):
+    """Where analysis frames lie: the sample of the first one's centre, samples from one to the next, how many."""
+
+    first_centre: int
+    step: int
+    frames: int
+
+    def margins(self, samples: int, width: int) -> tuple[int, int, int]:
+        """Zeros to put before and after `samples` for frames of `width`, and where the first then begins."""
+        before = max(0, width // 2 - self.first_centre)
+        start = self.first_centre - width // 2 + before
+        return before, max(0, start + (self.frames - 1) * self.step + width - before - samples), start
+
+
+def on_grid(samples: int, grid: FrameGrid) -> Places:
+    """The grid's frames."""
+    return Places(grid.centre(0), grid.hop, grid.num_frames(samples))
+
+
+def on_half_steps(samples: int, grid: FrameGrid) -> Places:
+    """The half steps, one more at either end than frames need."""
+    return Places(grid.centre(0) - grid.hop // 2, grid.hop // 2, count_half_steps(samples, grid))
+
+
+def between_grid(samples: int, grid: FrameGrid) -> Places:
+    """Midway between the grid's frames: T + 1, one more at either end.
+
+    For labels of change: that of frame i is the difference from the one before it to the one after it.
+    """
+    frames = grid.num_frames(samples)
+    return Places(grid.centre(0) - grid.hop // 2, grid.hop, frames + 1 if frames else 0)
+
+
 def half_step_frames(waveform: np.ndarray, grid: FrameGrid, width: int) -> Iterator[Tensor]:
     """Blocks [up to BLOCK, width] of frames centred on the half steps; zeros outside the waveform."""
-    first_centre = grid.centre(0) - grid.hop // 2
-    return _blocks(waveform, first_centre, grid.hop // 2, count_half_steps(len(waveform), grid), width)
+    return _blocks(waveform, on_half_steps(len(waveform), grid), width)
 
 
 def grid_frames(waveform: np.ndarray, grid: FrameGrid, width: int) -> Iterator[Tensor]:
     """Blocks [up to BLOCK, width] of frames centred on the grid's frames; zeros outside the waveform."""
-    return _blocks(waveform, grid.centre(0), grid.hop, grid.num_frames(len(waveform)), width)
+    return _blocks(waveform, on_grid(len(waveform), grid), width)
 
 
 def between_frames(waveform: np.ndarray, grid: FrameGrid, width: int) -> Iterator[Tensor]:
-    """Blocks [up to BLOCK, width] centred midway between the grid's frames: T + 1, one more at either end.
-
-    For labels of change: that of frame i is the difference from the one before it to the one after it.
-    """
-    frames = grid.num_frames(len(waveform))
-    first_centre = grid.centre(0) - grid.hop // 2
-    return _blocks(waveform, first_centre, grid.hop, frames + 1 if frames else 0, width)
+    """Blocks [up to BLOCK, width] centred midway between the grid's frames, see `between_grid`."""
+    return _blocks(waveform, between_grid(len(waveform), grid), width)
 
 
-def _blocks(waveform: np.ndarray, first_centre: int, step: int, count: int, width: int) -> Iterator[Tensor]:
-    before = max(0, width // 2 - first_centre)
-    start = first_centre - width // 2 + before
-    after = max(0, start + (count - 1) * step + width - before - len(waveform))
+def _blocks(waveform: np.ndarray, places: Places, width: int) -> Iterator[Tensor]:
+    before, after, start = places.margins(len(waveform), width)
     padded = torch.from_numpy(np.pad(waveform, (before, after)))
-    for first in range(0, count, BLOCK):
-        rows = min(BLOCK, count - first)
-        begin = start + first * step
-        yield padded[begin : begin + (rows - 1) * step + width].unfold(0, width, step)
+    for first in range(0, places.frames, BLOCK):
+        rows = min(BLOCK, places.frames - first)
+        begin = start + first * places.step
+        yield padded[begin : begin + (rows - 1) * places.step + width].unfold(0, width, places.step)
 
 
 def power_spectra(frames: Tensor, points: int) -> Tensor:
-    """Squared magnitudes of the spectrum of each frame, [frames, points // 2 + 1]."""
+    """Squared magnitudes of the spectrum of each frame, [..., frames, points // 2 + 1]."""
     spectrum = torch.view_as_real(torch.fft.rfft(frames, points))
     return spectrum[..., 0].square() + spectrum[..., 1].square()
 

@@ -60,6 +60,18 @@ def late(function: str, *attributes: str) -> Callable[[Analysis], Computed]:
 
     def compute(analysis: Analysis) -> Computed:
         implementation = getattr(importlib.import_module(f"ptsel_fairseq.labels.{module}"), name)
-        return implementation(*(getattr(analysis, attribute) for attribute in attributes))
+        return _arrays(implementation(*(getattr(analysis, attribute) for attribute in attributes)))
 
     return compute
+
+
+def _arrays(computed: Any) -> Computed:
+    """What a function that computes with torch returns, as arrays."""
+    if isinstance(computed, tuple):
+        values, valid = computed
+        return _array(values), _array(valid)
+    return _array(computed)
+
+
+def _array(values: Any) -> Any:
+    return values.numpy() if hasattr(values, "numpy") else values

@@ -65,6 +65,15 @@ def chroma(long_power: tuple[Tensor, ...], grid: FrameGrid) -> np.ndarray:
     return _frames_first(librosa.feature.chroma_stft(S=power.T, sr=grid.sample_rate, tuning=0.0))
 
 
+def chroma_bands(sample_rate: int) -> Tensor:
+    """[1025, 12]: how much each bin of the 128 ms spectra counts for each pitch class in `chroma`."""
+    import librosa.filters
+
+    return torch.from_numpy(
+        librosa.filters.chroma(sr=sample_rate, n_fft=LONG_N_FFT, n_chroma=SEMITONES, tuning=0.0).T.copy()
+    )
+
+
 def chroma_cqt(magnitude: np.ndarray) -> np.ndarray:
     """As `chroma`, from magnitudes of the constant-Q transform: float32 [T, 12]."""
     import librosa

@@ -94,10 +94,10 @@ def pitch(waveform: np.ndarray, grid: FrameGrid) -> Pitch:
 def pitch_candidates(waveform: np.ndarray, grid: FrameGrid) -> Candidates:
     """The candidates of each half step: what `pitch` finds but for the path."""
     steps = count_half_steps(len(waveform), grid)
-    summation, lowest = _harmonic_summation(grid.sample_rate)
+    summation, lowest = harmonic_summation(grid.sample_rate)
     found, kept = [(np.zeros((0, CANDIDATES), np.float32),) * 2], []
     for power in _long_power(waveform, grid):
-        found.append(_candidates(_peaks_only(power.sqrt()) @ summation, lowest))
+        found.append(_candidates(peaks_only(power.sqrt()) @ summation, lowest))
         if steps <= KEPT_STEPS:
             kept.append(power)
     frequency, strength = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -180,27 +180,32 @@ def _window_sums(values: np.ndarray, grid: FrameGrid, width: int) -> np.ndarray:
 def _long_power(waveform: np.ndarray, grid: FrameGrid) -> Iterator[Tensor]:
     """Blocks of power spectra [frames, 513] of 60 ms Gaussian frames at the half steps."""
     width = round(PITCH_SECONDS * grid.sample_rate)
-    position = np.arange(width) - (width - 1) / 2
-    window = np.exp(-0.5 * (position / (GAUSS_WIDTH * (width - 1) / 2)) ** 2)
-    weights = torch.from_numpy(window.astype(np.float32))
+    weights = gauss(width)
     for frames in half_step_frames(waveform, grid, width):
         yield power_spectra(frames * weights, PITCH_N_FFT)
 
 
-def _peaks_only(amplitude: Tensor) -> Tensor:
-    """The amplitude spectrum within two bins of its local maxima, 0 elsewhere."""
+def gauss(width: int) -> Tensor:
+    """The Gaussian window of the pitch analysis: float32 [width]."""
+    position = np.arange(width) - (width - 1) / 2
+    window = np.exp(-0.5 * (position / (GAUSS_WIDTH * (width - 1) / 2)) ** 2)
+    return torch.from_numpy(window.astype(np.float32))
+
+
+def peaks_only(amplitude: Tensor) -> Tensor:
+    """The amplitude spectrum [..., bins] within two bins of its local maxima, 0 elsewhere."""
     peak = torch.zeros_like(amplitude, dtype=torch.bool)
-    middle = amplitude[:, 1:-1]
-    peak[:, 1:-1] = (middle > amplitude[:, :-2]) & (middle >= amplitude[:, 2:])
+    middle = amplitude[..., 1:-1]
+    peak[..., 1:-1] = (middle > amplitude[..., :-2]) & (middle >= amplitude[..., 2:])
     near = peak.clone()
     for shift in (1, 2):
-        near[:, shift:] |= peak[:, :-shift]
-        near[:, :-shift] |= peak[:, shift:]
+        near[..., shift:] |= peak[..., :-shift]
+        near[..., :-shift] |= peak[..., shift:]
     return amplitude * near
 
 
 @lru_cache
-def _harmonic_summation(sample_rate: int) -> tuple[Tensor, float]:
+def harmonic_summation(sample_rate: int) -> tuple[Tensor, float]:
     """Smoothing, interpolation to the logarithmic axis and sum over harmonics as one matrix.
 
     Returns:
@@ -233,7 +238,7 @@ def _candidates(sums: Tensor, lowest: float) -> tuple[np.ndarray, np.ndarray]:
     """The strongest local maxima of the harmonic sums.
 
     Args:
-        sums: [frames, P + 1] of `_harmonic_summation`.
+        sums: [frames, P + 1] of `harmonic_summation`.
 
     Returns:
         frequency in Hz and strength, float32 [frames, CANDIDATES]; strength -1 where there are fewer maxima.

@@ -48,8 +48,7 @@ class ShortSpectra:
 def short_spectra(waveform: np.ndarray, grid: FrameGrid) -> ShortSpectra:
     """Power spectra of 20 ms Hamming frames, summed into bands."""
     width = round(FRAME_SECONDS * grid.sample_rate)
-    window = torch.from_numpy(np.hamming(width).astype(np.float32))
-    bands = _all_bands(grid.sample_rate)
+    window, bands = hamming(width), all_bands(grid.sample_rate)
     blocks = [
         power_spectra(frames * window, N_FFT) @ bands for frames in half_step_frames(waveform, grid, width)
     ]
@@ -140,9 +139,18 @@ def alpha_ratio(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
 
 def frame_power(frames: Iterable[Tensor], width: int, points: int = N_FFT) -> tuple[Tensor, ...]:
     """Power spectra of frames under a Hann window, in the blocks they come in: [frames, points // 2 + 1] each."""
-    # The periodic Hann window, which librosa and torch use.
-    window = torch.hann_window(width, periodic=True, dtype=torch.float32)
+    window = hann(width)
     return tuple(power_spectra(block * window, points) for block in frames)
+
+
+def hann(width: int) -> Tensor:
+    """The periodic Hann window, which librosa and torch use: float32 [width]."""
+    return torch.hann_window(width, periodic=True, dtype=torch.float32)
+
+
+def hamming(width: int) -> Tensor:
+    """The symmetric Hamming window: float32 [width]."""
+    return torch.from_numpy(np.hamming(width).astype(np.float32))
 
 
 def log_mel(power: tuple[Tensor, ...], grid: FrameGrid) -> np.ndarray:
@@ -170,7 +178,7 @@ def gammatone(power: tuple[Tensor, ...], grid: FrameGrid) -> np.ndarray:
     Returns:
         float32 [T, 64], dB re full scale, not below -100.
     """
-    return decibels(in_bands(power, _gammatone_bands(grid.sample_rate)))
+    return decibels(in_bands(power, gammatone_bands(grid.sample_rate)))
 
 
 def in_bands(power: tuple[Tensor, ...], bands: Tensor) -> np.ndarray:
@@ -210,7 +218,7 @@ def band_edges() -> np.ndarray:
 
 
 @lru_cache
-def _all_bands(sample_rate: int) -> Tensor:
+def all_bands(sample_rate: int) -> Tensor:
     """[257, 28]: 26 triangles on the mel scale, then the alpha ratio's low and high band."""
     frequency = np.fft.rfftfreq(N_FFT, 1 / sample_rate)
     mel, edge = hz_to_mel(frequency), hz_to_mel(band_edges())
@@ -227,6 +235,7 @@ def _all_bands(sample_rate: int) -> Tensor:
 
 @lru_cache
 def mel_bands(sample_rate: int, points: int) -> Tensor:
+    """[points // 2 + 1, 80]: librosa's mel bands."""
     import librosa.filters
 
     return torch.from_numpy(
@@ -235,7 +244,7 @@ def mel_bands(sample_rate: int, points: int) -> Tensor:
 
 
 @lru_cache
-def _gammatone_bands(sample_rate: int) -> Tensor:
+def gammatone_bands(sample_rate: int) -> Tensor:
     """[257, 64]: responses of unit gain at their centres, scaled so that noise of even power gives even bands."""
     frequency = np.fft.rfftfreq(N_FFT, 1 / sample_rate)[:, None]
     centres = gammatone_centres(sample_rate)

@@ -19,7 +19,13 @@ def track(label: Label, analysis: Analysis) -> Track:
     """The track of one label, checked; raise PtselError for a fault of the label."""
     computed = _compute(label, analysis)
     values, valid = computed if isinstance(computed, tuple) else (computed, None)
-    frames = analysis.num_frames
+    return checked_track(label, values, valid, analysis.num_frames, analysis.first_frame)
+
+
+def checked_track(
+    label: Label, values: np.ndarray, valid: np.ndarray | None, frames: int, first: int = 0
+) -> Track:
+    """What has been computed for `frames` frames from the frame `first` on, as a track; PtselError if it is none."""
     if values.ndim == 1 and label.dim == 1:
         values = values[:, None]
     if values.shape != (frames, label.dim) or values.dtype.kind not in "fiub":
@@ -43,9 +49,10 @@ def track(label: Label, analysis: Analysis) -> Track:
         values = np.where(valid[:, None], values, np.float32(0))
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
+        later = f" behind frame {first}" if first else ""
         raise PtselError(
             f"label {label.name}: a value that is not finite where the label is defined, first in frame "
-            f"{analysis.first_frame + int(finite.argmin())}"
+            f"{int(finite.argmin())} of {frames}{later}"
         )
     return values, valid
 

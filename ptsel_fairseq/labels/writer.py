@@ -8,20 +8,20 @@ header, written last, makes the labels exist. Running again goes on from whichev
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptsel_fairseq import __version__
+from ptsel_fairseq.device import CPU
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import file_checksum, lock_folder, replacing
-from ptsel_fairseq.labels.arrays import TrackArrays
+from ptsel_fairseq.labels.arrays import TrackArrays, named_errors
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.journal import Journal, write_atomically
 from ptsel_fairseq.labels.label import Label
@@ -53,6 +53,8 @@ class StoreWriter:
         grid: of the tracks.
         command_line: for the header.
         dtype: of the values on disk, one of `DTYPES`.
+        skipped: for the header, which lines of which manifest this one lacks; None if it is as it was given.
+        devices: for the header, label -> what computes it, where that is not this package on the CPU.
 
     Raises:
         PtselError: another extraction writes there, or the store is of another manifest, grid or version.
@@ -66,6 +68,8 @@ class StoreWriter:
         grid: FrameGrid,
         command_line: str = "",
         dtype: str = "float32",
+        skipped: dict[str, Any] | None = None,
+        devices: Mapping[str, str] | None = None,
     ) -> None:
         if dtype not in DTYPES:
             raise PtselError(f"--dtype: expected {' or '.join(DTYPES)}, found {dtype!r}")
@@ -74,17 +78,20 @@ class StoreWriter:
         self.grid = grid
         self.folder = Path(store) / manifest.split
         self._command_line = command_line
+        self._devices = devices or {}
         frames = [grid.num_frames(utterance.samples) for utterance in manifest]
         self._offsets = np.concatenate([[0], np.cumsum(frames, dtype=np.int64)])
         self._unflushed: list[int] = []
         self._last_flush = time.monotonic()
         self._lock: int | None = None
         self._journal = Journal(self.folder)
-        with self._named_errors():
+        with named_errors(self.folder):
             busy = f"{self.folder}: another extraction is writing here; wait for it to end"
             self._lock = lock_folder(self.folder, busy)
         try:
             self._header = self._read_header(labels)
+            if skipped is not None:
+                self._header["skipped"] = skipped
             self.missing = [label for label in labels if label.name not in self._header["labels"]]
         except BaseException:
             os.close(self._lock)
@@ -123,7 +130,7 @@ class StoreWriter:
     def open(self) -> list[Utterance]:
         """Claim the disk space and begin or go on; returns the utterances still to do."""
         todo = self.todo()
-        with self._named_errors():
+        with named_errors(self.folder):
             if not self.missing:
                 if not any(self.folder.glob("*.npy.partial")):  # killed between the header and the end
                     self._journal.remove()
@@ -141,7 +148,7 @@ class StoreWriter:
     def write(self, index: int, tracks: dict[str, Track]) -> None:
         """Put one utterance's tracks into their place."""
         where = self.manifest.where(self.manifest.utterances[index])
-        with self._named_errors():
+        with named_errors(self.folder):
             self.arrays.write(self.first_row(index), tracks, where)
         self.written(index)
 
@@ -154,7 +161,7 @@ class StoreWriter:
     def finish(self) -> None:
         """Compute statistics and checksums, give the arrays their names and write the header."""
         self._flush()
-        with self._named_errors():
+        with named_errors(self.folder):
             for label in self.missing:
                 values, valid = self.arrays.values[label.name], self.arrays.valid.get(label.name)
                 statistics = track_statistics(values, valid)
@@ -165,6 +172,7 @@ class StoreWriter:
                 self._header["labels"][label.name] = {
                     **label_entry(label_info(label), statistics, checksums, self._dtype.name),
                     "origin": label.origin,
+                    "device": self._devices.get(label.name, CPU),
                     "software": software_versions(),
                     "command": self._command_line,
                 }
@@ -176,7 +184,14 @@ class StoreWriter:
 
     def _plan(self) -> str:
         labels = {
-            label.name: [label.version, label.dim, label.parameters, label.origin] for label in self.missing
+            label.name: [
+                label.version,
+                label.dim,
+                label.parameters,
+                label.origin,
+                self._devices.get(label.name, CPU),
+            ]
+            for label in self.missing
         }
         return json.dumps(
             [self.manifest.checksum, vars(self.grid), labels, self._dtype.name, software_versions()],
@@ -194,7 +209,7 @@ class StoreWriter:
         self._journal.start(self._plan())
 
     def _flush(self) -> None:
-        with self._named_errors():
+        with named_errors(self.folder):
             for array in self.arrays:
                 array.flush()
             if self._unflushed:
@@ -213,8 +228,10 @@ class StoreWriter:
             }
         header = read_header(self.folder)
         if header["manifest_checksum"] != self.manifest.checksum:
+            without = len(header.get("skipped", {}).get("lines", ()))
+            hint = f" (one without {without} skipped files)" if without else ""
             raise PtselError(
-                f"{self.folder}: this store was made from another manifest than {self.manifest.file}; "
+                f"{self.folder}: this store was made from another manifest than {self.manifest.file}{hint}; "
                 "give another --store, or remove this one"
             )
         if header["grid"] != vars(self.grid):
@@ -234,16 +251,6 @@ class StoreWriter:
         lengths = np.array([utterance.samples for utterance in self.manifest], dtype=np.int64)
         with replacing(self.folder / LENGTHS) as partial, partial.open("wb") as file:
             np.save(file, lengths)
-
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise PtselError(
-                f"{self.folder}: the store cannot be written ({error.strerror or error}); what is finished is kept, "
-                "run the command again when there is room"
-            ) from None
 
 
 def label_info(label: Label) -> LabelInfo:

@@ -85,7 +85,8 @@ class PtselBalancing(Float32Buffers):
       at the frames that enter the heads, r_k = (L_k / L_k of the first update) / their mean (Chen et al. 2018);
     * ``mgda``: the convex combination of those gradients of least norm (Désidéri 2012).
 
-    A label without a valid frame in an update keeps its loss of the one before.
+    A label keeps its loss of the update before where it has no valid frame or the loss is not finite, as happens when
+    mixed precision overflows; then gradients say nothing either.
 
     Args:
         rule: its name, not `none`.
@@ -141,13 +142,15 @@ class PtselBalancing(Float32Buffers):
         self._sums = []
         total = sum_over_workers(own)
         errors, frames = total[:count], total[count : 2 * count]
-        losses = torch.where(frames > 0, errors / frames.clamp(min=1), self.losses.double()).float()
+        known = (frames > 0) & errors.isfinite()
+        losses = torch.where(known, errors / frames.clamp(min=1), self.losses.double()).float()
         self._done += 1
         self.updates += 1
         gram = None
         if self.rule in OF_GRADIENTS:
             scale = frames.clamp(min=1)
             gram = total[2 * count :].view(count, count) / (scale[:, None] * scale[None, :])
+            gram = torch.where(gram.isfinite().all(), gram, 0.0)
         self.losses.copy_(losses)
         self._change(losses, gram)
 
@@ -198,8 +201,9 @@ class PtselBalancing(Float32Buffers):
             self._adam(weights * (slope - (share * slope).sum()))
             self.weights.copy_(count * torch.softmax(self.learned, 0))
         elif self.rule == "mgda":
-            alpha = min_norm(gram.cpu().numpy())
-            self._set(torch.from_numpy(alpha).to(self.weights))
+            products = gram.cpu().numpy()
+            if products.any():
+                self._set(torch.from_numpy(min_norm(products)).to(self.weights))
 
     def _set(self, weights: Tensor) -> None:
         self.weights.copy_(len(weights) * weights / weights.sum())

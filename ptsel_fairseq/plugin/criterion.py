@@ -15,6 +15,7 @@ from torch import Tensor
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, RULES, PtselBalancing, gradient_products
+from ptsel_fairseq.plugin.cosines import cosine_logs
 from ptsel_fairseq.plugin.losses import Errors, pretext_errors
 from ptsel_fairseq.plugin.schedule import ScaleSchedule
 
@@ -76,6 +77,13 @@ class PtselWav2vecCriterionConfig(Wav2VecCriterionConfig):
         metadata={"help": "updates before pretext_stop_updates over which it falls linearly to 0"},
     )
     pretext_stop_updates: int = field(default=0, metadata={"help": "update from which it is 0; 0 for never"})
+    pretext_cosines_interval: int = field(
+        default=0,
+        metadata={
+            "help": "updates between two looks at the cosine of each pretext gradient and the contrastive one, logged "
+            "as cosine_<label>; 0 for never"
+        },
+    )
 
 
 @register_criterion("ptsel_wav2vec", dataclass=PtselWav2vecCriterionConfig)
@@ -114,6 +122,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         pretext_warmup_updates: int = 0,
         pretext_decay_updates: int = 0,
         pretext_stop_updates: int = 0,
+        pretext_cosines_interval: int = 0,
     ) -> None:
         super().__init__(task, infonce, loss_weights, log_keys)
         arrays = sorted({"logits", "target"} & set(self.log_keys))
@@ -129,10 +138,13 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         self.pretext_weights = task.active_weights(
             pretext_weights or {}, pretext_sum_to_one, pretext_fixed_weights
         )
+        self.cosines_interval = pretext_cosines_interval
+        self._update = 0
         self._update_begins = True
 
     def set_num_updates(self, update: int) -> None:
         """The task says how many updates are finished; the scale follows."""
+        self._update = update
         if not self.schedule.constant:
             self.pretext_scale = self.schedule.at(update)
 
@@ -154,10 +166,16 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
 
         errors = pretext_errors(net_output, sample, model.pretext_heads.settings)
         balancing = model.pretext_balancing
-        if balancing is not None and self.training and not sample.get("dummy"):
-            if self._update_begins:
+        counts = self.training and not sample.get("dummy")
+        begins = counts and self._update_begins
+        if balancing is not None and counts:
+            if begins:
                 balancing.begin_update()
             observe(balancing, errors, net_output)
+        if self.cosines_interval and self.training:
+            due = begins and self._update % self.cosines_interval == 0
+            log.update(cosine_logs(due, loss, errors, net_output))
+        if counts:
             self._update_begins = False
         total = loss.new_zeros((), dtype=torch.float32)
         for k, (label, (error, frames, of_constant)) in enumerate(errors.items()):
@@ -207,6 +225,11 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
                 metrics.log_scalar(f"share_{label}", term / (whole or 1), sample_size, round=4)
             if of_constant > 0:
                 metrics.log_scalar(f"skill_{label}", 1 - error / of_constant, frames, round=4)
+        for key in [key for key in sums if key.startswith("_cosine_")]:
+            label, cosine = key.removeprefix("_cosine_"), sums.pop(key)
+            number = sums.pop(f"_cosines_{label}")
+            if number > 0:
+                metrics.log_scalar(f"cosine_{label}", cosine / number, number, round=4)
         for key in [key for key in sums if key.startswith(("_weight_", "_scale"))]:
             metrics.log_scalar(key[1:], sums.pop(key) / (batches or 1), batches, round=4)
         for key, value in sums.items():

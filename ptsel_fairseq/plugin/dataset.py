@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
 from fairseq.data import BaseWrapperDataset, FileAudioDataset
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
+from ptsel_fairseq.labels.torch_labels import complete_frames
 from ptsel_fairseq.manifest import Manifest
+from ptsel_fairseq.plugin.distortion import Distortion
 from ptsel_fairseq.plugin.preemption import keep_loader_alive
+
+DISTORTION = 0xD15  # sets the seeds of distortions apart from those of masks
 
 
 class PtselDataset(BaseWrapperDataset):
@@ -29,8 +35,11 @@ class PtselDataset(BaseWrapperDataset):
     * ``target`` float64 [batch, frames, sum of dims]: tracks in standard deviations, labels in order. They
       are float64 because fairseq halves every float32 tensor of a batch in fp16 and bf16 training;
     * ``valid`` bool [batch, frames, labels]: False on padding and where the label is undefined;
+    * ``samples`` int64 [batch]: of each row without padding;
 
-    and ``sample["mask_seed"]``, from which the task seeds the mask of the batch.
+    and ``sample["mask_seed"]``, from which the task seeds the mask of the batch. Labels that are computed online
+    have zeros in ``target``; their ``valid`` is False for frames whose analysis reaches beyond the crop where the
+    recording goes on. The waveform to compute them from, not normalised, is ``sample["clean_source"]``, float64.
 
     Args:
         dataset: the stock dataset of one split.
@@ -40,7 +49,9 @@ class PtselDataset(BaseWrapperDataset):
         store: the split's label store, or None where no label has a weight.
         scaling: label -> (mean [dim], standard deviation [dim]) of the training split, in the order in
             which the tracks are handed out.
-        seed: of the crops and masks.
+        seed: of the crops, masks and distortions.
+        distortion: of the audio that the model hears; the labels stay those of the clean audio.
+        online: those of the labels that are not read from the store.
     """
 
     def __init__(
@@ -51,6 +62,8 @@ class PtselDataset(BaseWrapperDataset):
         store: LabelStore | None,
         scaling: dict[str, tuple[np.ndarray, np.ndarray]],
         seed: int,
+        distortion: Distortion | None = None,
+        online: Collection[str] = (),
     ) -> None:
         super().__init__(dataset)
         self.audio = dataset
@@ -59,10 +72,24 @@ class PtselDataset(BaseWrapperDataset):
         self.manifest = manifest
         self.grid = grid
         self.store = store
-        self.scaling = {
-            label: (mean.astype(np.float32), std.astype(np.float32)) for label, (mean, std) in scaling.items()
-        }
+        self.labels = list(scaling)
+        self._means, self._stds = (
+            np.concatenate([parts[i] for parts in scaling.values()]).astype(np.float32) if scaling else None
+            for i in range(2)
+        )
+        ends = np.cumsum([len(mean) for mean, _ in scaling.values()], dtype=int).tolist()
+        self._columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        self.online = frozenset(online)
+        self._sometimes_undefined = [
+            store is not None and label not in self.online and store.info(label).undefined is not None
+            for label in self.labels
+        ]
         self.seed = seed
+        self.distortion = distortion
+        # Online labels are of the waveform as it was recorded, so it is normalised here, after it was kept.
+        self._normalize = bool(self.online) and self.audio.normalize
+        if self._normalize:
+            self.audio.normalize = False
         # In shared memory: fairseq keeps the loaders' processes from epoch to epoch, with the dataset they began with.
         self._epoch = torch.ones(1, dtype=torch.int64).share_memory_()
         self._signals_left = False
@@ -74,10 +101,6 @@ class PtselDataset(BaseWrapperDataset):
                 f"{manifest.file}: expected {len(self.lines)} utterances in fairseq's dataset, found "
                 f"{len(self.audio)}; the manifest changed while it was read"
             )
-
-    @property
-    def labels(self) -> list[str]:
-        return list(self.scaling)
 
     @property
     def epoch(self) -> int:
@@ -99,15 +122,17 @@ class PtselDataset(BaseWrapperDataset):
             return {}
         crop_size = self._crop_size([len(sample["source"]) for sample in samples])
         starts = [self._crop_start(sample, crop_size) for sample in samples]
-        cropped = [
-            {**sample, "source": sample["source"][start : start + crop_size]}
-            for sample, start in zip(samples, starts, strict=True)
-        ]
-        batch = super().collater(cropped)
+        cropped = _crop(samples, starts, crop_size)
+        heard = _crop([self._normalized(sample) for sample in samples], starts, crop_size)
+        if self.distortion is not None:
+            heard = [self._distorted(sample) for sample in heard]
+        batch = super().collater(heard)
         ids = [int(sample["id"]) for sample in samples]
         batch["mask_seed"] = stable_seed(self.seed, self.epoch, *ids)
-        if self.store is not None and self.scaling:
+        if self.labels:
             batch["pretext"] = self._pretext(cropped, starts, crop_size)
+        if self.online:
+            batch["clean_source"] = pad_sequence([s["source"] for s in cropped], batch_first=True).double()
         return batch
 
     def _crop_size(self, sizes: list[int]) -> int:
@@ -125,22 +150,60 @@ class PtselDataset(BaseWrapperDataset):
         rng = np.random.default_rng([self.seed, self.epoch, int(sample["id"])])
         return self.grid.hop * int(rng.integers(0, max(size - crop_size, 0) // self.grid.hop + 1))
 
+    def _normalized(self, sample: dict) -> dict:
+        """Of mean 0 and variance 1, operation for operation as fairseq's datasets do it, where that was left to us."""
+        if not self._normalize:
+            return sample
+        return {**sample, "source": functional.layer_norm(sample["source"], sample["source"].shape)}
+
+    def _distorted(self, sample: dict) -> dict:
+        """A cropped sample as the model hears it in this epoch."""
+        index = int(sample["id"])
+        seed = stable_seed(DISTORTION, self.seed, self.epoch, index)
+
+        def another(number: int) -> np.ndarray:
+            other = number % max(1, len(self.audio) - 1)
+            if len(self.audio) == 1:
+                return silence
+            return self._normalized(self.audio[other + (other >= index)])["source"].numpy()
+
+        waveform = sample["source"].numpy()
+        silence = np.zeros_like(waveform)
+        return {**sample, "source": torch.from_numpy(self.distortion(waveform, seed, another))}
+
     def _pretext(self, cropped: list[dict], starts: list[int], crop_size: int) -> dict[str, torch.Tensor]:
         frames = self.grid.num_frames(crop_size)
-        width = sum(len(mean) for mean, _ in self.scaling.values())
-        target = np.zeros((len(cropped), frames, width), dtype=np.float64)
-        valid = np.zeros((len(cropped), frames, len(self.scaling)), dtype=bool)
+        values = np.zeros((len(cropped), frames, len(self._means)), dtype=np.float32)
+        valid = np.zeros((len(cropped), frames, len(self.labels)), dtype=bool)
         for row, (sample, start) in enumerate(zip(cropped, starts, strict=True)):
             line = int(self.lines[int(sample["id"])])
             first = start // self.grid.hop
             count = self.grid.num_frames(len(sample["source"]))
-            column = 0
-            for k, (label, (mean, std)) in enumerate(self.scaling.items()):
-                track = self.store.track(label, line)[first : first + count]
-                valid[row, :count, k] = self.store.valid(label, line)[first : first + count]
-                target[row, :count, column : column + len(mean)] = (track - mean) / std
-                column += len(mean)
-        return {"target": torch.from_numpy(target), "valid": torch.from_numpy(valid)}
+            own = values[row, :count]
+            valid[row, :count] = True
+            for k, (label, columns) in enumerate(zip(self.labels, self._columns, strict=True)):
+                if label in self.online:
+                    ends = start + len(sample["source"]) == self.manifest.utterances[line].samples
+                    own[:, columns] = self._means[columns]  # nothing yet
+                    valid[row, :count, k] = complete_frames(
+                        label, len(sample["source"]), self.grid, begins=start == 0, ends=ends
+                    )
+                    continue
+                own[:, columns] = self.store.track(label, line)[first : first + count]
+                if self._sometimes_undefined[k]:
+                    valid[row, :count, k] = self.store.valid(label, line)[first : first + count]
+            own -= self._means
+            own /= self._stds
+        samples = torch.tensor([len(sample["source"]) for sample in cropped])
+        target = values.astype(np.float64)
+        return {"target": torch.from_numpy(target), "valid": torch.from_numpy(valid), "samples": samples}
+
+
+def _crop(samples: Sequence[dict], starts: Sequence[int], size: int) -> list[dict]:
+    return [
+        {**sample, "source": sample["source"][start : start + size]}
+        for sample, start in zip(samples, starts, strict=True)
+    ]
 
 
 def stable_seed(*numbers: int) -> int:

@@ -15,6 +15,7 @@ CHOICES = {
     "activation": ("prelu", "relu", "gelu", "tanh"),
     "loss": ("l1", "mse", "smooth_l1", "cosine", "bce"),
     "frames": ("all", "masked", "unmasked"),
+    "source": ("store", "online"),
 }
 PLACES = ("conv", "input", "output")
 
@@ -33,6 +34,7 @@ class HeadSettings:
             of transformer layer 1, 2, ..., or `output` (of the encoder).
         loss: of standardised tracks; `bce` is of the label's own values, which lie between 0 and 1.
         frames: the encoder frames from which the label is predicted.
+        source: of the label's track: the `store`, or `online`, computed on the device from the crop.
         grad_scale: factor on the gradient that the head sends into the encoder; 0 trains the head alone.
     """
 
@@ -46,6 +48,7 @@ class HeadSettings:
     attach: str | int = "output"
     loss: str = "l1"
     frames: str = "all"
+    source: str = "store"
     grad_scale: float = 1.0
 
     def to_json(self) -> str:

@@ -151,17 +151,26 @@ class EncoderTap:
             raise RuntimeError("the encoder has not run inside this tap")
         return {place: self._at(place) for place in self.places}
 
+    def origins(self) -> dict[str | int, Tensor]:
+        """place -> the tensor of these frames that the encoder itself goes on with, in the encoder's layout."""
+        return {place: self._origin(place) for place in self.places}
+
     def _at(self, place: str | int) -> Tensor:
+        origin = self._origin(place)
+        if origin is self._output:
+            return origin
+        batch_first = origin if place == "conv" else origin.transpose(0, 1)
+        return batch_first[:, : self._output.size(1)]
+
+    def _origin(self, place: str | int) -> Tensor:
         if place == "conv":
-            return self._conv[:, : self._output.size(1)]
+            return self._conv
         if place == "output":
             return self._output
         last = 0 if place == "input" else place
         passed = [number for number in self._left if number <= last]
         inside = self._left[max(passed)] if passed else self._entered
-        if inside is None:  # every layer was dropped
-            return self._output
-        return inside.transpose(0, 1)[:, : self._output.size(1)]
+        return self._output if inside is None else inside  # None: every layer was dropped
 
     def _keep_conv(self, module: nn.Module, args: object, output: Tensor) -> None:
         self._conv = output

@@ -53,8 +53,10 @@ class PtselWav2Vec2Model(HeadedModel, Wav2Vec2Model):
                 result = {"padding_mask": stock["padding_mask"]}
             else:
                 result = super().forward(source, padding_mask, mask, features_only, **kwargs)
-            frames = tap.frames()
+            frames, origins = tap.frames(), tap.origins()
             result["pretext"] = self.pretext_heads(frames)
+            heads = self.pretext_heads.settings
+            result["pretext_origins"] = {label: origins[head.attach] for label, head in heads.items()}
         if self.pretext_balancing is not None:
             result["pretext_frames"] = frames
         result["pretext_mask"], self._mask_indices = self._mask_indices, None

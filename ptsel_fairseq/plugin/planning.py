@@ -18,6 +18,7 @@ from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, check_balancing
 from ptsel_fairseq.plugin.head_settings import HeadSettings, read_head_settings
+from ptsel_fairseq.plugin.online import check_online
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +49,15 @@ def plan(
         heads = read_head_settings(block, list(active), dims, model_cfg.get("pretext_layer", -1), depth)
         balancing = _plan_balancing(criterion_cfg, active, heads, seed)
         for label, head in zip(active, heads, strict=True):
-            if head.loss == "bce":
+            if head.source == "online":
+                check_online(label, head, store)
+            elif head.loss == "bce":
                 _refuse_outside_unit_interval(store, label)
     elif contrastive:
         logger.info("no label has a positive weight: plain wav2vec 2.0")
     if not contrastive:
         _check_alone(dict(zip(active, heads, strict=True)), depth)
+    _check_cosines(model_cfg, criterion_cfg, contrastive, heads)
     with open_dict(model_cfg):
         model_cfg.pretext_labels = list(active)
         model_cfg.pretext_dims = dims
@@ -126,6 +130,24 @@ def _check_alone(heads: Mapping[str, HeadSettings], depth: int) -> None:
         raise PtselError(
             "criterion.contrastive: false needs a head with a gradient at the encoder's output, without which the "
             "layers above the highest head learn nothing; set attach: output for one label"
+        )
+
+
+def _check_cosines(
+    model_cfg: Any, criterion_cfg: Any, contrastive: bool, heads: Sequence[HeadSettings]
+) -> None:
+    interval, setting = criterion_cfg.get("pretext_cosines_interval", 0), "criterion.pretext_cosines_interval"
+    if interval < 0:
+        raise PtselError(f"{setting}: expected a number of updates, or 0 for never, found {interval}")
+    if interval and not contrastive:
+        raise PtselError(
+            f"{setting}: there is no contrastive gradient to compare with; expected 0, found {interval}"
+        )
+    inside = sorted({str(head.attach) for head in heads if head.attach != "output"})
+    if interval and inside and model_cfg.get("checkpoint_activations", False):
+        raise PtselError(
+            f"{setting}: with model.checkpoint_activations no gradient can be taken inside the encoder, where heads "
+            f"attach ({', '.join(inside)}); attach them at output, or expected 0, found {interval}"
         )
 
 

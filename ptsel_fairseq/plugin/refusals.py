@@ -37,3 +37,9 @@ def refuse_settings(model_cfg: Any) -> None:
             "longer developed, and its flattened parameters lose the group `pretext`; use legacy_ddp, and for less "
             "memory common.memory_efficient_fp16=true or model.checkpoint_activations=true"
         )
+
+
+def train_split(model_cfg: Any) -> str:
+    """The split that fairseq trains on, whatever it is called."""
+    found = OmegaConf.select(model_cfg, "..dataset.train_subset") if OmegaConf.is_config(model_cfg) else None
+    return found or "train"

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +25,11 @@ from ptsel_fairseq.manifest import manifest_file, read_manifest
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
 from ptsel_fairseq.plugin.dataset import PtselDataset
+from ptsel_fairseq.plugin.distortion import Distortion, check_distortion
 from ptsel_fairseq.plugin.health import CollapseWatch
+from ptsel_fairseq.plugin.online import OnlineLabels
 from ptsel_fairseq.plugin.planning import check_grid, plan, plan_filterbank
-from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned
+from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned, train_split
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,14 @@ class PtselPretrainingConfig(AudioPretrainingConfig):
         default="train",
         metadata={"help": "split whose mean and standard deviation standardise the labels of every split"},
     )
+    # Emptied when a checkpoint is loaded, and so off in fine-tuning, as fairseq empties all mappings.
+    distortion: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "distortions of the training audio, from which the clean labels are predicted, each with its "
+            "probability, e.g. {noise: {probability: 0.4}}; see docs/training.md"
+        },
+    )
 
 
 @register_task("ptsel_pretraining", dataclass=PtselPretrainingConfig)
@@ -54,6 +65,9 @@ class PtselPretrainingTask(AudioPretrainingTask):
     _labels: Sequence[str] = ()
     _grid = FrameGrid()
     _raw_labels: Collection[str] = ()
+    _train_split = "train"
+    _online_labels: Collection[str] = ()
+    _online: OnlineLabels | None = None
     _judged: tuple[object, dict[str, float]] = (None, {})
     collapse_watch: CollapseWatch | None = None  # there is nothing to watch without a quantiser
 
@@ -62,6 +76,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             with one_line_errors():
                 self._check_data_folder()
                 refuse_settings(model_cfg)
+                self._train_split = train_split(model_cfg)
                 self._plan(model_cfg)
                 self._prepare_to_be_stopped(model_cfg)
         model = super().build_model(model_cfg, from_checkpoint)
@@ -71,6 +86,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
             self.collapse_watch = CollapseWatch(model.cfg.latent_groups, model.cfg.latent_vars)
         heads = model.pretext_heads.settings if getattr(model, "pretext_heads", None) is not None else {}
         self._raw_labels = {label for label, head in heads.items() if head.loss == "bce"}
+        self._online_labels = {label for label, head in heads.items() if head.source == "online"}
         return model
 
     def build_criterion(self, cfg, from_checkpoint: bool = False):
@@ -113,23 +129,40 @@ class PtselPretrainingTask(AudioPretrainingTask):
             super().load_dataset(split, task_cfg=task_cfg, **kwargs)
             store, scaling = None, {}
             if self._labels:
-                store = self._open_store(split)
-                store.check_manifest(manifest)
-                statistics = (
-                    store
-                    if split == self.cfg.statistics_split
-                    else self._open_store(self.cfg.statistics_split)
-                )
+                statistics = self._open_store(self.cfg.statistics_split)
                 scaling = {label: self._scaling(statistics, label) for label in self._labels}
-            dataset = PtselDataset(self.datasets[split], manifest, self._grid, store, scaling, self.cfg.seed)
+                if len(self._online_labels) < len(self._labels):
+                    store = statistics if split == self.cfg.statistics_split else self._open_store(split)
+                    store.check_manifest(manifest)
+            if self._online_labels:
+                self._online = OnlineLabels(scaling, self._online_labels, self._grid)
+            distortion = None
+            settings = check_distortion(self._distortion_settings())
+            if settings and split == self._train_split:
+                distortion = Distortion(settings, self.cfg.sample_rate)
+            dataset = PtselDataset(
+                self.datasets[split],
+                manifest,
+                self._grid,
+                store,
+                scaling,
+                self.cfg.seed,
+                distortion,
+                self._online_labels,
+            )
             dataset.audio.root_dir = str(manifest.root)
             self.datasets[split] = dataset
+
+    def _distortion_settings(self) -> dict:
+        block = self.cfg.get("distortion") or {}
+        return OmegaConf.to_container(block) if OmegaConf.is_config(block) else dict(block)
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
         if isinstance(criterion, PtselWav2vecCriterion):
             criterion.set_num_updates(update_num)
         if ignore_grad:  # a worker that ran out of data repeats a batch; it counts for nothing
             sample = {**sample, "dummy": True}
+        self.fill_online(sample)
         with numpy_seed(sample["mask_seed"]):
             return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **kwargs)
 
@@ -145,9 +178,15 @@ class PtselPretrainingTask(AudioPretrainingTask):
             self.collapse_watch.look(logging_outputs)
 
     def valid_step(self, sample, model, criterion, **kwargs):
+        self.fill_online(sample)
         torch.manual_seed(sample["mask_seed"])  # the trainer seeds torch anew before each update
         with numpy_seed(sample["mask_seed"]):
             return super().valid_step(sample, model, criterion, **kwargs)
+
+    def fill_online(self, sample) -> None:
+        """Compute the labels that the batch leaves to the device, if there are any."""
+        if self._online is not None:
+            self._online.fill(sample)
 
     def _check_data_folder(self) -> None:
         if not Path(self.cfg.data).is_dir():

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.config import check_weights, write_into_recipe, write_weights
+from ptsel_fairseq.device import check_device
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.pictures import save
 from ptsel_fairseq.selection.class_scores import MEMORY
 from ptsel_fairseq.selection.comparison import ALL_METHODS, METHODS_FILE, compare_methods, write_comparison
-from ptsel_fairseq.selection.device import check_device
 from ptsel_fairseq.selection.points import (
     Points,
     build_points,

@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
-
-from ptsel_fairseq.errors import PtselError
 
 BYTES_AT_ONCE = 2**30  # of reordered kernels
 SHARE_OF_FREE_MEMORY = 0.8
-
-
-def check_device(device: str) -> None:
-    """Raise PtselError unless `device` is cpu, or a GPU that torch can use."""
-    if device == "cpu":
-        return
-    if not re.fullmatch(r"cuda(:\d+)?", device):
-        raise PtselError(f"--device: expected cpu, cuda or cuda:N, found {device!r}")
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(device.partition(":")[2] or 0) >= count:
-        raise PtselError(
-            f"--device {device}: torch {torch.__version__} finds {count} GPUs here; take --device cpu, or install a "
-            "build of torch for this machine's GPU"
-        )
 
 
 def free_bytes(device: str) -> float:

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ptsel_fairseq.device import check_device
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.selection.class_scores import MEMORY, score_class, scoring_seconds
-from ptsel_fairseq.selection.device import check_device
 from ptsel_fairseq.selection.inputs import minimum_points, no_class_left, prepare_labels
 from ptsel_fairseq.selection.scores_file import LabelScore
 from ptsel_fairseq.workers import LOCAL, available_cores, map_ordered

@@ -85,8 +85,8 @@ def probe_asr_command(
     Raises:
         PtselError: data that cannot be used.
     """
+    from ptsel_fairseq.device import check_device
     from ptsel_fairseq.downstream.compare import compare_command
-    from ptsel_fairseq.selection.device import check_device
 
     check_settings(settings, splits, seeds)
     check_device(settings.device)

@@ -1,0 +1,160 @@
+"""Extractions that are killed at moments spread over their run, gone on with, and compared with one that was not.
+
+    python benchmarks/kill_extraction.py [--kills N] [--seed N]
+
+Each kill is SIGKILL of the command's process and its workers, of the process alone (its workers are left behind and may
+still write while the next run is at work), or of one worker. Then the same extraction is run again, and its store must
+be byte-identical to that of a run that was left alone. The corpus is bundled clips and a recording of four minutes,
+which the workers write themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from ptsel_fairseq.files import file_checksum
+
+ASTERISK = Path(__file__).resolve().parent.parent / "examples" / "asterisk"
+LABELS = ("chroma_cqt", "f0", "jitter", "log_mel", "rasta_l1")
+TARGETS = ("everything", "the process alone", "a worker")
+EXTRACTION = """
+import sys
+from ptsel_fairseq import workers
+from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels import writer
+from ptsel_fairseq.labels.extract import extract
+from ptsel_fairseq.manifest import read_manifest
+workers.SHORT_WORK_SECONDS = 0  # two worker processes, whatever the length of the corpus
+writer.SECONDS_BETWEEN_FLUSHES = 0.1
+try:
+    extract(read_manifest(sys.argv[1]), sys.argv[3:], sys.argv[2], jobs=2)
+except PtselError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description="Kill extractions and compare what the next run makes of them."
+    )
+    parser.add_argument("--kills", type=int, default=20, metavar="N")
+    parser.add_argument("--clips", type=int, default=60, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    options = parser.parse_args(arguments)
+    draw = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        manifest = make_corpus(folder, options.clips)
+        journal_at, ended = run(manifest, folder / "clean")
+        clean = contents(folder / "clean")
+        print(f"a run left alone: {ended:.1f} s, {ended - journal_at:.1f} s of them after its journal began")
+        print(
+            "| killed | seconds after the journal began | utterances done | next run |\n| --- | --- | --- | --- |"
+        )
+        spoiled = 0
+        for n, target in zip(range(options.kills), itertools.cycle(TARGETS), strict=False):
+            moment = (n + draw.random()) / options.kills * (ended - journal_at)
+            store = folder / f"store{n}"
+            done = kill_once(manifest, store, target, moment, draw)
+            run(manifest, store)
+            same = contents(store) == clean
+            spoiled += not same
+            print(
+                f"| {target} | {moment:.2f} | {done} | {'the same bytes' if same else 'OTHER BYTES'} |",
+                flush=True,
+            )
+    print(f"{options.kills} kills, {spoiled} stores differ")
+    return int(spoiled > 0)
+
+
+def make_corpus(folder: Path, clips: int) -> Path:
+    """Links to bundled clips, and in their middle some of them joined to a long recording."""
+    found = sorted((ASTERISK / "audio").rglob("*.ogg"))
+    chosen = found[:: max(1, len(found) // clips)][:clips]
+    waves = [soundfile.read(clip, dtype="float32")[0] for clip in found]
+    long = np.concatenate(waves)[: 240 * 16_000]
+    soundfile.write(folder / "long.flac", long, 16_000)
+    lines = [f"{clip}\t{soundfile.info(clip).frames}" for clip in chosen]
+    lines.insert(len(lines) // 2, f"{folder / 'long.flac'}\t{len(long)}")
+    (folder / "train.tsv").write_text("\n".join(["/", *lines]) + "\n")
+    return folder / "train.tsv"
+
+
+def start(manifest: Path, store: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", EXTRACTION, manifest, store, *LABELS],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def run(manifest: Path, store: Path) -> tuple[float, float]:
+    """Extract to the end: seconds until the journal began, and in all."""
+    begun = time.monotonic()
+    process = start(manifest, store)
+    wait_for_journal(store, process)
+    journal_at = time.monotonic() - begun
+    _, errors = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"an extraction failed:\n{errors}")
+    return journal_at, time.monotonic() - begun
+
+
+def wait_for_journal(store: Path, process: subprocess.Popen[str]) -> None:
+    while not (store / "train" / "journal.partial").exists() and process.poll() is None:
+        time.sleep(0.005)
+
+
+def kill_once(manifest: Path, store: Path, target: str, moment: float, draw: random.Random) -> int:
+    """Start an extraction, kill the target `moment` seconds after its journal began; utterances done by then."""
+    process = start(manifest, store)
+    wait_for_journal(store, process)
+    time.sleep(moment)
+    workers = children(process.pid)
+    if target == "everything":
+        os.killpg(process.pid, signal.SIGKILL)
+    elif target == "the process alone" or not workers:
+        process.kill()
+    else:
+        os.kill(draw.choice(workers), signal.SIGKILL)
+    _, errors = process.communicate() if target == "a worker" else (process.wait(), "")
+    if process.returncode > 0 and "refused: a worker process ended early" not in errors:
+        raise SystemExit(f"an extraction that lost a worker ended otherwise than with a message:\n{errors}")
+    journal = store / "train" / "journal.partial"
+    records = journal.read_text().split("\n")[1:] if journal.exists() else []
+    return sum(len(record.split()) - 1 for record in records if record.endswith("."))
+
+
+def children(pid: int) -> list[int]:
+    """Worker processes of a process, those of loky's resource tracker left out."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rsplit(")", 1)[1].split()
+            command = (status.parent / "cmdline").read_text()
+        except OSError:  # it has ended
+            continue
+        if int(fields[1]) == pid and "tracker" not in command:
+            found.append(int(status.parent.name))
+    return found
+
+
+def contents(store: Path) -> dict[str, str]:
+    files = (file for file in store.rglob("*") if file.is_file())
+    return {str(file.relative_to(store)): file_checksum(file) for file in sorted(files)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""The steps of one run: what is done to data, to a model, and to its answers."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+from settings import BASELINES, LABELS, METHODS, TINY_MINUTES, TINY_UTTERANCES, Settings
+from steps import ROOT, Runner, Step, ptsel, train, write
+from tables import write_answers
+from tasks import Task, corpora_of, write_pool, write_reference, write_task
+
+HERE = Path(__file__).resolve().parent
+
+
+def offline(runner: Runner, settings: Settings) -> None:
+    """From nothing to λ: no training."""
+    for name in corpora_of(settings.tasks):
+        if not (settings.corpora / name / "report.md").is_file():  # which `ptsel fetch` writes last
+            runner.run(Step(f"fetch {name}", ptsel("fetch", name, settings.corpora / name)))
+    for pool in sorted({task.pool for task in settings.tasks}):
+        data, store = settings.data(pool), settings.out / "store" / pool
+        write_pool(pool, settings.corpora, data, TINY_MINUTES if settings.tiny else None)
+        runner.run(_labels(pool, data, ("train", "valid"), store))
+    for task in settings.tasks:
+        data, store = settings.data(task.name), settings.out / "store" / task.name
+        write_task(task, settings.corpora, data, TINY_UTTERANCES if settings.tiny else None)
+        manifest, classes = data / "train.tsv", data / "classes.tsv"
+        runner.run(_labels(task.name, data, ("train",), store))
+        scores = settings.out / "ci" / task.name
+        command = ptsel("score", data, "--split", "train", "--store", store, "--classes", classes,
+                        "--estimator", settings.estimator, "--out", scores)  # fmt: skip
+        runner.run(Step(f"score {task.name}", command, (manifest, classes), (scores / "scores.json",)))
+        for method in settings.methods:
+            _weigh(runner, settings, task, method, scores)
+
+
+def _labels(name: str, data: Path, splits: tuple[str, ...], store: Path) -> Step:
+    command = ptsel("extract", data, "--splits", *splits, "--labels", *LABELS, "--store", store)
+    manifests = tuple(data / f"{split}.tsv" for split in splits)
+    return Step(
+        f"labels {name}", command, manifests, tuple(store / split / "header.json" for split in splits)
+    )
+
+
+def _weigh(runner: Runner, settings: Settings, task: Task, method: str, scores: Path) -> None:
+    """A copy of the recipe with the λ of a method in it."""
+    recipe, template = settings.recipe(task, method), HERE / "pretrain.yaml"
+    if method == "none":
+        write(recipe, template.read_text())
+        return
+    weights = settings.out / "weights" / f"{task.name}-{method}.yaml"
+    command = ptsel("select", scores, *METHODS[method], "--out", weights, "--config", recipe)
+    step = Step(
+        f"select {task.name} {method}", command, (scores / "scores.json", template), (weights, recipe)
+    )
+    if not runner.is_done(step):
+        write(recipe, template.read_text())
+    runner.run(step)
+
+
+def model_file(settings: Settings, task: Task, method: str, seed: int) -> Path:
+    """Where an exported model lies: named by pool, by what it is trained with, and by seed."""
+    return settings.out / "models" / f"{task.pool}-{_digest(settings.recipe(task, method))}-seed{seed}.pt"
+
+
+def _digest(recipe: Path) -> str:
+    """Of the recipe's settings, not of its comments: methods that found the same λ have the same."""
+    settings = [line.split("#")[0].rstrip() for line in recipe.read_text().splitlines()]
+    return hashlib.sha256("\n".join(line for line in settings if line).encode()).hexdigest()[:8]
+
+
+def pretrain(runner: Runner, settings: Settings, task: Task, method: str, seed: int) -> None:
+    """Pretrain with the λ of a method, and export."""
+    model = model_file(settings, task, method, seed)
+    data, run = settings.data(task.pool), settings.out / "pretrain" / model.stem
+    recipe = settings.out / "recipes" / f"{model.stem.removesuffix(f'-seed{seed}')}.yaml"
+    write(recipe, settings.recipe(task, method).read_text(), keep=True)
+    command = train(
+        recipe, run,
+        f"task.data={data}", f"task.store={settings.out / 'store' / task.pool}",
+        f"common.user_dir={ROOT / 'ptsel_fairseq'}", f"common.seed={seed}",
+        f"optimization.max_update={settings.updates}",
+        f"lr_scheduler.warmup_updates={settings.updates // 10}", *settings.device,
+    )  # fmt: skip
+    checkpoint = run / "checkpoint_last.pt"
+    runner.run(
+        Step(
+            f"pretrain {model.stem}", command, (recipe, data / "train.tsv"), (run, checkpoint), training=True
+        )
+    )
+    runner.run(
+        Step(f"export {model.stem}", ptsel("export", checkpoint, "--out", model), (checkpoint,), (model,))
+    )
+
+
+def answers_file(settings: Settings, task: Task, model: Path) -> Path:
+    return settings.out / "answers" / f"{task.name}-{model.stem}.tsv"
+
+
+def downstream(runner: Runner, settings: Settings, task: Task, model: Path, seed: int) -> None:
+    """A model's answers for the test items: after CTC fine-tuning, or by a probe on its frozen layers."""
+    data, answers = settings.data(task.name), answers_file(settings, task, model)
+    if task.kind == "classification":
+        write_answers(_probe(runner, settings, task, str(model)), answers)
+        return
+    run = settings.out / "finetune" / answers.stem
+    command = train(
+        HERE / "finetune.yaml", run, f"task.data={data}", f"model.w2v_path={model}", f"common.seed={seed}",
+        f"optimization.max_update={settings.finetune_updates}", *settings.device,
+    )  # fmt: skip
+    best = run / "checkpoint_best.pt"
+    reads = (HERE / "finetune.yaml", data / "train.tsv", data / "train.ltr", model)
+    runner.run(Step(f"finetune {answers.stem}", command, reads, (run, best), training=True))
+    command = (sys.executable, str(HERE / "transcribe.py"), str(best), str(data), "--out", str(answers))
+    runner.run(Step(f"transcribe {answers.stem}", command, (best, data / "test.tsv"), (answers,)))
+
+
+def _probe(runner: Runner, settings: Settings, task: Task, features: str) -> Path:
+    """One front end's result on a task."""
+    data, name = settings.data(task.name), f"{task.name}-{Path(features).stem}"
+    folds = () if task.leave_out is None else ("--leave-out", data / "leave_out.tsv")
+    command = ptsel("probe", data, "--classes", data / "classes.tsv", "--features", features, *folds,
+                    "--seeds", 1, "--out", settings.out / "probe" / name)  # fmt: skip
+    reads = tuple(data / f"{split}.tsv" for split in ("train", "valid", "test"))
+    model = () if features in BASELINES else (Path(features),)
+    result = settings.out / "probe" / name / Path(features).stem / "result.json"
+    runner.run(Step(f"probe {name}", command, (*reads, data / "classes.tsv", *model), (result,)))
+    return result
+
+
+def compare(runner: Runner, settings: Settings, task: Task) -> None:
+    """All systems of a task on the same test items, with intervals and paired tests."""
+    reference = settings.out / "answers" / f"{task.name}-reference.tsv"
+    systems = {
+        method: [
+            answers_file(settings, task, model_file(settings, task, method, seed)) for seed in settings.seeds
+        ]
+        for method in settings.methods
+    }
+    if task.kind == "asr":
+        write_reference(settings.data(task.name), reference)
+    else:
+        for features in BASELINES:
+            result, answers = (
+                _probe(runner, settings, task, features),
+                reference.with_name(f"{task.name}-{features}.tsv"),
+            )
+            write_answers(result, answers)
+            write_answers(result, reference, of_reference=True)
+            systems[features] = [answers]
+    groups = () if task.leave_out is None else ("--groups", settings.data(task.name) / "leave_out.tsv")
+    results = []
+    for system, files in systems.items():
+        result = settings.out / "results" / task.name / f"{system}.json"
+        command = ptsel("evaluate", task.kind, "--reference", reference, "--hypothesis", *files, "--name", system,
+                        *groups, "--out", result)  # fmt: skip
+        runner.run(Step(f"evaluate {task.name} {system}", command, (reference, *files), (result,)))
+        results.append(result)
+    if len(results) > 1:
+        table = settings.out / "results" / f"{task.name}.md"
+        command = ptsel("compare", *results, "--out", table)
+        runner.run(Step(f"compare {task.name}", command, tuple(results), (table,)))
