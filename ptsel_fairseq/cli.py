@@ -125,6 +125,12 @@ def add_check(commands) -> None:
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="check a class file against the manifests"
     )
+    parser.add_argument(
+        "--apart",
+        type=Path,
+        metavar="FILE",
+        help="class file of utterances, such as speakers: a class in two splits is a fault",
+    )
     parser.add_argument("--store", type=Path, help="check a label store: manifests and checksums")
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="check weights.yaml or a recipe against the store"
