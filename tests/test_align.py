@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptsel_fairseq.audio import read_audio
-from ptsel_fairseq.downstream.alignment import command as command_module
-from ptsel_fairseq.downstream.alignment.aligned import NotAligned, Spoken
+from ptsel_fairseq.downstream import spoken as spoken_module
+from ptsel_fairseq.downstream.alignment.aligned import NotAligned
 from ptsel_fairseq.downstream.alignment.command import align_command
 from ptsel_fairseq.downstream.alignment.ctc import best_path, letters_of, stretches_of_path, words_of
 from ptsel_fairseq.downstream.alignment.frequent import frequent_command
 from ptsel_fairseq.downstream.alignment.textgrid import TextGridAligner, read_textgrid
+from ptsel_fairseq.downstream.spoken import Spoken, read_spoken
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.manifest import read_classes, read_manifest
@@ -352,14 +353,14 @@ def test_an_utterance_is_aligned_alike_whatever_came_before(few):
     pytest.importorskip("pocketsphinx")
     from ptsel_fairseq.downstream.alignment.sphinx import SphinxAligner
 
-    spoken = command_module.read_spoken(few, "train", ".wrd")
+    spoken = read_spoken(few, "train", ".wrd")
     forth, back = ({s.path: SphinxAligner().align(s) for s in order} for order in (spoken, spoken[::-1]))
     assert forth == back
 
 
 def test_an_interruption_loses_one_block_and_confidence_is_a_limit(few, tmp_path, monkeypatch):
     pytest.importorskip("pocketsphinx")
-    monkeypatch.setattr(command_module, "BLOCK", 2)
+    monkeypatch.setattr(spoken_module, "BLOCK", 2)
     from ptsel_fairseq.downstream.alignment import sphinx
 
     real, seen = sphinx.read_whole_audio, []

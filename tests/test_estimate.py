@@ -11,7 +11,8 @@ from plugin_tools import WEIGHTS, batch_of, build, recipe
 from ptsel_fairseq import cli
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.store import LabelStore
-from ptsel_fairseq.plugin.cost import LabelsOfTheCatalogue, estimate, measure, read_recipe, report
+from ptsel_fairseq.plugin.cost import LabelsOfTheCatalogue, estimate, read_recipe, report
+from ptsel_fairseq.plugin.measuring import measure
 
 RECIPES = ROOT / "configs" / "pretraining"
 GIVEN = [f"criterion.pretext_weights.{label}={weight}" for label, weight in WEIGHTS.items()]

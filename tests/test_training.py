@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import re
 import shutil
@@ -237,12 +238,39 @@ def test_stock_fairseq_loads_fine_tunes_and_loads_again(exported, tmp_path):
     assert again.stdout.split() == ["Wav2VecCtc", "AudioFinetuningTask"]
 
 
-def test_a_stock_checkpoint_is_continued_with_new_heads(exported, recipe_dir, data_dir, store_dir, tmp_path):
+def in_the_layout_of_2020(exported, out):
+    """The checkpoint as fairseq wrote it when the published ones were made: a command line in place of a config."""
+    state = torch.load(exported, weights_only=True)
+    settings = {}
+    for section in (
+        "common",
+        "checkpoint",
+        "optimization",
+        "optimizer",
+        "lr_scheduler",
+        "task",
+        "model",
+        "criterion",
+    ):
+        settings.update({key: value for key, value in state["cfg"][section].items() if key != "_name"})
+    names = {"arch": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec", "optimizer": "adam"}
+    settings |= names | {"lr_scheduler": "polynomial_decay"}
+    history = [{**entry, "best_loss": 1.0} for entry in state["optimizer_history"]]
+    older = {"args": argparse.Namespace(**settings), "model": state["model"], "optimizer_history": history}
+    torch.save({**older, "extra_state": {"train_iterator": {"epoch": 5}}, "last_optimizer_state": None}, out)
+    return out
+
+
+@pytest.mark.parametrize("layout", ["now", "2020"])
+def test_a_stock_checkpoint_is_continued_with_new_heads(
+    exported, recipe_dir, data_dir, store_dir, tmp_path, layout
+):
     record = tmp_path / "record"
+    published = exported if layout == "now" else in_the_layout_of_2020(exported, tmp_path / "published.pt")
     words = arguments(
-        recipe_dir, data_dir, store_dir, tmp_path / "run", **{"checkpoint.finetune_from_model": exported}
+        recipe_dir, data_dir, store_dir, tmp_path / "run", **{"checkpoint.finetune_from_model": published}
     )
-    process = start([*words, "optimization.max_update=3"], record)
+    process = start([*words, "optimization.max_update=3"], record, TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD="1")
     output = process.communicate(timeout=400)[0]
     assert process.returncode == 0, output[-3000:]
     assert "6 started afresh" in output  # weight and bias of three heads
