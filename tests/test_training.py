@@ -107,6 +107,12 @@ def test_killed_and_asked_to_stop_at_random_it_ends_as_if_never_stopped(
     stopped = read(first)
     assert sorted(stopped) == sorted(whole)
     assert all(stopped[update]["parameters"] == whole[update]["parameters"] for update in whole)
+    if processes == 1:  # once more, as a batch system's jobs that were left over
+        checkpoint = (run / "checkpoint_last.pt").read_bytes()
+        train(words, record)
+        assert sorted(read(record)) == sorted(whole)
+        assert (run / "checkpoint_last.pt").read_bytes() == checkpoint
+        assert "the training has ended before, at update 8 of 8" in (run / "hydra_train.log").read_text()
 
 
 def test_a_cut_off_checkpoint_is_replaced_and_data_loaders_outlive_the_signal(
