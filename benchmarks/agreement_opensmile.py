@@ -71,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--conditions", nargs="+", choices=CONDITIONS, default=["clean"], help="default: %(default)s"
     )
+    parser.add_argument(
+        "--voice-quality", action="store_true", help="also jitter and shimmer, of which Praat's take long"
+    )
     options = parser.parse_args(arguments)
     try:
         import opensmile  # noqa: F401
@@ -83,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for condition in options.conditions:
         rng = np.random.default_rng(0)
         heard = [CONDITIONS[condition](waveforms, i, rng) for i in range(len(waveforms))]
-        found[condition] = compare([as_16_bit(w) for w in heard], [as_16_bit(w) for w in waveforms])
+        found[condition] = compare(
+            [as_16_bit(w) for w in heard], [as_16_bit(w) for w in waveforms], options.voice_quality
+        )
     for place in placements():
         print_table(place, {condition: found[condition] for condition in options.conditions})
 
@@ -129,7 +134,7 @@ def narrowband(waveforms: Sequence[np.ndarray], index: int, rng: np.random.Gener
 CONDITIONS = {"clean": clean, "noise": white, "babble": babble, "narrowband": narrowband}
 
 
-def compare(waveforms: Sequence[np.ndarray], recorded: Sequence[np.ndarray]) -> Rows:
+def compare(waveforms: Sequence[np.ndarray], recorded: Sequence[np.ndarray], quality: bool = False) -> Rows:
     """Agreement of each utterance: row name -> one number an utterance. `recorded`, the same as they were recorded."""
     torch.set_num_threads(1)
     sets = opensmile_sets()
@@ -138,10 +143,12 @@ def compare(waveforms: Sequence[np.ndarray], recorded: Sequence[np.ndarray]) -> 
     for waveform, before in zip(tqdm(waveforms, unit="file"), recorded, strict=True):
         theirs = {name: extractor.process_signal(waveform, SAMPLE_RATE) for name, extractor in sets.items()}
         for place, grids in placements().items():
-            compare_one(waveform, theirs, grids, place, rows)
+            labels = [label for label in COMPARED if quality or label not in VOICE_QUALITY]
+            compare_one(waveform, theirs, labels, grids, place, rows)
         if praat is not None:
             compare_praat(waveform, praat, theirs["ComParE_2016"], rows)
-            compare_praat_quality(waveform, theirs["ComParE_2016"], rows)
+            if quality:
+                compare_praat_quality(waveform, theirs["ComParE_2016"], rows)
             compare_f0(waveform, praat(before), praat(waveform), theirs["ComParE_2016"], rows)
     return rows
 
@@ -164,14 +171,18 @@ def placements() -> dict[str, dict[float, FrameGrid]]:
 
 
 def compare_one(
-    waveform: np.ndarray, theirs: dict[str, Any], grids: dict[float, FrameGrid], place: str, rows: Rows
+    waveform: np.ndarray,
+    theirs: dict[str, Any],
+    labels: Sequence[str],
+    grids: dict[float, FrameGrid],
+    place: str,
+    rows: Rows,
 ) -> None:
-    tracks = {
-        length: compute_tracks(waveform, resolve(list(COMPARED)), grid) for length, grid in set(grids.items())
-    }
-    for label, (name, column, length, late) in COMPARED.items():
+    tracks = {grid: compute_tracks(waveform, resolve(labels), grid) for grid in set(grids.values())}
+    for label in labels:
+        name, column, length, late = COMPARED[label]
         grid = grids[length]
-        values, valid = tracks[length][label]
+        values, valid = tracks[grid][label]
         centres = np.array([grid.centre(frame) for frame in range(len(values))]) / SAMPLE_RATE
         position = (centres - length / 2 + late) / HOP  # in openSMILE's frames
         track = theirs[name][column].to_numpy(dtype=np.float64)

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ import soundfile
 from ptsel_fairseq.files import file_checksum
 
 ASTERISK = Path(__file__).resolve().parent.parent / "examples" / "asterisk"
-LABELS = ("chroma_cqt", "f0", "jitter", "log_mel", "rasta_l1")
+LABELS = ("f0", "jitter", "log_mel", "rasta_l1")
 TARGETS = ("everything", "the process alone", "a worker")
 EXTRACTION = """
 import sys
@@ -58,23 +58,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         manifest = make_corpus(folder, options.clips)
-        journal_at, ended = run(manifest, folder / "clean")
+        starting, working = run(manifest, folder / "clean")
         clean = contents(folder / "clean")
-        print(f"a run left alone: {ended:.1f} s, {ended - journal_at:.1f} s of them after its journal began")
         print(
-            "| killed | seconds after the journal began | utterances done | next run |\n| --- | --- | --- | --- |"
+            f"a run left alone: {starting:.1f} s until its first tracks were kept, {working:.1f} s from then on"
         )
+        print("| killed | when | utterances kept | after the next run |\n| --- | --- | --- | --- |")
         spoiled = 0
         for n, target in zip(range(options.kills), itertools.cycle(TARGETS), strict=False):
-            moment = (n + draw.random()) / options.kills * (ended - journal_at)
+            share = (n + draw.random()) / options.kills
+            early = n % 4 == 0
+            delay = share * (starting if early else working)
             store = folder / f"store{n}"
-            done = kill_once(manifest, store, target, moment, draw)
+            kept = kill_once(manifest, store, target, early, delay, draw)
             run(manifest, store)
             same = contents(store) == clean
             spoiled += not same
+            when = f"{delay:.2f} s after {'its journal began' if early else 'its first tracks were kept'}"
             print(
-                f"| {target} | {moment:.2f} | {done} | {'the same bytes' if same else 'OTHER BYTES'} |",
-                flush=True,
+                f"| {target} | {when} | {kept} | {'the same bytes' if same else 'OTHER BYTES'} |", flush=True
             )
     print(f"{options.kills} kills, {spoiled} stores differ")
     return int(spoiled > 0)
@@ -101,27 +103,43 @@ def start(manifest: Path, store: Path) -> subprocess.Popen[str]:
 
 
 def run(manifest: Path, store: Path) -> tuple[float, float]:
-    """Extract to the end: seconds until the journal began, and in all."""
-    begun = time.monotonic()
+    """Extract to the end: seconds from the journal to the first tracks kept, and from there on."""
     process = start(manifest, store)
-    wait_for_journal(store, process)
-    journal_at = time.monotonic() - begun
+    wait(lambda: journal_of(store).exists(), process)
+    begun = time.monotonic()
+    wait(lambda: kept_in(store) > 0, process)
+    first = time.monotonic()
     _, errors = process.communicate()
     if process.returncode:
         raise SystemExit(f"an extraction failed:\n{errors}")
-    return journal_at, time.monotonic() - begun
+    return first - begun, time.monotonic() - first
 
 
-def wait_for_journal(store: Path, process: subprocess.Popen[str]) -> None:
-    while not (store / "train" / "journal.partial").exists() and process.poll() is None:
+def wait(reached: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    while process.poll() is None and not reached():
         time.sleep(0.005)
 
 
-def kill_once(manifest: Path, store: Path, target: str, moment: float, draw: random.Random) -> int:
-    """Start an extraction, kill the target `moment` seconds after its journal began; utterances done by then."""
+def journal_of(store: Path) -> Path:
+    return store / "train" / "journal.partial"
+
+
+def kept_in(store: Path) -> int:
+    """Utterances that the journal lists."""
+    try:
+        records = journal_of(store).read_text().split("\n")[1:]
+    except FileNotFoundError:
+        return 0
+    return sum(len(record.split()) - 1 for record in records if record.endswith("."))
+
+
+def kill_once(
+    manifest: Path, store: Path, target: str, early: bool, delay: float, draw: random.Random
+) -> int:
+    """Start an extraction, kill the target some time after its journal or its first tracks; utterances kept by then."""
     process = start(manifest, store)
-    wait_for_journal(store, process)
-    time.sleep(moment)
+    wait(lambda: journal_of(store).exists() if early else kept_in(store) > 0, process)
+    time.sleep(delay)
     workers = children(process.pid)
     if target == "everything":
         os.killpg(process.pid, signal.SIGKILL)
@@ -132,9 +150,7 @@ def kill_once(manifest: Path, store: Path, target: str, moment: float, draw: ran
     _, errors = process.communicate() if target == "a worker" else (process.wait(), "")
     if process.returncode > 0 and "refused: a worker process ended early" not in errors:
         raise SystemExit(f"an extraction that lost a worker ended otherwise than with a message:\n{errors}")
-    journal = store / "train" / "journal.partial"
-    records = journal.read_text().split("\n")[1:] if journal.exists() else []
-    return sum(len(record.split()) - 1 for record in records if record.endswith("."))
+    return kept_in(store)
 
 
 def children(pid: int) -> list[int]:

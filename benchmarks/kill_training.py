@@ -5,8 +5,8 @@
 Trains a very small model once without interruption, then again with the same command while it is killed: every other
 time by SIGKILL to all its processes, as when a machine dies (half of these while it writes a checkpoint), every other
 time by SIGTERM to one rank, upon which all stop after the next update. After each death every checkpoint must be
-readable; in the end parameters and the optimizer's state must be those of the first training, bit for bit. Exits with
-1 where they are not.
+readable; in the end parameters and the optimizer's state must be those of the first training, bit for bit. Exits with 1
+where they are not.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,9 @@ from ptsel_fairseq.labels import blocks, music, voice_quality
 from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
 from ptsel_fairseq.labels.extract import extract
 from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.piece import Piece, analyse_piece
 from ptsel_fairseq.labels.store import LabelStore
+from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import read_manifest
 
 GRID = FrameGrid()
@@ -139,6 +143,22 @@ def test_a_long_recording_goes_to_its_place_in_the_store(long_dir, small_blocks,
     monkeypatch.setattr(blocks, "LONGEST_WHOLE", 1 << 40)
     extract(manifest, names, long_dir / "sent", jobs=1)
     assert contents(long_dir / "store") == contents(long_dir / "sent")
+
+
+def test_a_worker_left_behind_by_a_killed_extraction_stops_writing(long_dir, small_blocks):
+    """The arrays of the same names may be another extraction's by then."""
+    manifest = read_manifest(long_dir / "train.tsv")
+    utterance = manifest.utterances[1]
+    writer = StoreWriter(long_dir / "store", manifest, resolve(["zcr"]), GRID)
+    writer.open()
+    piece = Piece(manifest.audio_path(utterance), utterance.samples, "here", ("zcr",), GRID)
+    place = {"arrays": writer.arrays, "first_row": writer.first_row(1)}
+    with pytest.raises(PtselError, match="has ended"):
+        analyse_piece(dataclasses.replace(piece, **place, owner=-1))
+    assert not writer.arrays.values["zcr"].read(0, writer.first_row(2)).any()
+    assert analyse_piece(dataclasses.replace(piece, **place, owner=os.getppid())) is None
+    assert writer.arrays.values["zcr"].read(writer.first_row(1), writer.first_row(2)).any()
+    writer.close()
 
 
 def test_labels_of_users_see_the_whole_recording(long_dir, small_blocks):

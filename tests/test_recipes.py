@@ -60,8 +60,8 @@ def test_fairseq_composes_the_training(recipe, words, monkeypatch):
         folder, name = PRETRAINING.parent, PRETRAINING.stem
     else:
         folder, name = option["--config-dir"].replace("$PWD", str(ROOT)), option["--config-name"]
-    hydra_init("config")
-    with initialize_config_dir(config_dir=str(folder)):
+    hydra_init(name)  # fairseq's defaults under the recipe's name, as its command line does
+    with initialize_config_dir(config_dir=str(folder), version_base="1.1"):
         config = compose(config_name=name, overrides=[word for word in overrides if "hydra.run" not in word])
     assert config.task.data.startswith("/work")
     assert (config.model.get("w2v_path") or config.task.get("store")).startswith("/work")

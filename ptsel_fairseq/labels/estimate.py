@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SHARE_TIMED = 0.1  # of the files, but at least
 FEWEST_TIMED = 8
-SECONDS_TIMED = 2.0  # after which no further file is timed
+SECONDS_TIMED = 4.0  # after which no further file is timed
 LONGEST_TIMED = 60.0  # seconds of audio of one file
 
 
