@@ -22,6 +22,7 @@ from ptsel_fairseq.labels.label import Software
 from ptsel_fairseq.labels.pools import POOLS
 from ptsel_fairseq.labels.software import check_software
 from ptsel_fairseq.labels.store import LabelStore
+from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import read_manifest
 
 GRID = FrameGrid()
@@ -247,6 +248,35 @@ def test_two_programs_are_never_mixed(backend, few, tmp_path):
     other = replace(get("zcr"), software=Software("other", "1", "none"))
     with pytest.raises(PtselError, match="zcr is there as computed by ptsel_fairseq itself"):
         check_software(tmp_path, [other])
+
+
+def test_an_extraction_that_another_program_began_is_not_gone_on_with(few, tmp_path):
+    """What an interrupted extraction has written is dropped, not mixed with what another program computes."""
+    manifest = read_manifest(few / "valid.tsv")
+    software = Software("other", "1", "none")
+    for label in (replace(get("zcr"), origin="Other 1", software=software), get("zcr")):
+        writer = StoreWriter(tmp_path, manifest, [label], GRID)
+        assert len(writer.open()) == len(manifest)
+        frames = GRID.num_frames(manifest.utterances[0].samples)
+        writer.write(0, {"zcr": (np.ones((frames, 1), np.float32), None)})
+        writer.close()
+
+
+def test_statistics_of_another_program_are_not_taken_online(few, tmp_path):
+    """A label computed in training is scaled with statistics of the same program."""
+    online = pytest.importorskip("ptsel_fairseq.plugin.online")
+    from ptsel_fairseq.plugin.head_settings import HeadSettings
+
+    extract(read_manifest(few / "valid.tsv"), ["loudness"], tmp_path)
+    online.check_online("loudness", HeadSettings(), LabelStore(tmp_path, "valid"))
+    header = tmp_path / "valid" / "header.json"
+    content = json.loads(header.read_text())
+    content["labels"]["loudness"]["backend"] = {"name": "other", "version": "1", "licence": "none"}
+    header.write_text(json.dumps(content))
+    with pytest.raises(
+        PtselError, match=r"statistics of loudness .* are of other 1, online it is computed by this"
+    ):
+        online.check_online("loudness", HeadSettings(), LabelStore(tmp_path, "valid"))
 
 
 @pytest.mark.slow
