@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ptsel_fairseq.downstream.alignment.aligned import NotAligned, Spoken
+from ptsel_fairseq.downstream.alignment.aligned import NotAligned
 from ptsel_fairseq.downstream.alignment.ctc import CtcAligner
 from ptsel_fairseq.downstream.alignment.sphinx import SphinxAligner, pronunciations
+from ptsel_fairseq.downstream.spoken import Spoken
 from ptsel_fairseq.manifest import read_manifest
 
 RATE, FRAME = 16000, 160

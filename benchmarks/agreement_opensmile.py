@@ -1,6 +1,6 @@
 """Compare the labels with openSMILE's tracks on real speech: Pearson r, gross errors, voicing decisions.
 
-    python benchmarks/agreement_opensmile.py [DATA_DIR] [--every N]
+    python benchmarks/agreement_opensmile.py [MANIFEST.tsv ...] [--minutes M] [--conditions clean noise ...]
 
 Needs `pip install opensmile` (audEERING's research licence); F0 is also compared with Praat's if
 `pip install praat-parselmouth` (GPL) is there. Without openSMILE it says so and ends well.
@@ -10,6 +10,9 @@ columns come out. "same place": the labels on a frame grid whose centres are tho
 which compares the definitions alone. "encoder": the labels on the encoder's grid (centres at 20 i + 12.5 ms),
 openSMILE's tracks brought there by linear interpolation in time, as anyone would who aligns them by time stamp.
 openSMILE works on 16-bit samples, so the waveforms are rounded to these for both.
+
+Conditions: `clean`, as recorded; `noise` and `babble`, white noise and five other utterances at once, 20 dB below the
+utterance; `narrowband`, 300 to 3400 Hz. Both sides hear the same.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import signal
 from tqdm import tqdm
 
 from ptsel_fairseq.audio import read_audio
@@ -49,6 +53,9 @@ VOICED_ONLY = ("f0", "log_hnr", "jitter", "shimmer")
 VOICE_QUALITY = ("jitter", "shimmer")
 PRAAT_SPAN = 0.080  # seconds that Praat's values are asked of: a 60 ms window and the half steps beside it
 GROSS = 0.2
+SNR = 20.0  # dB
+VOICES = 5  # of babble
+MEANS = ", means of utterances"  # rows of which one r is taken over all utterances
 FEWEST = 10  # frames of an utterance for a correlation
 Rows = dict[str, list[float]]
 
@@ -56,11 +63,16 @@ Rows = dict[str, list[float]]
 def main(arguments: Sequence[str] | None = None) -> None:
     root = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(description="Compare the labels with openSMILE's tracks.")
+    bundled = [root / "examples" / "asterisk" / f"{split}.tsv" for split in ("train", "valid")]
+    parser.add_argument("manifests", nargs="*", type=Path, default=bundled, metavar="MANIFEST.tsv")
     parser.add_argument(
-        "data_dir", nargs="?", type=Path, default=root / "examples" / "asterisk", metavar="DATA_DIR"
+        "--minutes", type=float, default=math.inf, metavar="M", help="of each manifest (default: all)"
     )
     parser.add_argument(
-        "--every", type=int, default=1, metavar="N", help="only each n-th utterance (default: all)"
+        "--conditions", nargs="+", choices=CONDITIONS, default=["clean"], help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--voice-quality", action="store_true", help="also jitter and shimmer, of which Praat's take long"
     )
     options = parser.parse_args(arguments)
     try:
@@ -68,37 +80,76 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ImportError:
         print("openSMILE is not installed (pip install opensmile); nothing compared")
         return
-    rows = compare(read_waveforms(options.data_dir, options.every))
-    print_table(rows)
+    waveforms = [w for manifest in options.manifests for w in read_waveforms(manifest, options.minutes)]
+    print(f"{len(waveforms)} utterances, {sum(map(len, waveforms)) / SAMPLE_RATE / 60:.1f} minutes\n")
+    found = {}
+    for condition in options.conditions:
+        rng = np.random.default_rng(0)
+        heard = [CONDITIONS[condition](waveforms, i, rng) for i in range(len(waveforms))]
+        found[condition] = compare(
+            [as_16_bit(w) for w in heard], [as_16_bit(w) for w in waveforms], options.voice_quality
+        )
+    for place in placements():
+        print_table(place, {condition: found[condition] for condition in options.conditions})
 
 
-def read_waveforms(data_dir: Path, every: int = 1) -> list[np.ndarray]:
-    waveforms = []
-    for split in ("train", "valid"):
-        manifest = read_manifest(data_dir / f"{split}.tsv")
-        waveforms += [
-            read_audio(manifest.audio_path(utterance), SAMPLE_RATE)
-            for utterance in manifest.utterances[::every]
-        ]
-    return [
-        np.clip(np.rint(waveform * 2**15), -(2**15), 2**15 - 1).astype(np.float32) / 2**15
-        for waveform in waveforms
-    ]
+def read_waveforms(file: Path, minutes: float) -> list[np.ndarray]:
+    """Utterances of a manifest, evenly spaced in it, up to so many minutes."""
+    manifest = read_manifest(file)
+    long_enough = [utterance for utterance in manifest if utterance.samples >= SAMPLE_RATE]
+    total = sum(utterance.samples for utterance in long_enough) / SAMPLE_RATE / 60
+    every = max(1.0, total / minutes)
+    chosen = [long_enough[int(i * every)] for i in range(int(len(long_enough) / every))]
+    return [read_audio(manifest.audio_path(utterance), SAMPLE_RATE) for utterance in chosen]
 
 
-def compare(waveforms: Sequence[np.ndarray]) -> Rows:
-    """Agreement of each utterance: row name -> one number an utterance."""
+def as_16_bit(waveform: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(waveform * 2**15), -(2**15), 2**15 - 1).astype(np.float32) / 2**15
+
+
+def clean(waveforms: Sequence[np.ndarray], index: int, rng: np.random.Generator) -> np.ndarray:
+    return waveforms[index]
+
+
+def white(waveforms: Sequence[np.ndarray], index: int, rng: np.random.Generator) -> np.ndarray:
+    return joined(waveforms[index], rng.standard_normal(len(waveforms[index])))
+
+
+def babble(waveforms: Sequence[np.ndarray], index: int, rng: np.random.Generator) -> np.ndarray:
+    others = rng.choice([i for i in range(len(waveforms)) if i != index], VOICES, replace=False)
+    return joined(waveforms[index], sum(np.resize(waveforms[i], len(waveforms[index])) for i in others))
+
+
+def joined(waveform: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """The two, the noise SNR decibels below."""
+    gain = np.sqrt(np.mean(waveform**2) / np.mean(noise**2)) * 10 ** (-SNR / 20)
+    return waveform + gain * noise
+
+
+def narrowband(waveforms: Sequence[np.ndarray], index: int, rng: np.random.Generator) -> np.ndarray:
+    band = signal.butter(4, (300, 3400), "bandpass", fs=SAMPLE_RATE, output="sos")
+    return signal.sosfiltfilt(band, waveforms[index])
+
+
+CONDITIONS = {"clean": clean, "noise": white, "babble": babble, "narrowband": narrowband}
+
+
+def compare(waveforms: Sequence[np.ndarray], recorded: Sequence[np.ndarray], quality: bool = False) -> Rows:
+    """Agreement of each utterance: row name -> one number an utterance. `recorded`, the same as they were recorded."""
     torch.set_num_threads(1)
     sets = opensmile_sets()
     praat = praat_f0()
     rows: Rows = {}
-    for waveform in tqdm(waveforms, unit="file"):
+    for waveform, before in zip(tqdm(waveforms, unit="file"), recorded, strict=True):
         theirs = {name: extractor.process_signal(waveform, SAMPLE_RATE) for name, extractor in sets.items()}
         for place, grids in placements().items():
-            compare_one(waveform, theirs, grids, place, rows)
+            labels = [label for label in COMPARED if quality or label not in VOICE_QUALITY]
+            compare_one(waveform, theirs, labels, grids, place, rows)
         if praat is not None:
-            compare_praat(waveform, praat, rows)
-            compare_praat_quality(waveform, theirs["ComParE_2016"], rows)
+            compare_praat(waveform, praat, theirs["ComParE_2016"], rows)
+            if quality:
+                compare_praat_quality(waveform, theirs["ComParE_2016"], rows)
+            compare_f0(waveform, praat(before), praat(waveform), theirs["ComParE_2016"], rows)
     return rows
 
 
@@ -120,14 +171,18 @@ def placements() -> dict[str, dict[float, FrameGrid]]:
 
 
 def compare_one(
-    waveform: np.ndarray, theirs: dict[str, Any], grids: dict[float, FrameGrid], place: str, rows: Rows
+    waveform: np.ndarray,
+    theirs: dict[str, Any],
+    labels: Sequence[str],
+    grids: dict[float, FrameGrid],
+    place: str,
+    rows: Rows,
 ) -> None:
-    tracks = {
-        length: compute_tracks(waveform, resolve(list(COMPARED)), grid) for length, grid in set(grids.items())
-    }
-    for label, (name, column, length, late) in COMPARED.items():
+    tracks = {grid: compute_tracks(waveform, resolve(labels), grid) for grid in set(grids.values())}
+    for label in labels:
+        name, column, length, late = COMPARED[label]
         grid = grids[length]
-        values, valid = tracks[length][label]
+        values, valid = tracks[grid][label]
         centres = np.array([grid.centre(frame) for frame in range(len(values))]) / SAMPLE_RATE
         position = (centres - length / 2 + late) / HOP  # in openSMILE's frames
         track = theirs[name][column].to_numpy(dtype=np.float64)
@@ -157,6 +212,7 @@ def compare_one(
                 record(rows, f"f0 (log)|{place}", correlation(ours, other))
             else:
                 record(rows, f"{label}|{place}", correlation(ours[both], other[both]))
+                record_means(rows, f"{label}{MEANS}|{place}", ours[both], other[both])
 
 
 def interpolate_all(
@@ -184,7 +240,10 @@ def praat_f0() -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None:
 
 
 def compare_praat(
-    waveform: np.ndarray, praat: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], rows: Rows
+    waveform: np.ndarray,
+    praat: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    compare: Any,
+    rows: Rows,
 ) -> None:
     grid = FrameGrid()
     values, valid = compute_tracks(waveform, resolve(["f0"]), grid)["f0"]
@@ -199,10 +258,44 @@ def compare_praat(
     both = voiced & own
     gross = np.abs(ours[both] / other[both] - 1) > GROSS
     record(rows, "Praat: voiced or not|encoder", float(np.mean((own == voiced)[voiced | unvoiced])))
+    smile = nearest(compare["F0final_sma"].to_numpy(), (centres[inside] - LONG / 2) / HOP) > 0
+    clear = voiced | unvoiced
+    record(rows, "Praat and openSMILE: voiced or not|encoder", float(np.mean((smile == voiced)[clear])))
     record(rows, "Praat: f0, gross errors|encoder", (int(gross.sum()), int(both.sum())))
     record(
         rows, "Praat: f0 (log)|encoder", correlation(np.log(ours[both][~gross]), np.log(other[both][~gross]))
     )
+
+
+def compare_f0(
+    waveform: np.ndarray,
+    recorded: tuple[np.ndarray, np.ndarray],
+    praat: tuple[np.ndarray, np.ndarray],
+    compare: Any,
+    rows: Rows,
+) -> None:
+    """Gross errors of each tool against Praat's F0 of the utterance as it was recorded."""
+    grid = FrameGrid()
+    values, valid = compute_tracks(waveform, resolve(["f0"]), grid)["f0"]
+    centres = np.array([grid.centre(frame) for frame in range(len(values))]) / SAMPLE_RATE
+    truth = nearest(recorded[1], (centres - recorded[0][0]) / HOP)
+    for name, found in (
+        ("ours", np.where(valid, values[:, 0], 0)),
+        ("openSMILE's", nearest(compare["F0final_sma"].to_numpy(), (centres - LONG / 2) / HOP)),
+        ("Praat's", nearest(praat[1], (centres - praat[0][0]) / HOP)),
+    ):
+        both = (truth > 0) & (found > 0)
+        wrong = np.abs(found[both] / truth[both] - 1) > GROSS
+        record(
+            rows,
+            f"f0, {name}: gross errors against Praat's of the clean speech|encoder",
+            (int(wrong.sum()), int(both.sum())),
+        )
+
+
+def nearest(track: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """A track's values at the frames nearest to the positions."""
+    return track[np.clip(np.rint(position).astype(int), 0, len(track) - 1)]
 
 
 def compare_praat_quality(waveform: np.ndarray, compare: Any, rows: Rows) -> None:
@@ -227,10 +320,12 @@ def compare_praat_quality(waveform: np.ndarray, compare: Any, rows: Rows) -> Non
         )
         both = valid & np.isfinite(theirs)
         record(rows, f"Praat: {label}|encoder", correlation(values[both, 0], theirs[both]))
+        record_means(rows, f"Praat: {label}{MEANS}|encoder", values[both, 0], theirs[both])
         track = compare[COMPARED[label][1]].to_numpy()
         other = np.interp((np.array(centres) - LONG / 2) / HOP, np.arange(len(track)), track)
         both &= other > 0
         record(rows, f"Praat and openSMILE: {label}|encoder", correlation(other[both], theirs[both]))
+        record_means(rows, f"Praat and openSMILE: {label}{MEANS}|encoder", other[both], theirs[both])
 
 
 def correlation(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -244,20 +339,29 @@ def record(rows: Rows, key: str, value: Any) -> None:
     rows.setdefault(key, []).append(value)
 
 
-def summary(numbers: list[Any]) -> str:
+def record_means(rows: Rows, key: str, ours: np.ndarray, theirs: np.ndarray) -> None:
+    if len(ours) >= FEWEST:
+        record(rows, key, (float(ours.mean()), float(theirs.mean())))
+
+
+def summary(name: str, numbers: list[Any]) -> str:
+    if name.endswith(MEANS):
+        return f"{correlation(*np.array(numbers).T):.4f}"
     if isinstance(numbers[0], tuple):
         wrong, compared = np.array(numbers).sum(axis=0)
         return f"{100 * wrong / max(compared, 1):.2f} %"
     return f"{np.nanmedian(numbers):.4f} / {np.nanmean(numbers):.4f}"
 
 
-def print_table(rows: Rows) -> None:
-    places = list(placements())
-    print(f"| label (median / mean of an utterance's r) | {' | '.join(places)} |")
-    print("| --- " * (1 + len(places)) + "|")
-    for name in dict.fromkeys(key.split("|")[0] for key in rows):
-        cells = [summary(rows[f"{name}|{place}"]) if f"{name}|{place}" in rows else "" for place in places]
-        print(f"| {name} | {' | '.join(cells)} |")
+def print_table(place: str, found: dict[str, Rows]) -> None:
+    """Median and mean of the utterances' figures, a column for each condition."""
+    print(f"| {place} | {' | '.join(found)} |")
+    print("| --- " * (1 + len(found)) + "|")
+    first = next(iter(found.values()))
+    for key in [key for key in first if key.endswith(f"|{place}")]:
+        name = key.split("|")[0]
+        print(f"| {name} | {' | '.join(summary(name, rows[key]) for rows in found.values())} |")
+    print()
 
 
 if __name__ == "__main__":

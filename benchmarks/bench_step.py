@@ -88,6 +88,9 @@ class Step:
         cfg = OmegaConf.load(ROOT / "configs" / "pretraining" / f"{RECIPES[options.model]}.yaml")
         cfg.task.data, cfg.task.store, cfg.task.tpu, cfg.task.seed = str(data), str(store), False, 1
         cfg.task.min_sample_size = 16_000
+        cfg.model.encoder_layerdrop = (
+            0.0  # a layer that chance drops for one of them is worth more than all labels
+        )
         cfg.criterion.pretext_weights = dict.fromkeys(LABELS, 1 / len(LABELS)) if labelled else {}
         cfg.criterion.pretext_balancing = options.balancing if labelled else "none"
         add_defaults(cfg)

@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/kill_training.py --out FOLDER [--kills 20] [--processes 2] [--seed 0]
 
 Trains a very small model once without interruption, then again with the same command while it is killed: every other
-time by SIGKILL to all its processes, as when a machine dies, every other time by SIGTERM to one rank, which stops after
-the next update. After each death every checkpoint must be readable; in the end parameters and the optimizer's state
-must be those of the first training, bit for bit. Exits with 1 where they are not.
+time by SIGKILL to all its processes, as when a machine dies (half of these while it writes a checkpoint), every other
+time by SIGTERM to one rank, upon which all stop after the next update. After each death every checkpoint must be
+readable; in the end parameters and the optimizer's state must be those of the first training, bit for bit. Exits with 1
+where they are not.
 """
 
 from __future__ import annotations
@@ -150,7 +151,12 @@ class Trial:
                 self._kill_all(ranks)
                 raise PtselError(f"{run}: no update after {seen}; see the files output.* there")
             time.sleep(0.005)
-        time.sleep(self.rng.uniform(0, 0.3))
+        if number % 4:
+            time.sleep(self.rng.uniform(0, 0.3))
+        else:  # while a checkpoint is written, which chance alone would seldom meet
+            end = time.monotonic() + PATIENCE
+            while not list(run.glob("checkpoint*.tmp")) and time.monotonic() < end:
+                time.sleep(0.001)
         if how is signal.SIGKILL:
             self._kill_all(ranks)
         else:

@@ -91,9 +91,9 @@ def permute(source: Path, target: Path, manifest: Manifest, within: bool, seed: 
     """
     store = LabelStore(source, manifest.split)
     counts = [store.num_frames(utterance.index) for utterance in manifest]
+    ends = np.cumsum(counts)
     rng = np.random.default_rng([seed, SPLITS.index(manifest.split)])
     if within:
-        ends = np.cumsum(counts)
         order = np.concatenate([end - n + rng.permutation(n) for end, n in zip(ends, counts, strict=True)])
     else:
         order = rng.permutation(sum(counts))
@@ -107,9 +107,9 @@ def permute(source: Path, target: Path, manifest: Manifest, within: bool, seed: 
     labels = [registry.get(label) for label in LABELS]
     writer = StoreWriter(target, manifest, labels, store.grid, command_line=" ".join(sys.argv))
     try:
-        writer.open()
-        for utterance, end, n in zip(manifest, np.cumsum(counts), counts, strict=True):
-            place = slice(end - n, end)
+        for utterance in writer.open():
+            end = ends[utterance.index]
+            place = slice(end - counts[utterance.index], end)
             writer.write(
                 utterance.index,
                 {
@@ -170,7 +170,7 @@ def train(out: Path, condition: str, seed: int, updates: int) -> None:
 
 def summary(runs: dict[str, list[Run]], updates: int, seeds: Sequence[int]) -> dict:
     """The numbers of the picture: validation series of each run, and the last values by condition."""
-    keys = ["loss", "accuracy", "code_perplexity", *(f"skill_{label}" for label in LABELS)]
+    keys = ["loss_0", "accuracy", "code_perplexity", *(f"skill_{label}" for label in LABELS)]
     series = {
         condition: {
             key: [dict(zip(*run.series("valid", key), strict=True)) for run in of_seeds]
@@ -196,7 +196,7 @@ def print_table(numbers: dict) -> None:
     last = numbers["last"]
     print("| held-out, last validation | " + " | ".join(CONDITIONS[c][0] for c in last) + " |")
     print("| --- " * (len(last) + 1) + "|")
-    keys = ["accuracy", "loss", "code_perplexity", *(f"skill_{label}" for label in LABELS)]
+    keys = ["accuracy", "loss_0", "code_perplexity", *(f"skill_{label}" for label in LABELS)]
     for key in keys:
         cells = []
         for by_key in last.values():
@@ -211,33 +211,33 @@ def draw(numbers: dict, file: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from PIL import Image
 
-    keys = ["accuracy", *(f"skill_{label}" for label in LABELS)]
-    figure, panels = plt.subplots(2, 4, figsize=(11, 5), layout="constrained", sharex=True)
-    for axes, key in zip(panels.flat, keys, strict=True):
+    titles = {"accuracy": "contrastive accuracy", "loss_0": "contrastive loss (bits)"}
+    titles |= {f"skill_{label}": f"skill: {label}" for label in LABELS}
+    figure, panels = plt.subplots(3, 3, figsize=(9, 6.5), layout="constrained", sharex=True)
+    for axes, (key, title) in zip(panels.flat, titles.items(), strict=True):
         for condition, of_seeds in numbers["validation"].items():
             name, colour = CONDITIONS[condition]
             if key not in of_seeds:
                 continue
-            for one in of_seeds[key]:
+            seeds = [{int(update): value for update, value in one.items()} for one in of_seeds[key]]
+            for one in seeds:
                 axes.plot(list(one), list(one.values()), color=colour, linewidth=0.6, alpha=0.6)
-            shared = sorted(set.intersection(*(set(one) for one in of_seeds[key])))
-            mean = [np.mean([one[update] for one in of_seeds[key]]) for update in shared]
+            shared = sorted(set.intersection(*map(set, seeds)))
+            mean = [np.mean([one[update] for one in seeds]) for update in shared]
             axes.plot(shared, mean, color=colour, linewidth=2, label=name)
-        title = "contrastive accuracy" if key == "accuracy" else f"skill: {key.removeprefix('skill_')}"
         axes.set_title(title, fontsize="medium")
-        if key != "accuracy":
+        if key.startswith("skill_"):
             axes.axhline(0, color="black", linewidth=0.8)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    entries = {}
-    for axes in panels.flat[:2]:
-        handles, names = axes.get_legend_handles_labels()
-        entries.update(zip(names, handles, strict=True))
-    figure.legend(entries.values(), entries, loc="outside upper center", ncols=len(entries), frameon=False)
+    handles, names = panels.flat[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False)
     figure.supxlabel("update", fontsize="medium")
     save(figure, file)
     plt.close(figure)
+    Image.open(file).quantize(64).save(file, optimize=True)  # a third of the size, for the documentation
 
 
 if __name__ == "__main__":

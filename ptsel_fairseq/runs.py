@@ -129,10 +129,10 @@ def plot_command(folders: Sequence[Path | str], out: Path | str) -> None:
 
 
 def quantities(runs: Sequence[Run]) -> list[str]:
-    """What is worth drawing of some runs: contrastive loss, accuracy, perplexity, each pretext loss and skill."""
+    """What is worth drawing of some runs: loss, accuracy, perplexity, each pretext loss, skill and cosine."""
     logged = {key for run in runs for kind in ("train_inner", "valid") for key in run.keys(kind)}
     always = [key for key in ("loss", "accuracy", "code_perplexity") if key in logged]
-    return always + sorted(key for key in logged if key.startswith(("pretext_", "skill_")))
+    return always + sorted(key for key in logged if key.startswith(("pretext_", "skill_", "cosine_")))
 
 
 def draw_comparison(runs: Mapping[str, Run], out: Path | str) -> None:
@@ -147,7 +147,8 @@ def draw_comparison(runs: Mapping[str, Run], out: Path | str) -> None:
     for axes, key in zip(panels.flat, keys, strict=False):
         for i, (name, run) in enumerate(runs.items()):
             _draw_both(axes, run, key, COLOURS[i % len(COLOURS)], name)
-        axes.set(title=key, xlabel="update", ylabel="bits" if key == "loss" else "")
+        bits = key == "loss" and all(map(_has_contrastive_loss, runs.values()))
+        axes.set(title=key, xlabel="update", ylabel="bits" if bits else "")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels.flat[len(keys) :]:
@@ -169,14 +170,11 @@ def draw_run(run: Run, out: Path | str) -> None:
     figure, panels = plt.subplots(1, columns, figsize=(6 * columns, 4.6), layout="constrained")
     contrastive, pretext = panels[:2]
 
-    _draw_both(contrastive, run, "loss", COLOURS[0], "contrastive loss with penalties")
-    contrastive.set(xlabel="update", ylabel="bits", title="Contrastive loss and accuracy")
-    accuracy = contrastive.twinx()
-    _draw_both(accuracy, run, "accuracy", COLOURS[1], "accuracy")
-    accuracy.set(ylabel="accuracy")
-    accuracy.set_ylim(bottom=0)
-    handles = contrastive.get_legend_handles_labels()[0] + accuracy.get_legend_handles_labels()[0]
-    contrastive.legend(handles, [handle.get_label() for handle in handles], frameon=False)
+    if _has_contrastive_loss(run):
+        _draw_contrastive(contrastive, run)
+    else:
+        _draw_both(contrastive, run, "loss", COLOURS[0], "loss")
+        contrastive.set(xlabel="update", ylabel="standard deviations", title="Loss: weighted pretext losses")
 
     for i, key in enumerate(labels):
         _draw_both(pretext, run, key, COLOURS[i % len(COLOURS)], key.removeprefix("pretext_"))
@@ -201,6 +199,22 @@ def draw_run(run: Run, out: Path | str) -> None:
     figure.supxlabel(DASHES, fontsize="small")
     save(figure, out)
     plt.close(figure)
+
+
+def _has_contrastive_loss(run: Run) -> bool:
+    """Without it no accuracy is logged, and the loss is not in bits."""
+    return any("accuracy" in run.keys(kind) for kind in ("train_inner", "valid"))
+
+
+def _draw_contrastive(axes, run: Run) -> None:
+    _draw_both(axes, run, "loss", COLOURS[0], "contrastive loss with penalties")
+    axes.set(xlabel="update", ylabel="bits", title="Contrastive loss and accuracy")
+    accuracy = axes.twinx()
+    _draw_both(accuracy, run, "accuracy", COLOURS[1], "accuracy")
+    accuracy.set(ylabel="accuracy")
+    accuracy.set_ylim(bottom=0)
+    handles = axes.get_legend_handles_labels()[0] + accuracy.get_legend_handles_labels()[0]
+    axes.legend(handles, [handle.get_label() for handle in handles], frameon=False)
 
 
 def _pyplot() -> Any:

@@ -2,9 +2,9 @@
 
     RECORD=FILE [DIE_BEFORE_UPDATE=N] [SIGNAL_AFTER_UPDATE=N:SIGTERM[,all]] python recording_train.py --config-dir ...
 
-FILE gets one JSON line an update: a digest of all parameters after it, what the criterion returned on this
-rank, and what fairseq logged. With DIE_BEFORE_UPDATE the process ends there as by ``kill -9``; with
-SIGNAL_AFTER_UPDATE it sends itself a signal (with ``,all`` its data loaders too).
+FILE (under torchrun FILE.RANK) gets one JSON line an update: a digest of all parameters after it, what the criterion
+returned on this rank, and what fairseq logged. With DIE_BEFORE_UPDATE the process sends itself SIGKILL there; with
+SIGNAL_AFTER_UPDATE another signal (with ``,all`` its data loaders too).
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import os
 import signal
 
 import torch
+from fairseq.models import distributed_fairseq_model
 from fairseq.tasks.fairseq_task import FairseqTask
 from fairseq.trainer import Trainer
 from fairseq_cli.hydra_train import cli_main
@@ -30,7 +31,7 @@ def task_step(self, *args, **kwargs):
 
 def train_step(self, samples, raise_oom=False):
     if self.get_num_updates() + 1 == int(os.environ.get("DIE_BEFORE_UPDATE", -1)):
-        os._exit(9)
+        os.kill(os.getpid(), signal.SIGKILL)
     seen.clear()
     logged = original_train_step(self, samples, raise_oom)
     digest = hashlib.sha256()
@@ -42,7 +43,8 @@ def train_step(self, samples, raise_oom=False):
         "seen": list(seen),
         "logged": {key: float(value) for key, value in logged.items()},
     }
-    with open(os.environ["RECORD"], "a") as file:
+    rank = f".{os.environ['RANK']}" if "TORCHELASTIC_RUN_ID" in os.environ else ""
+    with open(os.environ["RECORD"] + rank, "a") as file:
         file.write(json.dumps(record) + "\n")
     after, _, name = os.environ.get("SIGNAL_AFTER_UPDATE", "-1:SIGTERM").partition(":")
     if self.get_num_updates() == int(after):
@@ -53,6 +55,14 @@ def train_step(self, samples, raise_oom=False):
     return logged
 
 
+class OnCPU(torch.nn.parallel.DistributedDataParallel):
+    """torch's own, for ddp_backend=c10d: fairseq names devices to it that a CPU does not have."""
+
+    def __init__(self, module, device_ids, output_device, **options):
+        super().__init__(module, **options)
+
+
+distributed_fairseq_model.DistributedDataParallel = OnCPU
 Trainer.train_step, FairseqTask.train_step = train_step, task_step
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def test_training_is_the_same_bit_for_bit(data_dir, store_dir):
     def trained(interval):
         task, model, criterion = parts(data_dir, store_dir, interval)  # with the recipe's dropout
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-        for update in range(3):
+        for update in range(2):
             optimizer.zero_grad()
             forward(model, criterion, batch_of(task, "train", [update, update + 1]), update)[0].backward()
             optimizer.step()
@@ -104,7 +104,8 @@ def test_only_the_first_batch_of_each_nth_update_is_looked_at(data_dir, store_di
     assert float(log["_cosines_f0"]) == 0
     counts = [float(criterion(model, batch)[2]["_cosines_f0"]) for _ in range(2)]  # accumulated
     assert counts == [1, 0]
-    assert len({frozenset(log) for log in logs.values()}) == 1  # workers may sum them
+    kinds = [{key: getattr(value, "dtype", None) for key, value in log.items()} for log in logs.values()]
+    assert all(kind == kinds[0] for kind in kinds)  # workers may sum them
     assert "cosine_f0" not in reduced([logs[1]])
     together = reduced([logs[0], logs[1], logs[2]])["cosine_f0"]
     mean = (float(logs[0]["_cosine_f0"]) + float(logs[2]["_cosine_f0"])) / 2

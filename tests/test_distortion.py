@@ -204,6 +204,17 @@ def test_the_model_hears_distorted_crops_and_predicts_the_clean_labels(data_dir,
     assert torch.equal(one["net_input"]["source"], two["net_input"]["source"])  # validation stays clean
 
 
+@pytest.mark.parametrize("normalize", [False, True])
+def test_labels_computed_in_training_are_of_the_clean_audio(data_dir, store_dir, normalize):
+    heads = {"alpha_ratio": {"source": "online"}}
+    settings = {"criterion__pretext_heads": heads, "task__normalize": normalize}
+    clean = loaded(data_dir, store_dir, **settings)
+    task = loaded(data_dir, store_dir, task__distortion=ALL, **settings)
+    one, two = (batch_of(each, "train", list(range(8))) for each in (clean, task))
+    assert torch.equal(one["clean_source"], two["clean_source"])
+    assert (one["net_input"]["source"] != two["net_input"]["source"]).any(1).sum() >= 6
+
+
 def test_a_distortion_follows_from_epoch_and_utterance_whatever_the_batch(data_dir, store_dir):
     task = loaded(data_dir, store_dir, task__distortion=ALL)
     dataset = task.dataset("train")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, run_command
+from omegaconf import OmegaConf
 from plugin_tools import batch_of, build, recipe
 from test_criterion import NO_DROPOUT, gradients, reduced, run
 from training_tools import arguments, english_words, read, train, without_plugin
@@ -110,6 +111,7 @@ def test_summed_logs_weigh_batches_by_their_frames(parts):
         ({"criterion__pretext_heads": {"f0": {"frames": "masked"}}}, "masked needs the mask"),
         ({"criterion__pretext_heads": {"default": {"attach": 2}}}, "a head with a gradient at the encoder's"),
         ({"criterion__pretext_heads": {"default": {"grad_scale": 0}}}, "a head with a gradient"),
+        ({"criterion__pretext_stop_updates": 100}, "expected pretext_stop_updates 0"),
     ],
 )
 def test_what_cannot_be_learned_this_way_is_refused(data_dir, store_dir, changed, message):
@@ -160,6 +162,8 @@ def test_the_chain_from_multitask_pretraining_to_fine_tuned_letters(
     recipe_dir, data_dir, store_dir, tmp_path
 ):
     """Pretrain, keep the best by validation, export, load and fine-tune where this package cannot be imported."""
+    from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
+
     from ptsel_fairseq.runs import draw_run, read_run
 
     run = tmp_path / "run"
@@ -175,13 +179,10 @@ def test_the_chain_from_multitask_pretraining_to_fine_tuned_letters(
     stock = tmp_path / "stock.pt"
     done = run_command("ptsel", "export", run / "checkpoint_best.pt", "--out", stock)
     assert done.returncode == 0, done.stderr
-    loaded = without_plugin(
-        "from fairseq import checkpoint_utils\n"
-        "models, cfg, task = checkpoint_utils.load_model_ensemble_and_task([sys.argv[1]])\n"
-        "print(type(models[0]).__name__, len(models[0].quantizer.vars) if models[0].quantizer else 0)\n",
-        stock,
-    )
-    assert loaded.stdout.split()[0] == "Wav2Vec2Model", loaded.stderr[-2000:]
+    state = torch.load(stock, weights_only=True)
+    settings = {key: value for key, value in state["cfg"]["model"].items() if key != "_name"}
+    model = Wav2Vec2Model(OmegaConf.merge(OmegaConf.structured(Wav2Vec2Config), settings))
+    model.load_state_dict(state["model"], strict=True)  # what only the contrastive loss needs is there too
 
     data, tuned = english_words(tmp_path / "english"), tmp_path / "tuned"
     done = without_plugin(

@@ -117,6 +117,21 @@ def test_the_clean_waveform_is_what_counts(data_dir, store_dir):
     assert_alike(stored, online)
 
 
+@pytest.mark.parametrize("normalized", [False, True])
+def test_distorted_audio_is_heard_and_clean_labels_are_computed(data_dir, store_dir, normalized):
+    pytest.importorskip("audiomentations", reason="distortions need the extra [distortion]")
+    distortion = {"overlap": {"probability": 1.0}, "clipping": {"probability": 1.0}}
+    # `both` asks that the audio is the same with stored labels and with online ones.
+    stored, online, task = both(
+        data_dir, store_dir, [1, 4, 12], task__distortion=distortion, task__normalize=normalized
+    )
+    _, plain, _ = both(data_dir, store_dir, [1, 4, 12], task__normalize=normalized)
+    assert not torch.equal(online["net_input"]["source"], plain["net_input"]["source"])
+    assert torch.equal(online["clean_source"], plain["clean_source"])
+    task.fill_online(online)
+    assert_alike(stored, online)
+
+
 def test_a_validation_step_gives_the_losses_of_stored_labels(data_dir, store_dir):
     task, model, criterion = loaded(data_dir, store_dir, "valid")
     task.load_dataset("train")
@@ -137,25 +152,25 @@ def test_a_validation_step_gives_the_losses_of_stored_labels(data_dir, store_dir
 
 
 def test_only_statistics_are_needed_of_the_store(data_dir, store_dir, tmp_path):
-    """Its arrays can be gone, and of splits other than that of the statistics there may be no store at all."""
+    """Those of any split, without its arrays; the splits of the run need no store."""
     store = tmp_path / "store"
-    shutil.copytree(store_dir / "train", store / "train")
-    for array in (store / "train").glob("*.npy"):
-        if array.name != "lengths.npy":
-            array.unlink()
+    shutil.copytree(
+        store_dir / "train", store / "sample", ignore=shutil.ignore_patterns("[!l]*.npy", "log_mel.npy")
+    )
+    assert sorted(file.name for file in (store / "sample").iterdir()) == ["header.json", "lengths.npy"]
     weights = dict.fromkeys(ONLINE, 1 / 3)
-    task, _, _ = loaded(data_dir, store, "valid", heads(), weights)
+    task, _, _ = loaded(data_dir, store, "valid", heads(), weights, task__statistics_split="sample")
     task.load_dataset("train")
     sample = batch_of(task, "train", [0, 1])
     task.fill_online(sample)
-    assert sample["pretext"]["valid"].any()
     stored, _, _ = loaded(data_dir, store_dir, "train", {}, weights)
     expected = batch_of(stored, "train", [0, 1])["pretext"]
     valid = sample["pretext"]["valid"][..., 1]
+    assert valid.any()
     difference = (sample["pretext"]["target"] - expected["target"])[..., 1:81][valid].abs().max()
     assert difference < WITHIN["log_mel"]
-    with pytest.raises(PtselError, match="f0"):  # that one is read
-        batch_of(loaded(data_dir, store)[0], "train", [0])
+    with pytest.raises(PtselError, match=r"store/train: expected a label store"):  # f0 is read
+        loaded(data_dir, store, task__statistics_split="sample")
 
 
 def test_what_cannot_be_online_is_refused_in_one_line(data_dir, store_dir, tmp_path):

@@ -57,6 +57,18 @@ def test_a_resumed_run_has_each_update_once(tmp_path):
     assert (tmp_path / "run.png").stat().st_size > 10_000
 
 
+def test_a_loss_without_contrastive_part_is_not_said_to_be_in_bits(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("ptsel_fairseq.runs.save", lambda figure, out: shown.append(figure.axes))
+    for name, line in (("with", INNER), ("without", INNER.replace('"accuracy": "0.1", ', ""))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hydra_train.log").write_text(line + "\n")
+        draw_run(read_run(tmp_path / name), tmp_path / "run.png")
+    contrastive, alone = shown
+    assert [axes.get_ylabel() for axes in contrastive] == ["bits", "loss (standard deviations)", "accuracy"]
+    assert [axes.get_ylabel() for axes in alone] == ["standard deviations", "loss (standard deviations)"]
+
+
 def test_several_runs_are_compared_by_folder(tmp_path, capsys):
     for name, loss in (("one", "6.5"), ("two", "5.5")):
         (tmp_path / name).mkdir()

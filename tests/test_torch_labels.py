@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from conftest import ROOT
 from corpus_tools import CLIPS
 
 from ptsel_fairseq.errors import PtselError
@@ -170,6 +171,28 @@ def test_complete_frames_of_a_crop_are_those_of_the_recording(name, waveforms):
         lost = len(complete) - complete.sum()
         assert lost <= 5 * ((start > 0) + (not ends))
         assert complete.all() == (lost == 0)
+
+
+def test_frames_lost_at_the_ends_of_a_crop_are_as_documented():
+    lost: dict[int, list[str]] = {}
+    for name in local_labels():
+        counts = {
+            int((~complete_frames(name, GRID.num_samples(50), GRID, begins, not begins)).sum())
+            for begins in (True, False)
+        }
+        assert len(counts) == 1  # as many at the end as at the beginning
+        lost.setdefault(counts.pop(), []).append(name)
+    text = (
+        (ROOT / "docs" / "labels.md")
+        .read_text()
+        .split("| frames masked at each such end")[1]
+        .split("\n\n")[0]
+    )
+    documented = {}
+    for row in text.splitlines()[2:]:
+        count, labels = row.strip("| ").split(" | ")
+        documented[int(count)] = labels.replace("`_", "`spectral_").replace("`", "").split(", ")
+    assert documented == {count: lost[count] for count in sorted(lost)}
 
 
 def test_labels_that_depend_on_the_whole_recording_are_not_local():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
-from conftest import ASTERISK, ROOT, write_manifest
+from conftest import ASTERISK, ROOT, run_command, write_manifest
 
 UPDATES = 8
 
@@ -77,7 +78,7 @@ def train(
     """
     death = {} if die_before is None else {"DIE_BEFORE_UPDATE": str(die_before)}
     asked = {} if signal_after is None else {"SIGNAL_AFTER_UPDATE": signal_after}
-    code = 0 if die_before is None else 9
+    code = 0 if die_before is None else -signal.SIGKILL
     if processes == 1:
         finish(start(words, record, **death, **asked), code=code)
         return
@@ -97,6 +98,25 @@ def train(
         signalled = asked if rank == 0 else {}
         running.append(start([*words, *extra], record.with_suffix(f".{rank}"), **death, **signalled))
     finish(*running, code=code)
+
+
+def torchrun(words: list[str], record: Path, processes: int) -> None:
+    """Train in several processes that torchrun starts, as docs/training.md says for a CPU."""
+    distributed = {
+        "distributed_world_size": processes,
+        "distributed_rank": "${oc.env:RANK}",
+        "distributed_init_method": "env://",
+        "distributed_backend": "gloo",
+        "distributed_no_spawn": "true",
+    }
+    extra = [f"distributed_training.{key}={value}" for key, value in distributed.items()]
+    script = Path(__file__).with_name("recording_train.py")
+    done = run_command(
+        *("torchrun", "--standalone", "--nproc-per-node", processes, script, *words, *extra),
+        RECORD=str(record),
+        PYTHONWARNINGS="ignore",
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def read(record: Path) -> dict[int, dict]:

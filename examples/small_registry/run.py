@@ -99,7 +99,7 @@ def parse() -> Settings:
     parser.add_argument(
         "--tiny",
         action="store_true",
-        help="a minute of each corpus and 20 updates: to see that all steps work",
+        help="a minute of each corpus and 4 updates: to see that all steps work",
     )
     parser.add_argument("--only-costs", action="store_true", help="say what it would cost, and stop")
     options = parser.parse_args()
@@ -113,8 +113,8 @@ def parse() -> Settings:
         methods=tuple(dict.fromkeys(options.methods)),
         seeds=tuple(range(1, options.seeds + 1)),
         estimator=options.estimator,
-        updates=20 if options.tiny else options.updates,
-        finetune_updates=20 if options.tiny else options.finetune_updates,
+        updates=4 if options.tiny else options.updates,
+        finetune_updates=4 if options.tiny else options.finetune_updates,
         tiny=options.tiny,
         jobs=options.jobs,
         gpu=options.gpu,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from pathlib import Path
 
 from settings import BASELINES, LABELS, METHODS, TINY_MINUTES, TINY_UTTERANCES, Settings
@@ -17,8 +16,9 @@ HERE = Path(__file__).resolve().parent
 def offline(runner: Runner, settings: Settings) -> None:
     """From nothing to λ: no training."""
     for name in corpora_of(settings.tasks):
-        if not (settings.corpora / name / "report.md").is_file():  # which `ptsel fetch` writes last
-            runner.run(Step(f"fetch {name}", ptsel("fetch", name, settings.corpora / name)))
+        report = settings.corpora / name / "report.md"  # which `ptsel fetch` writes last
+        if not report.is_file():
+            runner.run(Step(f"fetch {name}", ptsel("fetch", name, settings.corpora / name), (), (report,)))
     for pool in sorted({task.pool for task in settings.tasks}):
         data, store = settings.data(pool), settings.out / "store" / pool
         write_pool(pool, settings.corpora, data, TINY_MINUTES if settings.tiny else None)
@@ -86,7 +86,9 @@ def pretrain(runner: Runner, settings: Settings, task: Task, method: str, seed: 
     )  # fmt: skip
     checkpoint = run / "checkpoint_last.pt"
     runner.run(
-        Step(f"pretrain {model.stem}", command, (data / "train.tsv",), (run, checkpoint), training=True)
+        Step(
+            f"pretrain {model.stem}", command, (recipe, data / "train.tsv"), (run, checkpoint), training=True
+        )
     )
     runner.run(
         Step(f"export {model.stem}", ptsel("export", checkpoint, "--out", model), (checkpoint,), (model,))
@@ -109,10 +111,14 @@ def downstream(runner: Runner, settings: Settings, task: Task, model: Path, seed
         f"optimization.max_update={settings.finetune_updates}", *settings.device,
     )  # fmt: skip
     best = run / "checkpoint_best.pt"
-    reads = (data / "train.tsv", data / "train.ltr", model)
+    reads = (HERE / "finetune.yaml", data / "train.tsv", data / "train.ltr", model)
     runner.run(Step(f"finetune {answers.stem}", command, reads, (run, best), training=True))
-    command = (sys.executable, str(HERE / "transcribe.py"), str(best), str(data), "--out", str(answers))
-    runner.run(Step(f"transcribe {answers.stem}", command, (best, data / "test.tsv"), (answers,)))
+    decoded = settings.out / "decoded" / answers.stem
+    command = ptsel("decode", data, "--model", best, "--split", "test", "--out", decoded)
+    runner.run(
+        Step(f"decode {answers.stem}", command, (best, data / "test.tsv"), (decoded / "hypothesis.txt",))
+    )
+    write(answers, (decoded / "hypothesis.txt").read_text())
 
 
 def _probe(runner: Runner, settings: Settings, task: Task, features: str) -> Path:

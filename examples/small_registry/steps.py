@@ -97,12 +97,12 @@ class Runner:
 
 
 def environment() -> dict[str, str]:
-    """Of every command: one thread for the model, which leaves a core to the loader; torch may read our checkpoints."""
+    """Of every command: one thread for the model; a fine-tuning can go on from its own checkpoint with torch 2.6."""
     return {
         "OMP_NUM_THREADS": "1",
         **os.environ,
         "PYTHONWARNINGS": "ignore",
-        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",  # a fine-tuned checkpoint holds fairseq's dictionary
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",  # such a checkpoint holds fairseq's dictionary
     }
 
 

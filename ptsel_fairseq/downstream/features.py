@@ -74,6 +74,21 @@ class FrontEnd:
             for span in spans
         ]
 
+    def frames(self, waveform: np.ndarray) -> np.ndarray:
+        """Every frame of a waveform, float32 [layers, frames, dim]; a label is 0 where it is undefined."""
+        if self.checkpoint is not None:
+            from ptsel_fairseq.downstream.wav2vec import load_encoder
+
+            return load_encoder(self.checkpoint).hidden_states(waveform)
+        for user_file in self.user_files:
+            load_user_file(user_file)
+        tracks = compute_tracks(waveform, resolve([self.kind]), FrameGrid())
+        columns = [
+            values if valid is None else np.where(valid[:, None], values, 0)
+            for values, valid in tracks.values()
+        ]
+        return np.concatenate(columns, axis=1)[None]
+
 
 def pool(track: Track, first: int, last: int) -> np.ndarray:
     """Mean and standard deviation of a label over some frames, [2 dim]; where it is never defined, zeros.

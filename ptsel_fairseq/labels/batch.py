@@ -123,13 +123,14 @@ class BatchAnalysis:
         return constant(self.device, self.waveforms.dtype, make, *arguments)
 
     def window_sums(self, values: Tensor, width: int) -> Tensor:
-        """Sums of `width` samples around each half step: float64 [batch, samples] -> [batch, 2 frames + 1]."""
-        places = on_half_steps(self.num_samples, self.grid)
-        total = functional.pad(values.cumsum(dim=1), (1, 0))
-        step = places.step * torch.arange(places.frames, device=self.device)
-        first = places.first_centre - width // 2 + step
-        last = (first + width).clamp(0, self.num_samples)
-        return total[:, last] - total[:, first.clamp(0, self.num_samples)]
+        """Sums of `width` samples around each half step: [batch, samples] -> [batch, 2 frames + 1]."""
+        return self._frames(values, on_half_steps(self.num_samples, self.grid), width).sum(dim=-1)
+
+    def _frames(self, values: Tensor, places: Places, width: int) -> Tensor:
+        """A view of `width` samples around each place, zeros outside: [batch, samples] -> [batch, frames, width]."""
+        before, after, start = places.margins(self.num_samples, width)
+        end = start + (places.frames - 1) * places.step + width
+        return functional.pad(values, (before, after))[:, start:end].unfold(1, width, places.step)
 
     def _power(self, places: Places, seconds: float, points: int, window: Callable[[int], Tensor]) -> Tensor:
         return self._by_blocks(places, seconds, window, lambda frames: power_spectra(frames, points))
@@ -143,10 +144,7 @@ class BatchAnalysis:
     ) -> Tensor:
         """`function` of the windowed frames at `places`, a few at a time: [batch, count, ...]."""
         width = round(seconds * self.grid.sample_rate)
-        before, after, start = places.margins(self.num_samples, width)
-        padded = functional.pad(self.waveforms, (before, after))
-        end = start + (places.frames - 1) * places.step + width
-        frames = padded[:, start:end].unfold(1, width, places.step)
+        frames = self._frames(self.waveforms, places, width)
         at_once = max(1, (BLOCK if self.device.type == "cpu" else GPU_BLOCK) // len(self.waveforms))
         weights = self.constant(window, width)
         return torch.cat([function(block * weights) for block in frames.split(at_once, dim=1)], dim=1)

@@ -15,6 +15,7 @@ from ptsel_fairseq.audio import AudioFile
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import readable_size, readable_time
 from ptsel_fairseq.labels.catalogue import compute_tracks
+from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.piece import one_thread
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Utterance
@@ -22,8 +23,6 @@ from ptsel_fairseq.workers import LOCAL, jobs_for_audio
 
 if TYPE_CHECKING:
     import torch
-
-    from ptsel_fairseq.labels.label import Label
 
 SHARE_TIMED = 0.1  # of the files, but at least
 FEWEST_TIMED = 8
@@ -76,13 +75,13 @@ def announce(
         existing = existing.parent
     free = shutil.disk_usage(existing).free
     if example is not None:
-        time_needed = _time_needed(*example, seconds, jobs, engine, device)
-        print(f"{time_needed}, {readable_size(needed)} of {readable_size(free)} free")
+        room = f"{readable_size(needed)} of {readable_size(free)} free"
+        print(f"{_expected(*example, seconds, jobs, engine, device)}, {room}")
     if needed > free:
         raise PtselError(f"{store}: the labels need {readable_size(needed)}, {readable_size(free)} are free")
 
 
-def _time_needed(
+def _expected(
     writer: StoreWriter,
     todo: Sequence[Utterance],
     seconds: float,
@@ -90,25 +89,26 @@ def _time_needed(
     engine: str,
     device: torch.device | None,
 ) -> str:
-    """How long so many seconds of audio will take and where, by trying some of the utterances."""
-    here, takes, how = writer.missing, [], []
+    """How long so many seconds of audio will take, and where."""
+    here, takes, places = writer.missing, 0.0, []
     if device is not None:
         from ptsel_fairseq.labels.extract_device import divide, measure_device
 
         there, here = divide(writer.missing)
         if there:
-            speed = measure_device(device, writer.manifest, todo, there, writer.grid)
-            takes.append(seconds / speed)
-            how.append(f"on {device} ({speed:.0f} times real time)")
+            speed = measure_device(device, writer, todo)
+            takes = seconds / speed
+            places.append(f"on {device} ({speed:.0f} times real time)")
     if here:
         cost = measure_cost(writer, todo, here)
         each = f"{1 / cost.analysis:.0f} times real time each"
         if engine != LOCAL:
-            return f"{seconds * cost.analysis / 3600:.2f} hours of workers like this one ({each})"
+            places.insert(0, f"{seconds * cost.analysis / 3600:.2f} hours of workers like this one ({each})")
+            return " and ".join(places)
         workers = jobs_for_audio(seconds, jobs)
-        takes.append(cost.total(seconds, workers))
-        how.append(f"with {workers} process{'es' * (workers > 1)} ({each})")
-    return f"about {readable_time(max(takes))} {' and '.join(how)}"
+        takes = max(takes, cost.total(seconds, workers))
+        places.append(f"with {workers} process{'es' * (workers > 1)} ({each})")
+    return f"about {readable_time(takes)} {' and '.join(places)}"
 
 
 def measure_cost(writer: StoreWriter, todo: Sequence[Utterance], labels: Sequence[Label]) -> Cost:

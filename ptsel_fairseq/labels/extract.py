@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from ptsel_fairseq.device import CPU, describe_device, torch_device
 from ptsel_fairseq.files import readable_size
@@ -16,6 +16,7 @@ from ptsel_fairseq.labels.estimate import announce
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.piece import Piece, analyse_one, analyse_piece
 from ptsel_fairseq.labels.screening import Screened, check_out, keep_list, report, screen, write_good
+from ptsel_fairseq.labels.software import announce_software, check_software
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, read_user_files
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Manifest, Utterance, manifest_file, read_manifest
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     import torch
 
     from ptsel_fairseq.labels.label import Label, Track
+
+    # Manifest line, and its tracks or None for those that are in the writer's arrays.
+    Stream = Generator[tuple[int, dict[str, Track] | None], None, None]
 
 
 def extract_command(
@@ -42,28 +46,32 @@ def extract_command(
     skip_bad: bool = False,
     manifest_out: Path | str | None = None,
     device: str = CPU,
+    backend: str | None = None,
 ) -> None:
     """Extract labels of several splits; what is finished already is not done again.
 
     `user_labels` are files that define labels; see `ptsel_fairseq.labels.user`. `dtype` is of the values on disk:
     float16 takes half the room and rounds to one part in 2048. `engine` is where the audio is analysed, see
-    `workers.map_ordered`; the store is written here. `device` is ``cpu``, or a GPU such as ``cuda`` that computes the
-    labels of `torch_labels`, equal but for rounding, while processes compute the others. With `skip_bad`, files that
-    cannot be read, are too short or are not as the manifest says are left out rather than an error; the store is then
-    that of the manifests without them, which go to the folder `manifest_out`, see `screening`.
+    `workers.map_ordered`; the store is written here. With `skip_bad`, files that cannot be read, are too short or are
+    not as the manifest says are left out rather than an error; the store is then that of the manifests without them,
+    which go to the folder `manifest_out`, see `screening`. `device` is ``cpu``, or a GPU such as ``cuda`` that computes
+    the labels of `torch_labels`, equal but for rounding, while processes compute the others. `backend` is the program
+    that computes them, see `backends`; None is this package.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.
     """
     grid = FrameGrid()
     user_files = read_user_files(user_labels)
-    wanted = resolve(labels)
+    wanted = resolve(labels, backend)
     check_jobs(jobs)
     check_engine(engine)
-    gpu = torch_device(device)
     check_out(skip_bad, manifest_out, data_dir)
+    gpu = torch_device(device)
     store = Path(store)
+    check_software(store, wanted)
     manifests = [read_manifest(manifest_file(data_dir, split)) for split in dict.fromkeys(splits)]
+    announce_software(wanted)
     screened: list[Screened] = []
     if manifest_out is not None:
         screened = [screen(manifest, store, Path(manifest_out), grid, jobs, engine) for manifest in manifests]
@@ -72,7 +80,8 @@ def extract_command(
     writers: list[StoreWriter] = []
     try:
         for manifest in manifests:
-            skipped, devices = missing.get(manifest.split), _devices(wanted, gpu)
+            skipped = missing.get(manifest.split)
+            devices = devices_of(wanted, gpu)
             writers.append(StoreWriter(store, manifest, wanted, grid, command_line, dtype, skipped, devices))
         for split in screened:
             keep_list(split, store)
@@ -100,6 +109,7 @@ def extract(
     dtype: str = "float32",
     engine: str = LOCAL,
     device: torch.device | None = None,
+    backend: str | None = None,
 ) -> None:
     """As `extract_command` for one manifest, without the announcement.
 
@@ -108,13 +118,23 @@ def extract(
     check_jobs(jobs)
     check_engine(engine)
     user_files = read_user_files(user_labels)
-    wanted = resolve(labels)
-    devices = _devices(wanted, device)
+    wanted = resolve(labels, backend)
+    check_software(Path(store), wanted)
+    devices = devices_of(wanted, device)
     writer = StoreWriter(store, manifest, wanted, FrameGrid(), dtype=dtype, devices=devices)
     try:
         fill(writer, jobs, user_files, engine, device)
     finally:
         writer.close()
+
+
+def devices_of(labels: Sequence[Label], device: torch.device | None) -> dict[str, str]:
+    """What computes each label, for the header, as far as it is not the ordinary analysis."""
+    if device is None:
+        return {}
+    from ptsel_fairseq.labels.extract_device import divide
+
+    return {label.name: describe_device(device) for label in divide(labels)[0]}
 
 
 def fill(
@@ -132,16 +152,15 @@ def fill(
         return
     done = len(writer.manifest) - len(todo)
 
-    results: Iterable[tuple[int, dict[str, Track] | None]]
+    def in_processes(labels: Sequence[Label]) -> Stream:
+        return analyse(writer, todo, labels, jobs, user_files, engine)
+
     if device is None:
-        results = analyse(writer, todo, writer.missing, jobs, user_files, engine)
+        results = in_processes(writer.missing)
     else:
         from ptsel_fairseq.labels.extract_device import analyse_on
 
-        def in_processes(labels: Sequence[Label]) -> Generator[tuple[int, dict[str, Track]], None, None]:
-            return cast(Any, analyse(writer, todo, labels, jobs, user_files, engine, send=True))
-
-        results = analyse_on(device, writer.manifest, todo, writer.missing, writer.grid, jobs, in_processes)
+        results = analyse_on(device, writer, todo, jobs, in_processes)
     with tqdm(
         total=len(writer.manifest),
         initial=done,
@@ -165,12 +184,11 @@ def analyse(
     jobs: int | None,
     user_files: tuple[UserFile, ...] = (),
     engine: str = LOCAL,
-    send: bool = False,
-) -> Generator[tuple[int, dict[str, Track] | None], None, None]:
-    """The tracks of `labels` of the utterances in `todo`, in this order, from one process or several.
+) -> Stream:
+    """Tracks of the utterances in `todo`, in this order, of some of the writer's labels, from one process or several.
 
     None stands for those of a long recording, which are in the writer's arrays. A cluster, which may not see these,
-    sends them, and so does a process that is told to `send`.
+    sends them.
     """
     import threadpoolctl
 
@@ -182,11 +200,13 @@ def analyse(
     if engine != LOCAL or jobs != 1:
         check_workers_can_load(labels)
     names = tuple(label.name for label in labels)
+    software = {label.software for label in labels}.pop()  # one request, one program
+    backend = None if software is None else software.name
 
     def piece(utterance: Utterance) -> Piece:
         file, where = manifest.audio_path(utterance), manifest.where(utterance)
-        found = Piece(file, utterance.samples, where, names, grid, user_files)
-        if send or engine != LOCAL or not is_long(utterance.samples, grid):
+        found = Piece(file, utterance.samples, where, names, grid, user_files, backend=backend)
+        if engine != LOCAL or not is_long(utterance.samples, grid):
             return found
         return replace(
             found, arrays=writer.arrays, first_row=writer.first_row(utterance.index), owner=os.getpid()
@@ -196,12 +216,3 @@ def analyse(
     with threadpoolctl.threadpool_limits(1):
         tracks = map_ordered(analyse_piece, map(piece, todo), engine, jobs)
         yield from zip((utterance.index for utterance in todo), tracks, strict=True)
-
-
-def _devices(labels: Sequence[Label], device: torch.device | None) -> dict[str, str]:
-    """What computes each label, for the header, as far as it is not the ordinary analysis."""
-    if device is None:
-        return {}
-    from ptsel_fairseq.labels.extract_device import divide
-
-    return {label.name: describe_device(device) for label in divide(labels)[0]}

@@ -21,9 +21,9 @@ from ptsel_fairseq.manifest import Manifest, Utterance
 from ptsel_fairseq.workers import available_cores
 
 if TYPE_CHECKING:
+    from ptsel_fairseq.labels.extract import Stream
     from ptsel_fairseq.labels.label import Track
-
-Stream = Generator[tuple[int, dict[str, "Track"]], None, None]  # manifest line, its tracks
+    from ptsel_fairseq.labels.writer import StoreWriter
 
 TIMED_UTTERANCES = 64
 READ_AT_ONCE = 32_000_000  # samples, 128 MB: one lot is analysed while the next is read
@@ -38,40 +38,33 @@ def divide(labels: Sequence[Label]) -> tuple[list[Label], list[Label]]:
 
 def analyse_on(
     device: torch.device,
-    manifest: Manifest,
+    writer: StoreWriter,
     todo: Sequence[Utterance],
-    labels: Sequence[Label],
-    grid: FrameGrid,
     jobs: int | None,
     in_processes: Callable[[Sequence[Label]], Stream],
 ) -> Stream:
-    """The tracks of the utterances in `todo`, in this order: from `device`, and the others `in_processes`."""
-    there, here = divide(labels)
+    """The missing tracks of the utterances in `todo`, in this order: from `device`, and the others `in_processes`."""
+    there, here = divide(writer.missing)
     if not there:
         yield from in_processes(here)
         return
     others: Stream = in_processes(here) if here else ((utterance.index, {}) for utterance in todo)
-    own = device_tracks(manifest, todo, there, grid, device, jobs)
+    own = device_tracks(writer.manifest, todo, there, writer.grid, device, jobs)
     with contextlib.closing(others), contextlib.closing(own):
         for (index, tracks), found in zip(others, own, strict=True):
-            yield index, {**tracks, **found}
+            yield index, {**(tracks or {}), **found}
 
 
-def measure_device(
-    device: torch.device,
-    manifest: Manifest,
-    todo: Sequence[Utterance],
-    labels: Sequence[Label],
-    grid: FrameGrid,
-) -> float:
-    """Seconds of audio analysed a second, reading included, from some of the utterances, tried twice."""
+def measure_device(device: torch.device, writer: StoreWriter, todo: Sequence[Utterance]) -> float:
+    """Seconds of audio analysed a second, reading included, from some of the utterances; the first time warms up."""
     sample = todo[:: max(1, len(todo) // TIMED_UTTERANCES)][:TIMED_UTTERANCES]
+    there, _ = divide(writer.missing)
     for _ in range(2):
         started = time.perf_counter()
-        for _ in device_tracks(manifest, sample, labels, grid, device):
+        for _ in device_tracks(writer.manifest, sample, there, writer.grid, device):
             pass
         spent = time.perf_counter() - started
-    return sum(utterance.samples for utterance in sample) / grid.sample_rate / spent
+    return sum(utterance.samples for utterance in sample) / writer.grid.sample_rate / spent
 
 
 def device_tracks(

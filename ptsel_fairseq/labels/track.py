@@ -49,10 +49,10 @@ def checked_track(
         values = np.where(valid[:, None], values, np.float32(0))
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
-        of = "" if first else f" of {frames}"  # of a long recording, only a block is here
+        later = f" behind frame {first}" if first else ""
         raise PtselError(
             f"label {label.name}: a value that is not finite where the label is defined, first in frame "
-            f"{first + int(finite.argmin())}{of}"
+            f"{int(finite.argmin())} of {frames}{later}"
         )
     return values, valid
 

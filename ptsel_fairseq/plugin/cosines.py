@@ -14,7 +14,9 @@ from ptsel_fairseq.plugin.losses import Errors
 def cosine_logs(
     due: bool, contrastive: Tensor, errors: Mapping[str, Errors], net_output: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Cosine and count of each label for the log, summable; zeros where none is due, for all workers log alike.
+    """Cosine and count of each label for the log, float32 [] on the losses' device; zeros where none is due.
+
+    Workers sum their logs tensor by tensor, so each must log the same ones, a worker without data too.
 
     The gradients are with respect to the frames at the place where the label's head attaches, all frames of the batch
     as one vector: that of the label's own loss, and that of the stock loss (contrastive and penalties). A label or a
@@ -28,8 +30,7 @@ def cosine_logs(
     logs: dict[str, Any] = {}
     theirs: dict[int, Tensor] = {}
     for label, error in errors.items():
-        cosine: Any = 0.0
-        counts: Any = 0
+        cosine = counts = error.loss.new_zeros((), dtype=torch.float32)
         if due:
             origin = net_output["pretext_origins"][label]
             if id(origin) not in theirs:
@@ -37,9 +38,7 @@ def cosine_logs(
             own, other = _gradient(error.loss, origin), theirs[id(origin)]
             length = own.norm() * other.norm()
             counts = (length > 0).float()
-            cosine = torch.where(
-                length > 0, own @ other / length.clamp(min=torch.finfo(length.dtype).tiny), 0.0
-            )
+            cosine = (own @ other / length.clamp(min=torch.finfo(length.dtype).tiny)).float() * counts
         logs[f"_cosine_{label}"], logs[f"_cosines_{label}"] = cosine, counts
     return logs
 

@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from fairseq import tasks
 from fairseq.dataclass.initialize import add_defaults
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from ptsel_fairseq.config import join_weights, read_weights
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels import registry
-from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore, Statistics
+from ptsel_fairseq.plugin.measuring import measure
 from ptsel_fairseq.plugin.planning import plan, plan_filterbank
 
 # numbers that an optimizer keeps for each parameter, in single precision
@@ -158,8 +155,11 @@ def estimate(cfg: DictConfig, labels: LabelStore | LabelsOfTheCatalogue) -> Esti
     accumulated = int((cfg.optimization.get("update_freq") or [1])[0])
     grid = task._grid
     saved, flops, head_flops = measure(model, crop, precision.name != "float32")
-    dims = zip(model.cfg.pretext_labels, model.cfg.pretext_dims, strict=True)
-    tracks = sum(dim * _itemsize(labels, label) + 1 for label, dim in dims)  # one byte for the mask
+    read = [
+        dim * _itemsize(labels, label) + 1  # one byte for the mask
+        for label, dim in zip(model.cfg.pretext_labels, model.cfg.pretext_dims, strict=True)
+        if heads.settings[label].source == "store"
+    ]
     states = STATES.get(cfg.optimizer.get("_name"))
     exchange = min(BUFFER, every) * precision.weight if gpus > 1 and _ddp(cfg) == "legacy_ddp" else 0
     seconds = crop / task.cfg.sample_rate
@@ -181,7 +181,7 @@ def estimate(cfg: DictConfig, labels: LabelStore | LabelsOfTheCatalogue) -> Esti
         accumulated=accumulated,
         seconds=samples * accumulated * gpus / task.cfg.sample_rate,
         audio=2 * task.cfg.sample_rate,
-        labels=round(tracks * grid.frame_rate),
+        labels=round(sum(read) * grid.frame_rate),
     )
 
 
@@ -199,50 +199,6 @@ def build(cfg: DictConfig, labels: LabelStore | LabelsOfTheCatalogue) -> tuple[A
     plan(cfg.model, criterion, active, known, seed=1)
     task = tasks.setup_task(cfg.task)
     return task, task.build_model(cfg.model, from_checkpoint=True)
-
-
-def measure(model: nn.Module, crop: int, half: bool) -> tuple[int, float, float]:
-    """Bytes that a forward pass of one utterance saves, its FLOPs, and those of the heads.
-
-    The utterance is noise of `crop` samples. Saved tensors are counted once for each storage and let go at once;
-    parameters and buffers, which are there anyway, are not counted. In half precision the pass runs in bfloat16,
-    whose bytes are those of float16.
-    """
-    model.train()
-    if half:
-        model = model.to(torch.bfloat16)
-    generator = torch.Generator().manual_seed(1)
-    source = torch.randn(1, crop, generator=generator, dtype=torch.float32)
-    counter = FlopCounterMode(display=False)
-    with counter, SavedBytes(model) as saved:
-        model(source=source.to(next(model.parameters()).dtype))
-    flops = counter.get_flop_counts()
-    heads = sum(sum(found.values()) for name, found in flops.items() if name.endswith(".pretext_heads"))
-    return saved.total, counter.get_total_flops() + _lstm_flops(model, crop), heads
-
-
-class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
-    """While open, counts the bytes that autograd saves, each storage once, and keeps none of them."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.total = 0
-        own = (*model.parameters(), *model.buffers())
-        # A weak reference keeps a storage's identity from being given to another one.
-        self._seen = {ref.cdata: ref for ref in map(_reference, own)}
-        super().__init__(self._pack, self._unpack)
-
-    def __enter__(self) -> SavedBytes:
-        super().__enter__()
-        return self
-
-    def _pack(self, tensor: Tensor) -> None:
-        reference = _reference(tensor)
-        if reference.cdata not in self._seen:
-            self._seen[reference.cdata] = reference
-            self.total += tensor.untyped_storage().nbytes()
-
-    def _unpack(self, nothing: None) -> Tensor:
-        raise RuntimeError("this forward pass has no backward pass")
 
 
 def report(found: Estimate) -> list[str]:
@@ -278,10 +234,6 @@ def report(found: Estimate) -> list[str]:
     if not found.heads:
         lines.append("no label has a positive weight, so this is without heads; give --weights")
     return lines
-
-
-def _reference(tensor: Tensor) -> StorageWeakRef:
-    return StorageWeakRef(tensor.untyped_storage())
 
 
 def _count(module: nn.Module) -> int:
@@ -322,18 +274,6 @@ def _batch(dataset: Any, task: Any) -> tuple[int, int]:
 
 def _itemsize(labels: LabelStore | LabelsOfTheCatalogue, label: str) -> int:
     return labels.itemsize(label) if isinstance(labels, LabelStore) else 4
-
-
-def _lstm_flops(model: nn.Module, crop: int) -> float:
-    """Two for each weight and frame, which torch's counter leaves out."""
-    weights = sum(
-        parameter.numel()
-        for part in model.modules()
-        if isinstance(part, nn.LSTM)
-        for name, parameter in part.named_parameters()
-        if name.startswith("weight")
-    )
-    return 2.0 * weights * FrameGrid().num_frames(crop)
 
 
 def _number(count: int) -> str:

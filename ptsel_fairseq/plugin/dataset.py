@@ -123,7 +123,7 @@ class PtselDataset(BaseWrapperDataset):
         crop_size = self._crop_size([len(sample["source"]) for sample in samples])
         starts = [self._crop_start(sample, crop_size) for sample in samples]
         cropped = _crop(samples, starts, crop_size)
-        heard = _crop(_normalized(samples), starts, crop_size) if self._normalize else cropped
+        heard = _crop([self._normalized(sample) for sample in samples], starts, crop_size)
         if self.distortion is not None:
             heard = [self._distorted(sample) for sample in heard]
         batch = super().collater(heard)
@@ -150,6 +150,12 @@ class PtselDataset(BaseWrapperDataset):
         rng = np.random.default_rng([self.seed, self.epoch, int(sample["id"])])
         return self.grid.hop * int(rng.integers(0, max(size - crop_size, 0) // self.grid.hop + 1))
 
+    def _normalized(self, sample: dict) -> dict:
+        """Of mean 0 and variance 1, operation for operation as fairseq's datasets do it, where that was left to us."""
+        if not self._normalize:
+            return sample
+        return {**sample, "source": functional.layer_norm(sample["source"], sample["source"].shape)}
+
     def _distorted(self, sample: dict) -> dict:
         """A cropped sample as the model hears it in this epoch."""
         index = int(sample["id"])
@@ -157,7 +163,9 @@ class PtselDataset(BaseWrapperDataset):
 
         def another(number: int) -> np.ndarray:
             other = number % max(1, len(self.audio) - 1)
-            return self.audio[other + (other >= index)]["source"].numpy() if len(self.audio) > 1 else silence
+            if len(self.audio) == 1:
+                return silence
+            return self._normalized(self.audio[other + (other >= index)])["source"].numpy()
 
         waveform = sample["source"].numpy()
         silence = np.zeros_like(waveform)
@@ -195,14 +203,6 @@ def _crop(samples: Sequence[dict], starts: Sequence[int], size: int) -> list[dic
     return [
         {**sample, "source": sample["source"][start : start + size]}
         for sample, start in zip(samples, starts, strict=True)
-    ]
-
-
-def _normalized(samples: Sequence[dict]) -> list[dict]:
-    """Each waveform of mean 0 and variance 1, operation for operation as fairseq's datasets do it."""
-    return [
-        {**sample, "source": functional.layer_norm(sample["source"], sample["source"].shape)}
-        for sample in samples
     ]
 
 

@@ -57,6 +57,11 @@ def plan(
         logger.info("no label has a positive weight: plain wav2vec 2.0")
     if not contrastive:
         _check_alone(dict(zip(active, heads, strict=True)), depth)
+        if criterion_cfg.get("pretext_stop_updates", 0) or criterion_cfg.get("pretext_scale", 1.0) == 0:
+            raise PtselError(
+                "criterion.contrastive: false leaves nothing to learn where the pretext part counts nothing; expected "
+                "pretext_stop_updates 0 and pretext_scale above 0"
+            )
     _check_cosines(model_cfg, criterion_cfg, contrastive, heads)
     with open_dict(model_cfg):
         model_cfg.pretext_labels = list(active)

@@ -45,6 +45,7 @@ def watch_for_signals() -> None:
         signal.signal(signal.SIGINT, _ask)
     atexit.register(_end_loaders)
     _stop_when_agreed()
+    _end_at_once_when_ended()
     _copy_whole()
 
 
@@ -80,6 +81,25 @@ def _stop_when_agreed() -> None:
 
     should_stop_early.before_ptsel = before  # type: ignore[attr-defined]
     train.should_stop_early = should_stop_early
+
+
+def _end_at_once_when_ended() -> None:
+    """Keep fairseq from adding an update, and a checkpoint, to a training that has reached its last one."""
+    from fairseq_cli import train
+
+    if hasattr(train.train, "before_ptsel"):
+        return
+    before = train.train
+
+    def ended_or_train(cfg: Any, trainer: Any, task: Any, epoch_itr: Any) -> tuple[list[float | None], bool]:
+        last = cfg.optimization.max_update
+        if 0 < last <= trainer.get_num_updates():
+            logger.info("the training has ended before, at update %d of %d", trainer.get_num_updates(), last)
+            return [None], True
+        return before(cfg, trainer, task, epoch_itr)
+
+    ended_or_train.before_ptsel = before  # type: ignore[attr-defined]
+    train.train = ended_or_train
 
 
 def _copy_whole() -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from ptsel_fairseq.labels.grid import SAMPLE_RATE
+from ptsel_fairseq.downstream.spoken import Spoken
 
 
 class Stretch(NamedTuple):
@@ -17,21 +15,6 @@ class Stretch(NamedTuple):
     end: float
     name: str
     confidence: float | None = None
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """One utterance to align: its path as in the manifest, its audio, its length, and what is said."""
-
-    path: str
-    file: Path
-    samples: int
-    where: str
-    text: str = ""
-
-    @property
-    def seconds(self) -> float:
-        return self.samples / SAMPLE_RATE
 
 
 class NotAligned(Exception):  # noqa: N818  (a result for the report, not a fault of the program)

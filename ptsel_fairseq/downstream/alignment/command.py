@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,21 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from ptsel_fairseq.downstream.alignment.aligned import Aligner, NotAligned, Spoken, Stretch
+from ptsel_fairseq.downstream.alignment.aligned import Aligner, NotAligned, Stretch
 from ptsel_fairseq.downstream.alignment.ctc import CtcAligner
 from ptsel_fairseq.downstream.alignment.sphinx import SphinxAligner
 from ptsel_fairseq.downstream.alignment.textgrid import TextGridAligner
-from ptsel_fairseq.downstream.transcripts import read_transcripts
+from ptsel_fairseq.downstream.spoken import Spoken, in_blocks, read_spoken
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import write_text
 from ptsel_fairseq.make_manifest import write_lines
 from ptsel_fairseq.manifest import SEGMENT_HEADER, manifest_file, read_manifest
-from ptsel_fairseq.workers import jobs_for_audio, map_ordered
 
-BLOCK = 64  # utterances of one file: what an interruption can lose
 SHOWN = 3
-FAILED = "failed.tsv"
-CONFIDENCE = "confidence.tsv"
+FAILED = "failed.txt"
+CONFIDENCE = "confidence.txt"
 REPORT = "alignment.json"
 
 Found = Mapping[str, Any]  # of one utterance: stretches by kind, or the reason under "failed"
@@ -70,7 +66,7 @@ def align_command(
 
     Args:
         data_dir: manifests; ``<split>.wrd`` (``.phn`` for a model of phones) beside them unless `textgrids` are given.
-        out: class files; ``confidence.tsv`` with every stretch, ``failed.tsv`` with each utterance that has no
+        out: class files; ``confidence.txt`` with every stretch, ``failed.txt`` with each utterance that has no
             alignment and why, ``alignment.json`` with counts and origin. An interrupted run goes on.
         splits: of the manifests.
         textgrids: folder of TextGrids to read instead of aligning.
@@ -95,7 +91,18 @@ def align_command(
         for utterance in read_spoken(Path(data_dir), split, aligner.transcripts)
     ]
     out = Path(out)
-    outcome = Outcome(spoken, align_all(aligner, spoken, out / "blocks", jobs))
+    # TextGrids are read faster than their index travels to other processes.
+    alone = isinstance(aligner, TextGridAligner)
+    found = in_blocks(
+        partial(_align_block, aligner),
+        spoken,
+        out / "blocks",
+        dict(aligner.provenance()),
+        "aligning",
+        jobs,
+        alone,
+    )
+    outcome = Outcome(spoken, found)
     failures = outcome.failures()
     if len(failures) == len(spoken):
         raise PtselError(
@@ -136,46 +143,6 @@ def choose_aligner(
     if model is not None:
         return CtcAligner.of_checkpoint(Path(model))
     return SphinxAligner.of_dictionary(None if dictionary is None else Path(dictionary))
-
-
-def read_spoken(data_dir: Path, split: str, transcripts: str | None) -> list[Spoken]:
-    """The utterances of a split with their texts; raise PtselError unless there is a text for each."""
-    manifest = read_manifest(manifest_file(data_dir, split))
-    texts = [""] * len(manifest) if transcripts is None else read_transcripts(manifest, transcripts)
-    return [
-        Spoken(u.path, manifest.audio_path(u), u.samples, manifest.where(u), text)
-        for u, text in zip(manifest, texts, strict=True)
-    ]
-
-
-def align_all(aligner: Aligner, spoken: Sequence[Spoken], folder: Path, jobs: int | None) -> list[Found]:
-    """What the aligner finds of each utterance; blocks of them are kept in `folder`."""
-    from tqdm import tqdm
-
-    described_work = [BLOCK, dict(aligner.provenance()), [(s.path, s.samples, s.text) for s in spoken]]
-    key = hashlib.sha256(json.dumps(described_work).encode()).hexdigest()[:16]
-    blocks = [spoken[first : first + BLOCK] for first in range(0, len(spoken), BLOCK)]
-    files = [folder / key / f"{i:06d}.json" for i in range(len(blocks))]
-    todo = [i for i, file in enumerate(files) if _read_block(file) is None]
-    seconds = sum(utterance.seconds for i in todo for utterance in blocks[i])
-    # TextGrids are read faster than their index travels to other processes.
-    processes = 1 if isinstance(aligner, TextGridAligner) else jobs_for_audio(seconds, jobs)
-    found = map_ordered(partial(_align_block, aligner), (blocks[i] for i in todo), jobs=processes)
-    done = len(spoken) - sum(len(blocks[i]) for i in todo)
-    with tqdm(
-        total=len(spoken), initial=done, desc="aligning", unit="utterance", file=sys.stderr
-    ) as progress:
-        for i, block in zip(todo, found, strict=True):
-            write_text(files[i], json.dumps(block, ensure_ascii=False))
-            progress.update(len(block))
-    return [one for file in files for one in _read_block(file) or []]
-
-
-def _read_block(file: Path) -> list[Found] | None:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _align_block(aligner: Aligner, block: Sequence[Spoken]) -> list[Found]:

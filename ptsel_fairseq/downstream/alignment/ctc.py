@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ptsel_fairseq.audio import read_whole_audio
-from ptsel_fairseq.downstream.alignment.aligned import NotAligned, Spoken, Stretch
+from ptsel_fairseq.downstream.alignment.aligned import NotAligned, Stretch
 from ptsel_fairseq.downstream.prepare import letters
+from ptsel_fairseq.downstream.spoken import Spoken
 from ptsel_fairseq.downstream.wav2vec import load_ctc
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import file_checksum

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ptsel_fairseq.audio import read_whole_audio
-from ptsel_fairseq.downstream.alignment.aligned import NotAligned, Spoken, Stretch
+from ptsel_fairseq.downstream.alignment.aligned import NotAligned, Stretch
+from ptsel_fairseq.downstream.spoken import Spoken
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import file_checksum
 from ptsel_fairseq.labels.grid import SAMPLE_RATE

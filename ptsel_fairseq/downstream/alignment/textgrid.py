@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptsel_fairseq.downstream.alignment.aligned import NotAligned, Spoken, Stretch
+from ptsel_fairseq.downstream.alignment.aligned import NotAligned, Stretch
+from ptsel_fairseq.downstream.spoken import Spoken
 from ptsel_fairseq.errors import PtselError
 
 TOKEN = re.compile(

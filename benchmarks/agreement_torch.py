@@ -1,0 +1,80 @@
+"""How far the labels that torch computes in batches are from those of `ptsel extract` on a CPU.
+
+    python benchmarks/agreement_torch.py [DATA_DIR] [--device cuda]
+
+Prints for each label the largest difference over all frames in which it is defined, in its own unit and in standard
+deviations; that of the same computed in double precision, which is what the rounding of float32 amounts to on any
+device; and masks that differ. Then how fast the device has been, once warm, with audio in its memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from agreement_opensmile import read_waveforms
+from torch.nn.utils.rnn import pad_sequence
+
+from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
+from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.labels.torch_labels import TORCH_LABELS, compute_batch
+
+GRID = FrameGrid()
+BATCH = 16
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    root = Path(__file__).resolve().parent.parent
+    parser = argparse.ArgumentParser(description="Compare torch's labels with the catalogue's.")
+    parser.add_argument(
+        "data_dir", nargs="?", type=Path, default=root / "examples" / "asterisk", metavar="DATA_DIR"
+    )
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(arguments)
+    waveforms = sorted(read_waveforms(options.data_dir), key=len)
+    names = sorted(TORCH_LABELS)
+    differences = {name: np.zeros(2) for name in names}
+    squares = {name: np.zeros(3) for name in names}  # frames times dimensions, sum, sum of squares
+    masks = dict.fromkeys(names, 0)
+    spent = 0.0
+    for first in range(0, len(waveforms), BATCH):
+        some = waveforms[first : first + BATCH]
+        lengths = torch.tensor([len(waveform) for waveform in some], device=options.device)
+        padded = pad_sequence([torch.from_numpy(waveform.copy()) for waveform in some], batch_first=True)
+        padded = padded.to(options.device)
+        compute_batch(padded, lengths, names, GRID)  # warm
+        started = time.perf_counter()
+        found = compute_batch(padded, lengths, names, GRID)
+        tracks = {name: [tensor.cpu().numpy() for tensor in pair] for name, pair in found.items()}
+        spent += time.perf_counter() - started
+        double = compute_batch(padded.double(), lengths, names, GRID)
+        for row, waveform in enumerate(some):
+            expected = compute_tracks(waveform, resolve(names), GRID)
+            for name, (values, valid) in expected.items():
+                frames = len(values)
+                mine = tracks[name][1][row, :frames]
+                masks[name] += 0 if valid is None else int((mine != valid).sum())
+                both = mine if valid is None else mine & valid
+                exact = double[name][0][row, :frames].cpu().numpy()
+                for k, other in enumerate((tracks[name][0][row, :frames], exact)):
+                    largest = np.abs(other[both] - values[both]).max(initial=0)
+                    differences[name][k] = max(differences[name][k], largest)
+                own = values[both].astype(np.float64)
+                squares[name] += own.size, own.sum(), np.square(own).sum()
+    print(f"| label | on {options.device} | in std | double precision | in std | masks |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name in names:
+        count, total, square = squares[name]
+        std = np.sqrt(square / count - (total / count) ** 2)
+        here, exact = differences[name]
+        print(f"| {name} | {here:.1e} | {here / std:.1e} | {exact:.1e} | {exact / std:.1e} | {masks[name]} |")
+    seconds = sum(map(len, waveforms)) / SAMPLE_RATE
+    print(f"{len(waveforms)} utterances, all these labels: {seconds / spent:.0f} times real time")
+
+
+if __name__ == "__main__":
+    main()

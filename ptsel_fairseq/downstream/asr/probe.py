@@ -1,0 +1,261 @@
+"""`ptsel probe-asr`: how well a small recogniser hears words on frozen features."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ptsel_fairseq.audio import read_whole_audio
+from ptsel_fairseq.downstream.asr.decode import search_of
+from ptsel_fairseq.downstream.asr.decoding import BeamSearch, collapse, text_of
+from ptsel_fairseq.downstream.asr.head import Settings, recognise, train
+from ptsel_fairseq.downstream.features import FrontEnd, front_ends
+from ptsel_fairseq.downstream.prepare import letters
+from ptsel_fairseq.downstream.results import (
+    RESAMPLES,
+    RESULT,
+    Answers,
+    Result,
+    result_lines,
+    score,
+    write_result,
+)
+from ptsel_fairseq.downstream.spoken import Spoken, read_spoken
+from ptsel_fairseq.downstream.tables import Table, read_class_table
+from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.files import file_checksum, readable_size
+from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.manifest import manifest_file
+from ptsel_fairseq.workers import jobs_for_audio, map_ordered
+
+BLANK = "<blank>"
+SUFFIXES = {"word": ".wrd", "phone": ".phn"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is recognised: all utterances, which of them are trained, chosen and tested on, and their symbols."""
+
+    spoken: list[Spoken]
+    parts: tuple[list[int], list[int], list[int]]
+    symbols: tuple[str, ...]
+    targets: list[list[int]]
+    unit: str
+
+
+def probe_asr_command(
+    data_dir: Path | str,
+    features: Sequence[str],
+    out: Path | str,
+    splits: Sequence[str] = ("train", "valid", "test"),
+    unit: str = "word",
+    settings: Settings = Settings(),  # noqa: B008  (it cannot be changed)
+    seeds: int = 1,
+    groups: Path | str | None = None,
+    lexicon: Path | str | None = None,
+    lm: Path | str | None = None,
+    lm_weight: float = 2.0,
+    word_score: float = -1.0,
+    beam: int = 100,
+    memory: int = 4_000_000_000,
+    jobs: int | None = None,
+    command_line: str = "",
+) -> None:
+    """Train and test a recogniser on each front end; write ``OUT/<features>/result.json``, and compare several.
+
+    Args:
+        data_dir: manifests at 16 kHz with ``<split>.wrd`` (``.phn`` for the unit phone).
+        features: labels and pools of `ptsel labels`, or checkpoints of wav2vec 2.0.
+        out: folder of results.
+        splits: to train on, to choose on, to test on.
+        unit: ``word``, recognised by letters, or ``phone``.
+        settings: of the recogniser.
+        seeds: recognisers to train.
+        groups: class file; what the intervals resample as a whole; default, utterances.
+        lexicon, lm, lm_weight, word_score, beam: of the decoding of the test part; see `decode_command`.
+        memory: features are kept if they need no more, otherwise computed again in each epoch.
+        jobs: processes that extract features.
+        command_line: kept in the results.
+
+    Raises:
+        PtselError: data that cannot be used.
+    """
+    from ptsel_fairseq.device import check_device
+    from ptsel_fairseq.downstream.compare import compare_command
+
+    check_settings(settings, splits, seeds)
+    check_device(settings.device)
+    search = search_of(lexicon, lm, lm_weight, word_score, beam)
+    table = None if groups is None else read_class_table(groups)
+    task = read_task(Path(data_dir), splits, unit)
+    written = []
+    for front_end in front_ends(features):
+        frames = Frames(front_end, task.spoken, memory, jobs)
+        result = probe(task, frames, settings, seeds, front_end.name, search, table)
+        result.provenance.update(
+            command=command_line,
+            features={"kind": front_end.kind, "checksum": front_end.checksum},
+            splits=list(splits),
+            files={
+                str(file): file_checksum(Path(file))
+                for split in dict.fromkeys(splits)
+                for file in (
+                    manifest_file(data_dir, split),
+                    manifest_file(data_dir, split).with_suffix(SUFFIXES[unit]),
+                )
+            },
+        )
+        file = Path(out) / front_end.name / RESULT
+        write_result(file, result)
+        written.append(file)
+        print(f"{result.name}: {describe(task, splits)}", *result_lines(result), file, sep="\n  ")
+    if len(written) > 1:
+        compare_command(written, Path(out) / "comparison.md")
+
+
+def check_settings(settings: Settings, splits: Sequence[str], seeds: int) -> None:
+    """Raise PtselError for options out of range."""
+    if len(splits) != 3:
+        raise PtselError(f"--splits: expected three (to train, to choose, to test), found {' '.join(splits)}")
+    numbers = {
+        "--seeds": seeds,
+        "--size": settings.size,
+        "--batch": settings.batch,
+        "--epochs": settings.epochs,
+    }
+    for option, number in numbers.items():
+        if number < 1:
+            raise PtselError(f"{option}: expected at least 1, found {number}")
+    if not 0 < settings.learning_rate < 1:
+        raise PtselError(f"--learning-rate: expected between 0 and 1, found {settings.learning_rate}")
+
+
+def read_task(data_dir: Path, splits: Sequence[str], unit: str) -> Task:
+    """Utterances and texts of the three splits, and the symbols of the training texts."""
+    spoken: list[Spoken] = []
+    rows: dict[str, list[int]] = {}
+    for split in dict.fromkeys(splits):
+        found = read_spoken(data_dir, split, SUFFIXES[unit])
+        short = [s.path for s in found if s.samples < FrameGrid().window]
+        if short:
+            raise PtselError(
+                f"{manifest_file(data_dir, split)}: {len(short)} utterances make no frame of {FrameGrid().window} "
+                f"samples (first: {', '.join(short[:3])}); take them out"
+            )
+        rows[split] = list(range(len(spoken), len(spoken) + len(found)))
+        spoken += found
+    spelled = [(letters(s.text) if unit == "word" else s.text).split() if s.text else [] for s in spoken]
+    symbols = (BLANK, *sorted({symbol for i in rows[splits[0]] for symbol in spelled[i]}))
+    if len(symbols) < 3:
+        raise PtselError(f"{data_dir}: expected texts to train on, found {', '.join(symbols[1:]) or 'none'}")
+    number = {symbol: i for i, symbol in enumerate(symbols)}
+    # A symbol that no training text has is an error whatever is heard: -1 matches nothing.
+    targets = [[number.get(symbol, -1) for symbol in one] for one in spelled]
+    train_rows, valid_rows, test_rows = (rows[split] for split in splits)
+    return Task(spoken, (train_rows, valid_rows, test_rows), symbols, targets, unit)
+
+
+class Frames:
+    """Features of utterances, kept in memory (float16) if all of them fit, otherwise computed each time."""
+
+    def __init__(self, front_end: FrontEnd, spoken: Sequence[Spoken], memory: int, jobs: int | None) -> None:
+        from tqdm import tqdm
+
+        self.front_end, self.spoken = front_end, spoken
+        self.kept: list[np.ndarray] = []
+        self.lengths = [FrameGrid().num_frames(s.samples) for s in spoken]
+        first = self(0)
+        self.lengths = [round(n * first.shape[1] / max(1, self.lengths[0])) for n in self.lengths]
+        size = 2 * first.shape[0] * first.shape[2] * sum(self.lengths)
+        if size > memory:
+            print(
+                f"{front_end.name}: the features need {readable_size(size)}, more than --memory; they are computed "
+                "again in each epoch"
+            )
+            return
+        print(f"{front_end.name}: features of {readable_size(size)} are kept in memory")
+        jobs = jobs_for_audio(sum(s.seconds for s in spoken), jobs)
+        found = map_ordered(partial(_half_frames, front_end), spoken, jobs=jobs)
+        self.kept = list(
+            tqdm(found, total=len(spoken), desc=front_end.name, unit="utterance", file=sys.stderr)
+        )
+
+    def __call__(self, i: int) -> np.ndarray:
+        return self.kept[i] if self.kept else _frames(self.front_end, self.spoken[i])
+
+
+def _half_frames(front_end: FrontEnd, spoken: Spoken) -> np.ndarray:
+    return _frames(front_end, spoken).astype(np.float16)
+
+
+def _frames(front_end: FrontEnd, spoken: Spoken) -> np.ndarray:
+    return front_end.frames(read_whole_audio(spoken.file, SAMPLE_RATE, spoken.samples, spoken.where))
+
+
+def probe(
+    task: Task,
+    frames: Frames,
+    settings: Settings,
+    seeds: int,
+    name: str,
+    search: BeamSearch | None = None,
+    groups: Table | None = None,
+) -> Result:
+    """Train with every seed and recognise the test part."""
+    training, valid, test = task.parts
+
+    def report(epoch: int, loss: float, valid_loss: float, error: float) -> None:
+        print(
+            f"  epoch {epoch}: loss {loss:.3f}, validation {valid_loss:.3f}, symbol errors {100 * error:.1f} %"
+        )
+
+    runs, chosen = [], []
+    for seed in range(seeds):
+        trained = train(
+            *(frames, frames.lengths, task.targets, (training, valid), len(task.symbols)),
+            *(settings, seed, report),
+        )
+        heard = recognise(trained.model, frames, test, settings.batch, settings.device)
+        runs.append(tuple(text_heard(log_probs, task, search) for log_probs in heard))
+        chosen.append(
+            {
+                "epochs": trained.epochs,
+                "valid_error": trained.valid_error,
+                "valid_loss": trained.valid_loss,
+                "layer_weights": trained.layer_weights,
+            }
+        )
+    paths = [task.spoken[i].path for i in test]
+    answers = Answers(
+        "asr",
+        tuple(paths),
+        tuple(task.spoken[i].text for i in test),
+        tuple(runs),
+        tuple(paths if groups is None else groups.of_paths(paths)),
+        task.unit,
+    )
+    provenance = {"settings": vars(settings), "chosen": chosen, "symbols": list(task.symbols)}
+    return score(f"{name} {settings.head}", answers, provenance, RESAMPLES)
+
+
+def text_heard(log_probs: np.ndarray, task: Task, search: BeamSearch | None) -> str:
+    if search is not None:
+        return search.text(log_probs, task.symbols)
+    return text_of([task.symbols[i] for i in collapse(log_probs)], task.unit)
+
+
+def describe(task: Task, splits: Sequence[str]) -> str:
+    """What was trained and tested on."""
+    text = ", ".join(
+        f"{len(rows)} utterances to {what} ({split})"
+        for rows, what, split in zip(task.parts, ("train", "choose", "test"), splits, strict=True)
+    )
+    twice = splits[2] in splits[:2]
+    return f"{text}; {len(task.symbols) - 1} symbols" + (
+        f"; {splits[2]} is chosen or trained on too, so the error is too low" if twice else ""
+    )
