@@ -10,9 +10,11 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from ptsel_fairseq.errors import PtselError
@@ -90,10 +92,16 @@ def map_ordered(
 
 def _one_thread(function: Callable[[Piece], Result], piece: Piece) -> Result:
     """Workers share the cores between them already, and results must not depend on how many there are."""
+    with _thread_pools(len(sys.modules)).limit(limits=1):
+        return function(piece)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> Any:
+    """The libraries that have threads. To look for them takes 2 ms, so it is done again only when modules have come."""
     import threadpoolctl
 
-    with threadpoolctl.threadpool_limits(1):
-        return function(piece)
+    return threadpoolctl.ThreadpoolController()
 
 
 def _start_process() -> None:
