@@ -37,7 +37,7 @@ setup(
     extras_require={
         "align": ["pocketsphinx>=5.1"],
         "dask": ["dask[distributed]>=2024.1"],
-        "distortion": ["audiomentations>=0.40"],
+        "distortion": ["audiomentations>=0.43"],
         "hf": ["safetensors>=0.4"],
         "ray": ["ray[client]>=2.9"],
         "downstream": ["jiwer>=4", "av>=12"],
@@ -50,7 +50,7 @@ setup(
             "ruff>=0.6",
             "mypy>=1.10",
             "types-tqdm",
-            "audiomentations>=0.40",
+            "audiomentations>=0.43",
             "dask[distributed]>=2024.1",
             "dcor>=0.6",
             "safetensors>=0.4",

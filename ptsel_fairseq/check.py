@@ -22,6 +22,9 @@ from ptsel_fairseq.workers import available_cores
 SILENT_RMS = 1e-3  # of full scale, -60 dB
 SHOWN_OF_EACH_KIND = 5
 
+# By fingerprint of an audio content where it was first: split, file, and how messages name the utterance.
+Heard = dict[str, tuple[str, Path, str]]
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -44,6 +47,7 @@ class AudioFacts:
 def check_command(
     data_dir: Path | str,
     classes: Path | str | None = None,
+    apart: Path | str | None = None,
     store: Path | str | None = None,
     weights: Path | str | None = None,
     headers_only: bool = False,
@@ -55,13 +59,18 @@ def check_command(
         PtselError: if training would fail.
     """
     manifests = read_manifests(Path(data_dir))
-    findings = [finding for manifest in manifests for finding in check_audio(manifest, headers_only, jobs)]
+    heard: Heard = {}
+    findings = [
+        finding for manifest in manifests for finding in check_audio(manifest, headers_only, jobs, heard)
+    ]
     findings += find_shared_paths(manifests)
     for manifest in manifests:
         hours = sum(utterance.samples for utterance in manifest) / SAMPLE_RATE / 3600
         print(f"{manifest.split}: {len(manifest)} utterances, {hours:.2f} h, audio in {manifest.root}")
     if classes is not None:
         findings += check_classes(Path(classes), manifests)
+    if apart is not None:
+        findings += check_apart(Path(apart), manifests)
     if store is not None:
         findings += check_store(Path(store), manifests, weights, headers_only)
     report(findings)
@@ -86,12 +95,18 @@ def read_manifests(data_dir: Path) -> list[Manifest]:
     return [read_manifest(file) for file in files]
 
 
-def check_audio(manifest: Manifest, headers_only: bool, jobs: int | None) -> list[Finding]:
-    """Look at every file of a split; with `headers_only` without decoding it."""
+def check_audio(
+    manifest: Manifest, headers_only: bool, jobs: int | None, heard: Heard | None = None
+) -> list[Finding]:
+    """Look at every file of a split; with `headers_only` without decoding it.
+
+    Args:
+        heard: the audio of the splits before, which is added to: recordings in two splits under two names are found.
+    """
     from tqdm import tqdm
 
+    heard = {} if heard is None else heard
     findings = []
-    fingerprints: dict[str, str] = {}
     seen_paths: dict[str, int] = {}
     inspect = partial(inspect_file, headers_only=headers_only)
     arguments = [(manifest.audio_path(utterance), utterance.samples) for utterance in manifest]
@@ -106,11 +121,15 @@ def check_audio(manifest: Manifest, headers_only: bool, jobs: int | None) -> lis
             if utterance.path in seen_paths:
                 line = seen_paths[utterance.path] + 2
                 findings.append(Finding("duplicate", False, place, f"the same path as on line {line}"))
-            elif fact.fingerprint and fact.fingerprint in fingerprints:
-                twin = fingerprints[fact.fingerprint]
-                findings.append(Finding("duplicate", False, place, f"the same audio as {twin}"))
+            elif fact.fingerprint in heard:
+                split, path, twin = heard[fact.fingerprint]
+                if split == manifest.split:
+                    findings.append(Finding("duplicate", False, place, f"the same audio as {twin}"))
+                elif path != manifest.audio_path(utterance):  # the same path is found by `find_shared_paths`
+                    findings.append(Finding("in two splits", False, place, f"the same audio as {twin}"))
             seen_paths.setdefault(utterance.path, utterance.index)
-            fingerprints.setdefault(fact.fingerprint, place)
+            if fact.fingerprint:
+                heard.setdefault(fact.fingerprint, (manifest.split, manifest.audio_path(utterance), place))
     return findings
 
 
@@ -165,6 +184,21 @@ def find_shared_paths(manifests: Iterable[Manifest]) -> list[Finding]:
                 where = manifest.where(utterance)
                 findings.append(Finding("in two splits", False, where, f"is in {split} as well"))
     return findings
+
+
+def check_apart(file: Path, manifests: list[Manifest]) -> list[Finding]:
+    """Classes of utterances, such as speakers or notes, that are in two splits though each should be in one."""
+    seen: dict[str, tuple[str, str]] = {}
+    shared: dict[str, Finding] = {}
+    for manifest in manifests:
+        for segment in read_classes(file, manifest, SAMPLE_RATE).segments:
+            where = manifest.where(manifest.utterances[segment.utterance])
+            split, first = seen.setdefault(segment.name, (manifest.split, where))
+            if split != manifest.split and segment.name not in shared:
+                message = f"the class {segment.name!r} is in {split} as well ({first})"
+                shared[segment.name] = Finding("class in two splits", True, where, message)
+    print(f"{file}: {len(seen)} classes, {len(shared)} of them in two splits or more")
+    return list(shared.values())
 
 
 def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:

@@ -125,6 +125,12 @@ def add_check(commands) -> None:
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="check a class file against the manifests"
     )
+    parser.add_argument(
+        "--apart",
+        type=Path,
+        metavar="FILE",
+        help="class file of utterances, such as speakers: a class in two splits is a fault",
+    )
     parser.add_argument("--store", type=Path, help="check a label store: manifests and checksums")
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="check weights.yaml or a recipe against the store"
@@ -202,6 +208,12 @@ def add_extract(commands) -> None:
         default="cpu",
         help="cpu (default), or a GPU: cuda, cuda:N. It computes the labels of short-time spectra, equal but for "
         "rounding, while processes compute the others",
+    )
+    parser.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="compute the labels with another program, for comparison: opensmile, praat or world, if installed; its "
+        "licence is printed and stored (default: this package)",
     )
     add_engine(parser)
 

@@ -13,6 +13,7 @@ from ptsel_fairseq.files import write_text
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
 from ptsel_fairseq.manifest import LINE_ALIGNED, read_manifest
 
+SHOWN = 3  # examples in a message
 SUFFIXES = (".flac", ".wav", ".ogg")  # what fairseq's audio dataset reads
 
 
@@ -59,13 +60,17 @@ def scan_audio(source: Path, out: Path, valid_percent: float, seed: int) -> list
     if not files:
         raise PtselError(f"{source}: expected audio files ({', '.join(SUFFIXES)}), found none")
     lines: list[str] = []
+    unreadable: list[str] = []
     for file in tqdm(files, desc="reading headers", unit="file", file=sys.stderr):
         try:
             lines.append(f"{file.relative_to(source)}\t{soundfile.info(file).frames}")
         except soundfile.LibsndfileError as error:
-            raise PtselError(
-                f"{file}: the audio cannot be read ({error.error_string}); remove it first"
-            ) from None
+            unreadable.append(f"{file.relative_to(source)}: {error.error_string}")
+    if unreadable:
+        raise PtselError(
+            f"{source}: the audio of {len(unreadable)} of {len(files)} files cannot be read (first: "
+            f"{'; '.join(unreadable[:SHOWN])}); remove them first"
+        )
     chosen = set(random.Random(seed).sample(range(len(lines)), round(len(lines) * valid_percent / 100)))
     splits: dict[str, Sequence[str]] = {
         "train": [line for i, line in enumerate(lines) if i not in chosen],

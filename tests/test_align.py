@@ -195,7 +195,7 @@ def test_textgrids_come_back_as_the_class_files_they_were_made_of(textgrids, tmp
         )
         found, expected = (sorted((s.utterance, s.start, s.name) for s in c.segments) for c in (own, bundled))
         assert found == expected
-    assert not (tmp_path / "confidence.tsv").exists()
+    assert not (tmp_path / "confidence.txt").exists()
 
 
 def test_textgrids_that_do_not_fit_are_named_and_counted(textgrids, tmp_path):
@@ -226,7 +226,7 @@ def test_textgrids_that_do_not_fit_are_named_and_counted(textgrids, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "10 of 14 utterances aligned" in done.stdout
     assert "4 not aligned (first: " in done.stdout
-    header, *rows = (tmp_path / "failed.tsv").read_text().splitlines()
+    header, *rows = (tmp_path / "failed.txt").read_text().splitlines()
     reasons = dict(row.split("\t") for row in rows)
     assert header == "path\treason"
     expected = [
@@ -318,7 +318,7 @@ def test_words_that_fail_are_named_and_the_rest_is_aligned(few, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "2 of 5 utterances aligned" in done.stdout
     assert "words that --dictionary could add: ZAIEM (1)" in done.stdout
-    reasons = dict(row.split("\t") for row in (out / "failed.tsv").read_text().splitlines()[1:])
+    reasons = dict(row.split("\t") for row in (out / "failed.txt").read_text().splitlines()[1:])
     assert reasons["0.flac"] == "not in the dictionary: ZAIEM"
     assert reasons["1.flac"] == "no words in its transcript"
     assert "cannot be decoded" in reasons["2.flac"]
@@ -377,7 +377,7 @@ def test_an_interruption_loses_one_block_and_confidence_is_a_limit(few, tmp_path
     assert not (tmp_path / "word.tsv").exists()
     align_command(few, tmp_path, ["train"])
     assert len(seen) == 4 + 3
-    rows = [line.split("\t") for line in (tmp_path / "confidence.tsv").read_text().splitlines()[1:]]
+    rows = [line.split("\t") for line in (tmp_path / "confidence.txt").read_text().splitlines()[1:]]
     words = [float(row[5]) for row in rows if row[3] == "word"]
     level = sum(sorted(words)[len(words) // 2 - 1 :][:2]) / 2
     align_command(few, tmp_path, ["train"], min_confidence=level)

@@ -109,3 +109,50 @@ def test_a_split_that_does_not_exist(data_dir, tmp_path):
         tmp_path / "store",
     )
     assert "test.tsv: no such file" in refused(*words)
+
+
+def test_damaged_files_of_a_folder_are_counted_with_three_examples(tmp_path):
+    for i in range(5):
+        (tmp_path / f"{i}.flac").write_bytes(b"no audio")
+    message = refused("ptsel", "manifest", tmp_path, "--out", tmp_path / "out")
+    assert "the audio of 5 of 5 files cannot be read (first: 0.flac: " in message
+    assert "2.flac" in message
+    assert "3.flac" not in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (("align", "DATA", "--out", "OUT"), "train.wrd: no such file; expected the text of each utterance"),
+        (("align", "DATA", "--out", "OUT", "--textgrids", "DATA"), "expected a folder of .TextGrid files, found none"),
+        (("align", "none", "--out", "OUT"), "none/train.tsv: no such file"),
+        (("decode", "DATA", "--out", "OUT", "--model", "none.pt"), "none.pt: no such checkpoint"),
+        (("probe-asr", "DATA", "--out", "OUT", "--features", "mfcc"), "no such file"),
+        (("verify", "DATA", "--out", "OUT", "--features", "mfcc", "--trials", "none.txt"), "none.txt: no such file"),
+        (("targets", "DATA", "--classes", "none.tsv"), "none.tsv: no such file"),
+        (("frequent", "none.tsv", "--out", "OUT"), "none.tsv: no such file"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_named_by_every_command(command, expected, data_dir, tmp_path):
+    words = [{"DATA": data_dir, "OUT": tmp_path / "out"}.get(word, word) for word in command]
+    assert expected in refused("ptsel", *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_trials_of_utterances_that_are_not_there(data_dir, tmp_path):
+    path = (data_dir / "valid.tsv").read_text().splitlines()[1].split("\t")[0]
+    (tmp_path / "trials.txt").write_text("".join(f"1 {path} gone/{i}.wav\n" for i in range(5)))
+    words = (
+        "--split",
+        "valid",
+        "--trials",
+        tmp_path / "trials.txt",
+        "--features",
+        "mfcc",
+        "--out",
+        tmp_path / "out",
+    )
+    message = refused("ptsel", "verify", data_dir, *words)
+    assert "5 of its 6 utterances are not in" in message
+    assert "(first: gone/0.wav, gone/1.wav, gone/2.wav); expected paths as written there, such as" in message

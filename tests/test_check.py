@@ -158,3 +158,39 @@ def test_a_folder_without_manifests_is_refused(tmp_path):
     done = check(tmp_path)
     assert done.returncode == 2
     assert "expected manifests such as train.tsv" in done.stderr
+
+
+def test_the_same_recording_under_two_names_in_two_splits(clips):
+    """As the exact copies that corpora hold: what is trained on must not be tested."""
+    files = sorted(clips.iterdir())
+    other = clips.parent / "other"
+    other.mkdir()
+    waveform, rate = soundfile.read(files[1])
+    soundfile.write(other / "renamed.wav", waveform, rate)
+    lines = [f"renamed.wav\t{len(waveform)}"]
+    (clips.parent / "valid.tsv").write_text("\n".join([str(other), *lines]) + "\n")
+    done = check(clips.parent)
+    assert done.returncode == 0, done.stderr
+    assert "warning: in two splits: 1" in done.stdout
+    assert (
+        f"valid.tsv, line 2 (renamed.wav): the same audio as {clips.parent / 'train.tsv'}, line 3"
+        in done.stdout
+    )
+
+
+def test_speakers_that_must_be_apart(clips):
+    names = sorted(file.name for file in clips.iterdir())
+    lines = (clips.parent / "train.tsv").read_text().splitlines()
+    (clips.parent / "train.tsv").write_text("\n".join(lines[:5]) + "\n")
+    (clips.parent / "valid.tsv").write_text("\n".join([lines[0], *lines[5:]]) + "\n")
+    rows = dict(zip(names, "abcade", strict=True))
+    file = clips.parent / "classes.txt"
+    file.write_text("path\tclass\n" + "".join(f"{name}\t{speaker}\n" for name, speaker in rows.items()))
+    good = check(clips.parent, "--apart", file)
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "5 classes, 0 of them in two splits or more" in good.stdout
+    file.write_text(file.read_text().replace("\te\n", "\tb\n"))
+    bad = check(clips.parent, "--apart", file)
+    assert bad.returncode == 2
+    assert "fault: class in two splits: 1" in bad.stdout
+    assert "the class 'b' is in train as well" in bad.stdout

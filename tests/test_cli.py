@@ -15,8 +15,8 @@ from ptsel_fairseq.cli_parts import memory_size
 
 COMMANDS = (
     *("manifest", "check", "labels", "extract", "score", "select", "report", "estimate", "export", "plot"),
-    *("user-dir", "prepare", "fetch", "align", "frequent", "decode", "probe-asr", "verify", "probe"),
-    *("evaluate", "compare"),
+    *("user-dir", "prepare", "fetch", "align", "frequent", "decode", "probe-asr", "verify", "targets"),
+    *("probe", "evaluate", "compare"),
 )
 
 

@@ -133,6 +133,25 @@ def test_the_published_sizes_give_a_model_of_the_published_order():
     assert sum(p.numel() for p in encoder.parameters()) == convolutions + norms + lstm + dense
 
 
+def test_probes_read_the_frames_of_its_checkpoint(data_dir, store_dir, tmp_path):
+    from ptsel_fairseq.downstream.wav2vec import load_encoder
+
+    cfg = crdnn(data_dir, store_dir)
+    task, model, _ = build(cfg)
+    task.load_dataset("train")
+    saved = OmegaConf.to_container(OmegaConf.create({"model": model.cfg, "task": {"sample_rate": 16_000}}))
+    saved["model"]["_name"] = "ptsel_crdnn"
+    torch.save({"cfg": saved, "model": model.state_dict()}, tmp_path / "checkpoint.pt")
+    encoder = load_encoder(tmp_path / "checkpoint.pt")
+    waveform = task.dataset("train")[0]["source"]
+    model.eval()
+    with torch.no_grad():
+        expected = model.encoder(waveform[None])[0].numpy()
+    states = encoder.hidden_states(waveform.numpy())
+    assert states.shape == (1, encoder.grid.num_frames(len(waveform)), 64)
+    np.testing.assert_array_equal(states, expected)
+
+
 @pytest.fixture(scope="module")
 def recipe_dir(tmp_path_factory):
     from ptsel_fairseq.config import write_into_recipe

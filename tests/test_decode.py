@@ -241,7 +241,7 @@ def test_what_a_model_cannot_align_is_named(english, tmp_path):
     lines = ["AH N T AH", "AH Q", "", "AH " * 900, "T T", "N"]
     (tmp_path / "valid.phn").write_text("\n".join(lines) + "\n")
     align_command(tmp_path, tmp_path / "out", ["valid"], model=tmp_path / "phones.pt")
-    reasons = [line.split("\t")[1] for line in (tmp_path / "out" / "failed.tsv").read_text().splitlines()[1:]]
+    reasons = [line.split("\t")[1] for line in (tmp_path / "out" / "failed.txt").read_text().splitlines()[1:]]
     assert reasons[:2] == ["not in the model's dictionary: Q", "nothing in its transcript"]
     assert "frames are too few for 900 symbols" in reasons[2]
     manifest = read_manifest(tmp_path / "valid.tsv")

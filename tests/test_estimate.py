@@ -91,6 +91,8 @@ def test_an_update_is_what_all_gpus_read_before_a_step():
 def test_labels_are_read_as_the_store_holds_them(store_dir, monkeypatch):
     dims = 1 + 1 + 80
     assert estimated().labels == 50 * (4 * dims + 3)  # values and the masks of three labels
+    online = estimated("criterion.pretext_heads.log_mel.source=online")
+    assert online.labels == 50 * (4 * 2 + 2)  # computed from the audio, not read
     monkeypatch.setattr(LabelStore, "itemsize", lambda self, label: 2)
     assert estimated(labels=LabelStore(store_dir, "train")).labels == 50 * (2 * dims + 3)
 

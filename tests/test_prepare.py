@@ -394,3 +394,46 @@ def test_audioset_without_its_audio_or_with_another_ontology(audioset, tmp_path)
     write(audioset / "eval_segments.csv", "a video, and no more")
     with pytest.raises(PtselError, match=r"eval_segments\.csv, line 1: .* found 2 fields"):
         prepare_command("audioset", audioset, tmp_path / "out")
+
+
+def test_speakers_in_two_splits_are_reported(librispeech, tmp_path, recordings, capsys):
+    prepare_command("librispeech", librispeech, tmp_path / "apart")
+    assert "In more than one split of a task: 0 of 2 speaker." in capsys.readouterr().out
+    chapter = librispeech / "dev-clean" / "103" / "1241"
+    recordings.write(chapter / "103-1241-0000.flac")
+    write(chapter / "103-1241.trans.txt", "103-1241-0000 AGAIN")
+    prepare_command("librispeech", librispeech, tmp_path / "mixed")
+    assert "In more than one split of a task: 1 of 2 speaker (first: 103)." in capsys.readouterr().out
+
+
+def test_missing_transcripts_and_unreadable_lists_are_named(librispeech, tmp_path, recordings):
+    (librispeech / "dev-clean" / "84" / "1240" / "84-1240.trans.txt").rename(tmp_path / "elsewhere")
+    with pytest.raises(
+        PtselError, match=r"1 chapters have no transcripts.*\(first: dev-clean/84/1240\); unpack"
+    ):
+        prepare_command("librispeech", librispeech, tmp_path / "out")
+    (librispeech / "dev-clean" / "84" / "1240" / "84-1240.trans.txt").write_bytes(b"84-1240-0000 \xff\xfe\n")
+    with pytest.raises(PtselError, match=r"84-1240.trans.txt: not a UTF-8 text file"):
+        prepare_command("librispeech", librispeech, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_mp3_are_counted_with_three_examples(tmp_path, recordings):
+    root = tmp_path / "en"
+    rows = ["client_id\tpath\tsentence"]
+    for i in range(5):
+        file = root / "clips" / f"common_voice_en_{i}.mp3"
+        recordings.write(file, rate=48000)
+        if i:
+            file.write_bytes(b"\0" * 300)
+        rows.append(f"s{i}\t{file.name}\tHello")
+    for split in ("train", "dev", "test"):
+        write(root / f"{split}.tsv", *(rows if split == "train" else rows[:2]))
+    with pytest.raises(
+        PtselError, match=r"4 of \d audio files cannot be used \(first: .*_1.*_2.*_3.*; unpack"
+    ) as found:
+        prepare_command("common-voice", root, tmp_path / "out")
+    assert "_4.mp3" not in str(found.value)
+    (root / "dev.tsv").write_bytes(b"client_id\tpath\tsentence\ns\xff\ta.mp3\tx\n")
+    with pytest.raises(PtselError, match=r"dev.tsv: not a UTF-8 text file"):
+        prepare_command("common-voice", root, tmp_path / "out")

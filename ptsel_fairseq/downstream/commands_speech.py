@@ -28,12 +28,18 @@ DIR/<features>/scores.txt  for `ptsel evaluate verification`, with result.json f
 --speakers, --groups FILE  class files of utterances (header path<TAB>class)
     {CLASSES_EXAMPLE}
 """
+TARGETS_HELP = f"""\
+--classes FILE  class file of utterances (header path<TAB>class)
+    {CLASSES_EXAMPLE}
+DATA_DIR/<split>.cls  one class a line; dict.cls.txt: the classes of the first split and their counts
+    en_allison
+"""
 ALIGNED_HELP = f"""\
 OUT/word.tsv, phone.tsv (letter.tsv)  class files for `ptsel score` and `ptsel probe`
     {SEGMENTS_EXAMPLE}
-OUT/confidence.tsv  every stretch with its confidence, 0 to 1 (not of TextGrids)
+OUT/confidence.txt  every stretch with its confidence, 0 to 1 (not of TextGrids)
     clips/en_0001.flac<TAB>0.310<TAB>0.420<TAB>phone<TAB>AH<TAB>0.3170
-OUT/failed.tsv  each utterance that has no alignment, and why
+OUT/failed.txt  each utterance that has no alignment, and why
     clips/en_0002.flac<TAB>not in the dictionary: ZAIEM
 """
 
@@ -265,4 +271,23 @@ def add_verify(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_align, add_frequent, add_decode, add_probe_asr, add_verify)
+def add_targets(commands) -> None:
+    parser = add_command(
+        commands,
+        "targets",
+        "write the classes of utterances as fairseq's classification reads them",
+        MANIFEST_HELP + TARGETS_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("--classes", type=Path, required=True, metavar="FILE", help="of utterances")
+    add_splits(parser)
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.targets import targets_command
+
+        targets_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+ADDED = (add_align, add_frequent, add_decode, add_probe_asr, add_verify, add_targets)

@@ -147,7 +147,29 @@ def report(corpus: Corpus, by_split: Mapping[str, Sequence[Clip]], samples: Mapp
             for kind, spans in clip.segments.items():
                 kinds.setdefault(kind, set()).update(name for _, _, name in spans)
     classes = ", ".join(f"{kind} {len(names)}" for kind, names in sorted(kinds.items())) or "none"
-    return f"{corpus.title}. Published: {corpus.source}.\n\n{markdown(rows)}\n\nClasses: {classes}."
+    shared = "; ".join(shared_classes(by_split)) or "no classes of utterances in two or more splits"
+    text = f"{corpus.title}. Published: {corpus.source}.\n\n{markdown(rows)}\n\nClasses: {classes}."
+    return f"{text}\n\nIn more than one split of a task: {shared}."
+
+
+def shared_classes(by_split: Mapping[str, Sequence[Clip]]) -> list[str]:
+    """For each kind of class that utterances have, how many classes are in several splits of one task, and which first.
+
+    Speakers, songs and notes should be none unless the task is to tell them apart; emotions and instruments all.
+    """
+    splits_of: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for split, members in by_split.items():
+        task = split.rpartition("/")[0]
+        for clip in members:
+            for kind, name in clip.classes.items():
+                splits_of.setdefault((task, kind), {}).setdefault(name, set()).add(split)
+    lines = []
+    for (task, kind), found in sorted(splits_of.items()):
+        several = sorted(name for name, splits in found.items() if len(splits) > 1)
+        if len({split for splits in found.values() for split in splits}) > 1:
+            first = f" (first: {', '.join(several[:3])})" if several else ""
+            lines.append(f"{task + ': ' if task else ''}{len(several)} of {len(found)} {kind}{first}")
+    return lines
 
 
 def members_of(split: str, by_split: Mapping[str, Sequence[Clip]]) -> Sequence[Clip]:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.downstream.crdnn import MODEL as FILTERBANK
+from ptsel_fairseq.downstream.crdnn import FilterbankEncoder, load_filterbank
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.export import STOCK_NAMES, load_state, to_stock
 from ptsel_fairseq.labels.grid import FrameGrid
@@ -50,7 +52,7 @@ class Encoder:
 
 
 @lru_cache(maxsize=1)
-def load_encoder(file: Path) -> Encoder:
+def load_encoder(file: Path) -> Encoder | FilterbankEncoder:
     """Read a checkpoint of fairseq's wav2vec 2.0, or of this plugin, ready to extract features.
 
     Raises:
@@ -59,6 +61,9 @@ def load_encoder(file: Path) -> Encoder:
     state = load_state(file)
     cfg = configuration(state, file)
     name = cfg["model"].get("_name")
+    if name == FILTERBANK:
+        with _quiet_fairseq(file):
+            return load_filterbank(state, file)
     if name == "ptsel_wav2vec2":
         state = to_stock({**state, "cfg": cfg}, file)
     elif name != STOCK_NAMES["model"]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.backends import resolve_for
 from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.pools import ALL, expand
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["compute_tracks", "get", "names", "resolve"]
 
 
-def resolve(requested: Sequence[str]) -> list[Label]:
-    """The labels of a request that names labels and pools, sorted; PtselError for one that is not known."""
+def resolve(requested: Sequence[str], backend: str | None = None) -> list[Label]:
+    """The labels of a request that names labels and pools, sorted; PtselError for one that is not known.
+
+    With a `backend` they are as this program computes them, see `backends.resolve_for`.
+    """
+    if backend is not None:
+        return resolve_for(requested, backend)
     return [get(name) for name in expand(requested, names() if ALL in requested else ())]
 
 

@@ -16,6 +16,7 @@ from ptsel_fairseq.labels.estimate import announce
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.piece import Piece, analyse_one, analyse_piece
 from ptsel_fairseq.labels.screening import Screened, check_out, keep_list, report, screen, write_good
+from ptsel_fairseq.labels.software import announce_software, check_software
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, read_user_files
 from ptsel_fairseq.labels.writer import StoreWriter
 from ptsel_fairseq.manifest import Manifest, Utterance, manifest_file, read_manifest
@@ -45,6 +46,7 @@ def extract_command(
     skip_bad: bool = False,
     manifest_out: Path | str | None = None,
     device: str = CPU,
+    backend: str | None = None,
 ) -> None:
     """Extract labels of several splits; what is finished already is not done again.
 
@@ -53,20 +55,23 @@ def extract_command(
     `workers.map_ordered`; the store is written here. With `skip_bad`, files that cannot be read, are too short or are
     not as the manifest says are left out rather than an error; the store is then that of the manifests without them,
     which go to the folder `manifest_out`, see `screening`. `device` is ``cpu``, or a GPU such as ``cuda`` that computes
-    the labels of `torch_labels`, equal but for rounding, while processes compute the others.
+    the labels of `torch_labels`, equal but for rounding, while processes compute the others. `backend` is the program
+    that computes them, see `backends`; None is this package.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.
     """
     grid = FrameGrid()
     user_files = read_user_files(user_labels)
-    wanted = resolve(labels)
+    wanted = resolve(labels, backend)
     check_jobs(jobs)
     check_engine(engine)
     check_out(skip_bad, manifest_out, data_dir)
     gpu = torch_device(device)
     store = Path(store)
+    check_software(store, wanted)
     manifests = [read_manifest(manifest_file(data_dir, split)) for split in dict.fromkeys(splits)]
+    announce_software(wanted)
     screened: list[Screened] = []
     if manifest_out is not None:
         screened = [screen(manifest, store, Path(manifest_out), grid, jobs, engine) for manifest in manifests]
@@ -104,6 +109,7 @@ def extract(
     dtype: str = "float32",
     engine: str = LOCAL,
     device: torch.device | None = None,
+    backend: str | None = None,
 ) -> None:
     """As `extract_command` for one manifest, without the announcement.
 
@@ -112,7 +118,8 @@ def extract(
     check_jobs(jobs)
     check_engine(engine)
     user_files = read_user_files(user_labels)
-    wanted = resolve(labels)
+    wanted = resolve(labels, backend)
+    check_software(Path(store), wanted)
     devices = devices_of(wanted, device)
     writer = StoreWriter(store, manifest, wanted, FrameGrid(), dtype=dtype, devices=devices)
     try:
@@ -193,10 +200,12 @@ def analyse(
     if engine != LOCAL or jobs != 1:
         check_workers_can_load(labels)
     names = tuple(label.name for label in labels)
+    software = {label.software for label in labels}.pop()  # one request, one program
+    backend = None if software is None else software.name
 
     def piece(utterance: Utterance) -> Piece:
         file, where = manifest.audio_path(utterance), manifest.where(utterance)
-        found = Piece(file, utterance.samples, where, names, grid, user_files)
+        found = Piece(file, utterance.samples, where, names, grid, user_files, backend=backend)
         if engine != LOCAL or not is_long(utterance.samples, grid):
             return found
         return replace(

@@ -22,6 +22,15 @@ BUILT_IN = "ptsel_fairseq"
 
 
 @dataclass(frozen=True)
+class Software:
+    """A program other than this package that computes labels: name as in ``--backend``, version, licence in a line."""
+
+    name: str
+    version: str
+    licence: str
+
+
+@dataclass(frozen=True)
 class Label:
     """A pretext label: a named function of the waveform.
 
@@ -33,7 +42,8 @@ class Label:
         version: raised whenever the values change, so that stores of two versions are not mixed.
         compute: values [frames, dim] of an analysed waveform, with a mask [frames] where it can be undefined.
         whole: what it needs of a whole recording that is analysed in blocks, attributes of `blocks.WholeFile`.
-        origin: who defines it: this package, or a user's file or package.
+        origin: who defines it: this package, a user's file or package, or a backend.
+        software: the installed program of the backend that computes it.
     """
 
     name: str
@@ -49,6 +59,7 @@ class Label:
     parameters: dict[str, Any] = field(default_factory=dict)
     origin: str = BUILT_IN
     whole: tuple[str, ...] = ()
+    software: Software | None = None
 
 
 def late(function: str, *attributes: str) -> Callable[[Analysis], Computed]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.backends import extra_labels, print_backends
 from ptsel_fairseq.labels.catalogue import resolve
 from ptsel_fairseq.labels.label import BUILT_IN, Label
 from ptsel_fairseq.labels.pools import ALL, POOLS
@@ -24,14 +25,19 @@ def labels_command(
         PtselError: a label that is not known, a picture of no label or without a place, audio that cannot be used.
     """
     read_user_files(user_labels)
-    labels = resolve(names or ["all"])
     if plot is None and out is None:
-        print_catalogue(labels)
+        extra = {name: label for name, (_, label) in extra_labels().items()}
+        own = [name for name in names if name not in extra]
+        labels = resolve(own or ["all"]) if own or not names else []
+        labels += [label for name, label in extra.items() if name in names or not names]
+        print_catalogue(sorted(labels, key=lambda label: label.name))
         if not names:
             print_pools()
+            print_backends()
         return
     if plot is None or out is None or not names:
         raise PtselError("to draw labels give their names, --plot AUDIO and --out FILE.png")
+    labels = resolve(names)
     from ptsel_fairseq.labels.figures import draw_file
 
     draw_file(plot, labels, out)
@@ -41,9 +47,12 @@ def labels_command(
 def print_catalogue(labels: Sequence[Label]) -> None:
     """Print each label with its dimension, unit, meaning and source."""
     width = max(len(label.name) for label in labels)
+    extra = extra_labels()
     unit_width = max(len(label.unit) for label in labels)
     for label in labels:
         origin = "" if label.origin == BUILT_IN else f"; from {label.origin.split(',')[0]}"
+        if label.name in extra:
+            origin = f"; needs --backend {extra[label.name][0].name}"
         undefined = f"; undefined in {label.undefined}" if label.undefined else ""
         print(
             f"{label.name:{width}s}  {label.dim:3d}  {label.unit:{unit_width}s}  "
@@ -56,4 +65,4 @@ def print_pools() -> None:
     print("\npools, accepted wherever labels are named:")
     for pool, members in POOLS.items():
         print(f"{pool}: {' '.join(members)}")
-    print(f"{ALL}: every label")
+    print(f"{ALL}: every label that needs no backend")

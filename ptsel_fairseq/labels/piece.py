@@ -28,6 +28,7 @@ class Piece:
     arrays: where the worker puts the tracks of a long recording, which are too large to be sent, from the row
         `first_row` on; None if the tracks shall come back.
     owner: the process that may have them written, the worker's parent or itself.
+    backend: that computes them, None for this package.
     """
 
     file: Path
@@ -39,6 +40,7 @@ class Piece:
     arrays: TrackArrays | None = None
     first_row: int = 0
     owner: int = 0
+    backend: str | None = None
 
 
 def analyse_one(
@@ -58,7 +60,7 @@ def analyse_piece(piece: Piece) -> dict[str, Track] | None:
     for user_file in piece.user_files:
         load_user_file(user_file)
     with one_thread():
-        tracks = _tracks(piece, resolve(piece.labels))
+        tracks = _tracks(piece, resolve(piece.labels, piece.backend))
         if piece.arrays is None:
             return joined_tracks(tracks)
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels import definitions
+from ptsel_fairseq.labels.backends import extra_labels
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.pools import ALL, POOLS
 
@@ -38,6 +39,11 @@ def add(label: Label) -> None:
     if label.name in LABELS:
         raise PtselError(
             f"label {label.name}: the name is taken by {LABELS[label.name].origin}; choose another one"
+        )
+    if label.name in extra_labels():
+        backend = extra_labels()[label.name][0]
+        raise PtselError(
+            f"label {label.name}: the name is taken by --backend {backend.name}; choose another one"
         )
     for what, value in (("dim", label.dim), ("version", label.version)):
         if not isinstance(value, int) or value < 1:
@@ -69,6 +75,11 @@ def get(name: str) -> Label:
     """The label of a name; raise PtselError naming those there are."""
     if name not in LABELS:
         load_installed()
+    if name in extra_labels():
+        backend = extra_labels()[name][0]
+        raise PtselError(
+            f"label {name!r} is computed by {backend.title} only: give --backend {backend.name} ({backend.install})"
+        )
     if name not in LABELS:
         raise PtselError(
             f"no label {name!r}; the labels are {', '.join(names())}, and the pools {', '.join([*POOLS, ALL])}"

@@ -29,6 +29,8 @@ FORMAT = 1
 HEADER = "header.json"
 LENGTHS = "lengths.npy"
 DTYPES = ("float32", "float16")
+SOFTWARE = "backend"  # in a label's entry of the header, if another program computed it
+THIS_PACKAGE = "ptsel_fairseq itself"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,10 @@ class LabelStore:
     def itemsize(self, label: str) -> int:
         """Bytes of one value on disk."""
         return np.dtype(_dtype(self._entry(label))).itemsize
+
+    def software(self, label: str) -> str:
+        """The program that computed a label: `THIS_PACKAGE`, or name and version of a backend."""
+        return software_of(self._entry(label))
 
     def num_frames(self, index: int) -> int:
         place = self._place(index)
@@ -204,11 +210,18 @@ def read_header(folder: Path) -> dict[str, Any]:
             entry["checksums"].items()
             _dtype(entry)
             _statistics(entry)
+            software_of(entry)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PtselError(
             f"{file}: the header of the label store is damaged ({error!r}); remove {folder} and extract it again"
         ) from None
     return header
+
+
+def software_of(entry: dict[str, Any]) -> str:
+    """The program that computed a label, by its entry of the header."""
+    found = entry.get(SOFTWARE)
+    return THIS_PACKAGE if found is None else f"{found['name']} {found['version']}"
 
 
 def _statistics(entry: dict[str, Any]) -> Statistics:

@@ -25,6 +25,7 @@ from ptsel_fairseq.labels.arrays import TrackArrays, named_errors
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.journal import Journal, write_atomically
 from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.software import software_entry
 from ptsel_fairseq.labels.statistics import track_statistics
 from ptsel_fairseq.labels.store import (
     DTYPES,
@@ -172,6 +173,7 @@ class StoreWriter:
                 self._header["labels"][label.name] = {
                     **label_entry(label_info(label), statistics, checksums, self._dtype.name),
                     "origin": label.origin,
+                    **software_entry(label),
                     "device": self._devices.get(label.name, CPU),
                     "software": software_versions(),
                     "command": self._command_line,

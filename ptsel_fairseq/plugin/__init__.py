@@ -39,3 +39,11 @@ warnings.filterwarnings(
 )
 
 from ptsel_fairseq.plugin import crdnn_model, criterion, model, task  # noqa: E402,F401
+
+try:
+    import fairseq.models.wav2vec.wav2vec2_classification
+    import fairseq.tasks.audio_classification
+except ModuleNotFoundError:
+    pass  # of fairseq 0.12.2 and before; all else works without
+else:
+    from ptsel_fairseq.plugin import classification_task  # noqa: F401

@@ -155,8 +155,11 @@ def estimate(cfg: DictConfig, labels: LabelStore | LabelsOfTheCatalogue) -> Esti
     accumulated = int((cfg.optimization.get("update_freq") or [1])[0])
     grid = task._grid
     saved, flops, head_flops = measure(model, crop, precision.name != "float32")
-    dims = zip(model.cfg.pretext_labels, model.cfg.pretext_dims, strict=True)
-    tracks = sum(dim * _itemsize(labels, label) + 1 for label, dim in dims)  # one byte for the mask
+    read = [
+        dim * _itemsize(labels, label) + 1  # one byte for the mask
+        for label, dim in zip(model.cfg.pretext_labels, model.cfg.pretext_dims, strict=True)
+        if heads.settings[label].source == "store"
+    ]
     states = STATES.get(cfg.optimizer.get("_name"))
     exchange = min(BUFFER, every) * precision.weight if gpus > 1 and _ddp(cfg) == "legacy_ddp" else 0
     seconds = crop / task.cfg.sample_rate
@@ -178,7 +181,7 @@ def estimate(cfg: DictConfig, labels: LabelStore | LabelsOfTheCatalogue) -> Esti
         accumulated=accumulated,
         seconds=samples * accumulated * gpus / task.cfg.sample_rate,
         audio=2 * task.cfg.sample_rate,
-        labels=round(tracks * grid.frame_rate),
+        labels=round(sum(read) * grid.frame_rate),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from fairseq.dataclass import FairseqDataclass
 from fairseq.models import BaseFairseqModel, register_model
-from omegaconf import II, MISSING, OmegaConf, open_dict
+from omegaconf import II, MISSING, open_dict
 from torch import Tensor, nn
 
 from ptsel_fairseq.errors import PtselError
@@ -105,20 +105,13 @@ class PtselCrdnnCtcModel(BaseFairseqModel):
     @classmethod
     def build_model(cls, cfg: PtselCrdnnCtcConfig, task: Any) -> PtselCrdnnCtcModel:
         with one_line_errors():
-            state = None
-            if not cfg.w2v_args:
+            if cfg.w2v_args:
+                encoder = build_encoder(json.loads(cfg.w2v_args), task.cfg.sample_rate)
+            else:
                 state = _pretrained(Path(cfg.pretrained), task.cfg)
-                found = OmegaConf.create(state["cfg"]["model"])
-                settings = {key: found[key] for key in ENCODER_SETTINGS}
+                encoder = encoder_of(state)
                 with open_dict(cfg):
-                    cfg.w2v_args = json.dumps(OmegaConf.to_container(OmegaConf.create(settings)))
-            encoder = build_encoder(json.loads(cfg.w2v_args), task.cfg.sample_rate)
-            if state is not None:
-                prefix = "encoder."
-                weights = {
-                    k.removeprefix(prefix): v for k, v in state["model"].items() if k.startswith(prefix)
-                }
-                encoder.load_state_dict(weights, strict=True)
+                    cfg.w2v_args = json.dumps(_encoder_settings(state))
         return cls(cfg, encoder, len(task.target_dictionary))
 
     def set_num_updates(self, num_updates: int) -> None:
@@ -148,6 +141,21 @@ def build_encoder(settings: dict[str, Any], sample_rate: int) -> Crdnn:
     settings = dict(settings)
     mean, std = settings.pop("input_mean"), settings.pop("input_std")
     return Crdnn(LogMel(FrameGrid(sample_rate=sample_rate), mean, std), **settings)
+
+
+def encoder_of(state: dict[str, Any]) -> Crdnn:
+    """The encoder of a loaded checkpoint of ``ptsel_crdnn``, with its weights."""
+    encoder = build_encoder(_encoder_settings(state), state["cfg"]["task"]["sample_rate"])
+    prefix = "encoder."
+    weights = {
+        key.removeprefix(prefix): value for key, value in state["model"].items() if key.startswith(prefix)
+    }
+    encoder.load_state_dict(weights, strict=True)
+    return encoder
+
+
+def _encoder_settings(state: dict[str, Any]) -> dict[str, Any]:
+    return {key: state["cfg"]["model"][key] for key in ENCODER_SETTINGS}
 
 
 def _pretrained(file: Path, task_cfg: Any) -> dict[str, Any]:

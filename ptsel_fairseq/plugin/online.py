@@ -12,7 +12,7 @@ from torch import Tensor
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.grid import FrameGrid
-from ptsel_fairseq.labels.store import LabelStore
+from ptsel_fairseq.labels.store import THIS_PACKAGE, LabelStore
 from ptsel_fairseq.labels.torch_labels import compute_batch, local_labels
 from ptsel_fairseq.plugin.head_settings import HeadSettings
 
@@ -83,6 +83,11 @@ def check_online(label: str, head: HeadSettings, store: LabelStore) -> None:
         raise PtselError(
             f"{setting}.source: the statistics in {store.folder} are of definition {found.version} of {label}, online "
             f"it is definition {known.version}; extract it into a new store"
+        )
+    if store.software(label) != THIS_PACKAGE:
+        raise PtselError(
+            f"{setting}.source: the statistics of {label} in {store.folder} are of {store.software(label)}, online "
+            "it is computed by this package; extract it without --backend into a new store"
         )
     if head.loss == "bce" and known.unit != "0 to 1":
         raise PtselError(

@@ -23,8 +23,8 @@ from ptsel_fairseq.make_manifest import write_lines
 from ptsel_fairseq.manifest import SEGMENT_HEADER, manifest_file, read_manifest
 
 SHOWN = 3
-FAILED = "failed.tsv"
-CONFIDENCE = "confidence.tsv"
+FAILED = "failed.txt"
+CONFIDENCE = "confidence.txt"
 REPORT = "alignment.json"
 
 Found = Mapping[str, Any]  # of one utterance: stretches by kind, or the reason under "failed"
@@ -66,7 +66,7 @@ def align_command(
 
     Args:
         data_dir: manifests; ``<split>.wrd`` (``.phn`` for a model of phones) beside them unless `textgrids` are given.
-        out: class files; ``confidence.tsv`` with every stretch, ``failed.tsv`` with each utterance that has no
+        out: class files; ``confidence.txt`` with every stretch, ``failed.txt`` with each utterance that has no
             alignment and why, ``alignment.json`` with counts and origin. An interrupted run goes on.
         splits: of the manifests.
         textgrids: folder of TextGrids to read instead of aligning.

@@ -83,21 +83,29 @@ def wrong_root(root: Path, expected: str) -> PtselError:
 
 
 def read_csv(file: Path, columns: Sequence[str], delimiter: str = ",") -> Iterator[dict[str, str]]:
-    """The rows of a table with a header by column; raise PtselError unless it has the columns."""
-    with file.open(encoding="utf-8", newline="") as lines:
-        # A tab-separated table has no quotes: they are part of a text.
-        tabs = delimiter == "\t"
-        rows = csv.DictReader(
-            lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
-        )
-        lacking = [column for column in columns if column not in (rows.fieldnames or ())]
-        if lacking:
-            raise PtselError(
-                f"{file}, line 1: expected the columns {', '.join(columns)}, found {', '.join(rows.fieldnames or ())}"
+    """The rows of a table with a header by column; raise PtselError if it cannot be read or lacks one."""
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            # A tab-separated table has no quotes: they are part of a text.
+            tabs = delimiter == "\t"
+            rows = csv.DictReader(
+                lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
             )
-        for row in rows:
-            if any(row[column] is None for column in columns):
+            lacking = [column for column in columns if column not in (rows.fieldnames or ())]
+            if lacking:
                 raise PtselError(
-                    f"{file}, line {rows.line_num}: expected {len(rows.fieldnames or ())} fields"
+                    f"{file}, line 1: expected the columns {', '.join(columns)}, found "
+                    f"{', '.join(rows.fieldnames or ())}"
                 )
-            yield row
+            for row in rows:
+                if any(row[column] is None for column in columns):
+                    raise PtselError(
+                        f"{file}, line {rows.line_num}: expected {len(rows.fieldnames or ())} fields"
+                    )
+                yield row
+    except FileNotFoundError:
+        raise PtselError(
+            f"{file}: no such file; expected a table with the columns {', '.join(columns)}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise PtselError(f"{file}: not a UTF-8 text file ({error.reason}); unpack it again") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, Span, wrong_root
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
+from ptsel_fairseq.manifest import read_lines
 
 HOLDS = "the folder TIMIT with TRAIN/DR1/... and TEST/DR1/... (upper or lower case)"
 
@@ -96,7 +97,7 @@ def splits_of(part: str, speaker: str) -> tuple[str, ...]:
 def read_phones(file: Path) -> list[Span]:
     """Lines ``START END PHONE`` in samples, as seconds."""
     spans = []
-    for number, line in enumerate(file.read_text(encoding="ascii").splitlines(), start=1):
+    for number, line in enumerate(read_lines(file, "lines such as '0 2260 h#'"), start=1):
         fields = line.split()
         if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
             raise PtselError(f"{file}, line {number}: expected such as '0 2260 h#', found {line!r}")
@@ -110,7 +111,7 @@ def read_phones(file: Path) -> list[Span]:
 
 def text_of(file: Path) -> str:
     """The sentence of a .TXT, after its two sample numbers, in capitals without punctuation."""
-    words = file.read_text(encoding="ascii").split()[2:]
+    words = " ".join(read_lines(file, "a line such as '0 46797 She had your dark suit.'")).split()[2:]
     kept = "".join(
         char if char.isalpha() or char in "' " else " " for char in " ".join(words).replace("-", " ")
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
 from ptsel_fairseq.downstream.tables import read_trials
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.manifest import read_lines
 
 HOLDS = (
     "a folder with wav/id10001/... (development and test archives together) and the published lists iden_split.txt "
@@ -22,15 +23,11 @@ def read(root: Path) -> Reading:
     if not (root / "wav").is_dir() or not lists or not (root / "iden_split.txt").is_file():
         raise wrong_root(root, HOLDS)
     splits: dict[str, list[str]] = {}
-    for number, line in enumerate(
-        (root / "iden_split.txt").read_text(encoding="utf-8").splitlines(), start=1
-    ):
+    expected = "lines such as '3 id10003/na8-QEFmj44/00003.wav'"
+    for number, line in enumerate(read_lines(root / "iden_split.txt", expected), start=1):
         part, _, path = line.partition(" ")
         if part not in IDENTIFICATION or path.count("/") != 2:
-            raise PtselError(
-                f"{root / 'iden_split.txt'}, line {number}: expected such as '3 id10003/na8-QEFmj44/00003.wav', found "
-                f"{line!r}"
-            )
+            raise PtselError(f"{root / 'iden_split.txt'}, line {number}: expected {expected}, found {line!r}")
         splits[path] = [IDENTIFICATION[part]]
     trials: dict[str, list[tuple[bool, str, str]]] = {}
     for file in lists:
