@@ -163,7 +163,7 @@ def train(out: Path, condition: str, seed: int, updates: int) -> None:
         )
     if done.returncode != 0:
         raise PtselError(f"{run}: training ended with {done.returncode}; see output.txt there")
-    if read_run(run).updates_and_seconds()[0] < updates:
+    if read_run(run).records[-1].update < updates:
         raise PtselError(f"{run}: training was asked to stop before its end; run the same command to go on")
     (run / "ended").touch()
 

@@ -86,7 +86,7 @@ def test_training_in_half_precision_stays_near_float32(
 
 @pytest.mark.parametrize(("processes", "signal"), [(1, "SIGTERM"), (2, "SIGUSR1")])
 def test_killed_and_asked_to_stop_at_random_it_ends_as_if_never_stopped(
-    recipe_dir, data_dir, store_dir, tmp_path, trained, two_processes, processes, signal
+    recipe_dir, data_dir, store_dir, tmp_path, request, processes, signal
 ):
     rng = np.random.default_rng(processes)
     dies = int(rng.integers(2, UPDATES - 1))  # before this update, on all ranks
@@ -103,7 +103,10 @@ def test_killed_and_asked_to_stop_at_random_it_ends_as_if_never_stopped(
     assert f"{signal}: a checkpoint is written after the next update, then training ends" in log
     assert torch.load(run / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"] == last
     train(words, record, processes)
-    whole = read(trained / "record") if processes == 1 else two_processes[0]
+    if processes == 1:
+        whole = read(request.getfixturevalue("trained") / "record")
+    else:
+        whole = request.getfixturevalue("two_processes")[0]
     stopped = read(first)
     assert sorted(stopped) == sorted(whole)
     assert all(stopped[update]["parameters"] == whole[update]["parameters"] for update in whole)
