@@ -37,8 +37,9 @@ setup(
     extras_require={
         "align": ["pocketsphinx>=5.1"],
         "dask": ["dask[distributed]>=2024.1"],
-        "distortion": ["audiomentations>=0.40"],
+        "distortion": ["audiomentations>=0.43"],
         "hf": ["safetensors>=0.4"],
+        "lm": ["flashlight-text>=0.0.7", "kenlm>=0.3"],
         "ray": ["ray[client]>=2.9"],
         "downstream": ["jiwer>=4", "av>=12"],
         # Several distributions share fairseq's import name, so users may bring their own build instead.
@@ -50,7 +51,7 @@ setup(
             "ruff>=0.6",
             "mypy>=1.10",
             "types-tqdm",
-            "audiomentations>=0.40",
+            "audiomentations>=0.43",
             "dask[distributed]>=2024.1",
             "dcor>=0.6",
             "safetensors>=0.4",
@@ -58,6 +59,7 @@ setup(
             "jiwer>=4",
             "av>=12",
             "pocketsphinx>=5.1",
+            "flashlight-text>=0.0.7",
         ],
     },
     entry_points={"console_scripts": ["ptsel = ptsel_fairseq.cli:main"]},
