@@ -46,6 +46,7 @@ def test_the_parser_takes_the_command(recipe, words):
         assert resolve(options["labels"])
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(("recipe", "words"), TRAININGS, ids=[recipe for recipe, _ in TRAININGS])
 def test_fairseq_composes_the_training(recipe, words, monkeypatch):
     pytest.importorskip("fairseq")

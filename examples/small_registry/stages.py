@@ -56,6 +56,7 @@ def _weigh(runner: Runner, settings: Settings, task: Task, method: str, scores: 
         f"select {task.name} {method}", command, (scores / "scores.json", template), (weights, recipe)
     )
     if not runner.is_done(step):
+        runner.forget(step)  # the bare recipe must not pass for the one with λ, here or after an interruption
         write(recipe, template.read_text())
     runner.run(step)
 

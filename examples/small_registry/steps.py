@@ -59,6 +59,10 @@ class Runner:
         mark = self._mark(step)
         return mark.is_file() and mark.read_text() == step.key and all(made.exists() for made in step.makes)
 
+    def forget(self, step: Step) -> None:
+        """Do the step again when it is run, whatever is there."""
+        self._mark(step).unlink(missing_ok=True)
+
     def _mark(self, step: Step) -> Path:
         return self.out / "done" / f"{step.title.replace(' ', '-')}.txt"
 
