@@ -14,6 +14,7 @@ from scipy.stats import kstest, norm
 
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.labels.extract import extract
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import read_classes, read_manifest
 from ptsel_fairseq.selection import (
@@ -27,6 +28,7 @@ from ptsel_fairseq.selection import (
     score_labels,
 )
 from ptsel_fairseq.selection.kernels import median_variance, squared_distances, standardise
+from ptsel_fairseq.selection.points import sorted_segments, summarise_label
 from ptsel_fairseq.selection.score import small_sample_tail
 from ptsel_fairseq.selection.scores_file import read_scores
 from ptsel_fairseq.selection.tables import indifferent_lines
@@ -338,6 +340,25 @@ def test_the_reference_reads_unvoiced_frames_as_the_papers_did(inputs):
             break
     assert np.isfinite(filled).all()
     assert (filled == 0).any()
+
+
+def test_the_reference_reads_an_undefined_harmonicity_as_minus_100(inputs, data_dir, tmp_path):
+    manifest, _, class_file = inputs
+    extract(manifest, ["log_hnr"], tmp_path / "store", jobs=1)
+    store = LabelStore(tmp_path / "store", "train")
+    segments = sorted_segments(class_file)[:100]
+    filled = summarise_label(store, "log_hnr", manifest, segments, fill_undefined=True)[:, 0]
+    literal = []
+    for segment in segments:
+        first, last = store.grid.frames_between(
+            segment.start, segment.end, manifest.utterances[segment.utterance].samples
+        )
+        frames = range(first, last)
+        tracks = store.track("log_hnr", segment.utterance), store.valid("log_hnr", segment.utterance)
+        literal.append(sum(float(tracks[0][i, 0]) if tracks[1][i] else -100.0 for i in frames) / len(frames))
+    np.testing.assert_allclose(filled, literal, rtol=1e-6)
+    assert (filled == -100).any()
+    assert (filled > 0).any()
 
 
 def test_mean_and_deviation(inputs):
