@@ -58,3 +58,12 @@ def store_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("labels") / "store"
     extract_command(data_dir, ["train", "valid"], LABELS, store)
     return store
+
+
+@pytest.fixture
+def nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers as its own label is forgotten after it."""
+    from ptsel_fairseq.labels import registry
+
+    monkeypatch.setattr(registry, "LABELS", dict(registry.LABELS))
+    monkeypatch.setattr("ptsel_fairseq.labels.user._loaded", {})

@@ -13,6 +13,7 @@ from conftest import ASTERISK, run_command
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels import figures
+from ptsel_fairseq.labels.backends import BACKENDS
 from ptsel_fairseq.labels.catalogue import compute_tracks, get, names, resolve
 from ptsel_fairseq.labels.figures import draw_labels
 from ptsel_fairseq.labels.grid import FrameGrid
@@ -86,11 +87,14 @@ def test_rows_show_what_was_computed(tmp_path, monkeypatch):
 
 
 def test_the_command_lists_and_draws(tmp_path):
-    catalogue, pools = run_command("ptsel", "labels").stdout.split("\n\n")
+    catalogue, pools, backends = run_command("ptsel", "labels").stdout.split("\n\n")
     listed = catalogue.splitlines()
-    assert [line.split()[0] for line in listed] == names()
+    assert [line.split()[0] for line in listed] == sorted([*names(), "formants"])
+    (formants,) = [line for line in listed if line.startswith("formants")]
+    assert "--backend praat" in formants
     assert {line.split(":")[0] for line in pools.splitlines()[1:]} == {"all", *POOLS}
-    assert all(get(line.split()[0]).description in line for line in listed)
+    assert {line.split(":")[0] for line in backends.splitlines()[1:]} == set(BACKENDS)
+    assert all(get(line.split()[0]).description in line for line in listed if line != formants)
     assert [line.split()[0] for line in run_command("ptsel", "labels", "zcr", "f0").stdout.splitlines()] == [
         "f0",
         "zcr",

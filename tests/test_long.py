@@ -161,6 +161,7 @@ def test_a_worker_left_behind_by_a_killed_extraction_stops_writing(long_dir, sma
     writer.close()
 
 
+@pytest.mark.usefixtures("nothing_stays_registered")
 def test_labels_of_users_see_the_whole_recording(long_dir, small_blocks):
     mine = long_dir / "mine.py"
     mine.write_text(

@@ -30,10 +30,7 @@ NOISE = np.random.default_rng(0).standard_normal(16_000).astype(np.float32) * 0.
 HEADER = "import numpy as np\nfrom ptsel_fairseq.labels.user import register\n"
 
 
-@pytest.fixture(autouse=True)
-def nothing_stays_registered(monkeypatch):
-    monkeypatch.setattr(registry, "LABELS", dict(registry.LABELS))
-    monkeypatch.setattr("ptsel_fairseq.labels.user._loaded", {})
+pytestmark = pytest.mark.usefixtures("nothing_stays_registered")
 
 
 def own(body: str, **options) -> str:

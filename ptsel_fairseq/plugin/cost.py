@@ -19,7 +19,7 @@ from torch import nn
 from ptsel_fairseq.config import join_weights, read_weights
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels import registry
-from ptsel_fairseq.labels.store import LabelStore, Statistics
+from ptsel_fairseq.labels.store import THIS_PACKAGE, LabelStore, Statistics
 from ptsel_fairseq.plugin.measuring import measure
 from ptsel_fairseq.plugin.planning import plan, plan_filterbank
 
@@ -92,6 +92,9 @@ class LabelsOfTheCatalogue:
     def statistics(self, label: str) -> Statistics:
         dim = registry.get(label).dim
         return Statistics(np.zeros(dim), np.ones(dim), 0)
+
+    def software(self, label: str) -> str:
+        return THIS_PACKAGE
 
 
 def estimate_command(
