@@ -40,6 +40,10 @@ setup(
         "distortion": ["audiomentations>=0.43"],
         "hf": ["safetensors>=0.4"],
         "lm": ["flashlight-text>=0.0.7", "kenlm>=0.3"],
+        # Programs with licences of their own, for comparison; none is imported unless it is asked for.
+        "opensmile": ["opensmile>=2.5"],
+        "praat": ["praat-parselmouth>=0.4.3"],
+        "world": ["pyworld>=0.3.4", "setuptools<81"],
         "ray": ["ray[client]>=2.9"],
         "downstream": ["jiwer>=4", "av>=12"],
         # Several distributions share fairseq's import name, so users may bring their own build instead.
@@ -59,6 +63,7 @@ setup(
             "jiwer>=4",
             "av>=12",
             "pocketsphinx>=5.1",
+            "praat-parselmouth>=0.4.3",
             "flashlight-text>=0.0.7",
         ],
     },
