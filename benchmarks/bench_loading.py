@@ -1,9 +1,10 @@
 """What labels add to data loading: batches of audio with seven labels against audio alone, in the same run.
 
-    python benchmarks/bench_loading.py [--rounds 5]
+    python benchmarks/bench_loading.py [--rounds 5] [--format flac] [--seconds 12]
 
-Prints the median processor time of an epoch of batches for both, and their ratio. Audio is decoded from the bundled Ogg
-files; `--decoded` takes it from WAV instead, the hardest case for the ratio.
+Prints the median processor time of an epoch of batches for both, and their ratio. Audio is that of the bundled Ogg
+files; `--format` writes it as FLAC or WAV first, `--seconds` joins clips to utterances of at least so many seconds.
+LibriSpeech's are FLAC and 12 s long on average; short WAV files are the hardest case for the ratio.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import soundfile
 from fairseq.data import FileAudioDataset
 
+from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.labels.extract import extract
-from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
 from ptsel_fairseq.manifest import Manifest, read_manifest
 from ptsel_fairseq.plugin.dataset import PtselDataset
@@ -26,17 +29,19 @@ from ptsel_fairseq.plugin.dataset import PtselDataset
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ["alpha_ratio", "f0", "log_hnr", "loudness", "rasta_l1", "voicing", "zcr"]
 BATCH = 8
+LONGEST = 250_000  # samples of a crop, as in the recipe of BASE
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--decoded", action="store_true", help="read WAV files instead of Ogg")
+    parser.add_argument("--format", choices=["ogg", "flac", "wav"], default="ogg")
+    parser.add_argument("--seconds", type=float, default=0, help="join clips until they last so long")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         manifest = read_manifest(ROOT / "examples" / "asterisk" / "train.tsv")
-        if options.decoded:
-            manifest = decode(manifest, Path(folder))
+        if options.format != "ogg" or options.seconds:
+            manifest = written(manifest, Path(folder), options.format, options.seconds)
         extract(manifest, LABELS, Path(folder) / "store")
         store = LabelStore(Path(folder) / "store", "train")
         scaling = {label: (store.statistics(label).mean, store.statistics(label).std) for label in LABELS}
@@ -55,12 +60,17 @@ def main() -> None:
         print(f"ratio, labels to audio alone: {ratio:.3f}")
 
 
-def decode(manifest: Manifest, folder: Path) -> Manifest:
-    lines = [str(folder)]
+def written(manifest: Manifest, folder: Path, form: str, seconds: float) -> Manifest:
+    """The clips, joined to at least so many seconds, as files of another format."""
+    lines, waiting = [str(folder)], []
     for utterance in manifest:
-        waveform, rate = soundfile.read(manifest.audio_path(utterance))
-        soundfile.write(folder / f"{utterance.index}.wav", waveform, rate)
-        lines.append(f"{utterance.index}.wav\t{len(waveform)}")
+        waiting.append(read_audio(manifest.audio_path(utterance), SAMPLE_RATE))
+        if sum(map(len, waiting)) < seconds * SAMPLE_RATE:
+            continue
+        waveform, waiting = np.concatenate(waiting), []
+        name = f"{utterance.index}.{form}"
+        soundfile.write(folder / name, waveform, SAMPLE_RATE)
+        lines.append(f"{name}\t{len(waveform)}")
     (folder / "train.tsv").write_text("\n".join(lines) + "\n")
     return read_manifest(folder / "train.tsv")
 
@@ -68,7 +78,7 @@ def decode(manifest: Manifest, folder: Path) -> Manifest:
 def stock_dataset(manifest: Manifest, folder: str) -> FileAudioDataset:
     absolute = Path(folder) / "absolute.tsv"
     absolute.write_text("\n".join([str(manifest.root), *(f"{u.path}\t{u.samples}" for u in manifest)]) + "\n")
-    return FileAudioDataset(str(absolute), sample_rate=16_000, max_sample_size=96_000)
+    return FileAudioDataset(str(absolute), sample_rate=SAMPLE_RATE, max_sample_size=LONGEST)
 
 
 def epoch(data: FileAudioDataset | PtselDataset) -> float:
