@@ -34,6 +34,7 @@ from ptsel_fairseq.manifest import read_manifest
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ["f0", "loudness", "mfcc"]  # undefined at times, always defined, a vector
 UPDATES_TO_A_KILL = 8
+UPDATES_FOR_A_KILL = 11  # a signal takes some more until the training has ended
 PATIENCE = 120  # seconds without an update, or to an end that was asked for
 SMALL = {
     "model.conv_feature_layers": "'[(16, 10, 5)] + [(16, 3, 2)] * 4 + [(16, 2, 2)] * 2'",
@@ -112,7 +113,7 @@ class Trial:
     ) -> None:
         self.out, self.data, self.store, self.processes = out, data, store, processes
         self.kills, self.rng = kills, np.random.default_rng(seed)
-        self.updates = (kills + 1) * UPDATES_TO_A_KILL
+        self.updates = (kills + 1) * UPDATES_FOR_A_KILL
         self.settings = {**SMALL, **(settings or {})}
 
     def run(self) -> dict:
@@ -140,6 +141,8 @@ class Trial:
         """Start the training, kill it some updates later at any moment of an update or a save."""
         how = signal.SIGTERM if number % 2 else signal.SIGKILL
         before = last_update(run)
+        if before >= self.updates - 1:
+            raise PtselError(f"{run}: the training was over after {number} kills; try another --seed")
         # One more than a checkpoint's distance at least, or kills could stop it from ever getting on.
         aim = before + int(self.rng.integers(4, 2 * UPDATES_TO_A_KILL - 4))
         ranks = self._start(run)
