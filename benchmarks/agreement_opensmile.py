@@ -21,7 +21,7 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
 from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from ptsel_fairseq.labels.label import Track
 
 HOP = 0.010  # seconds between openSMILE's frames
 SHORT, LONG = 0.020, 0.060  # seconds of its frames
@@ -146,10 +149,11 @@ def compare(waveforms: Sequence[np.ndarray], recorded: Sequence[np.ndarray], qua
             labels = [label for label in COMPARED if quality or label not in VOICE_QUALITY]
             compare_one(waveform, theirs, labels, grids, place, rows)
         if praat is not None:
-            compare_praat(waveform, praat, theirs["ComParE_2016"], rows)
+            ours, heard = compute_tracks(waveform, resolve(["f0"]), FrameGrid())["f0"], praat(waveform)
+            compare_praat(ours, heard, theirs["ComParE_2016"], rows)
             if quality:
                 compare_praat_quality(waveform, theirs["ComParE_2016"], rows)
-            compare_f0(waveform, praat(before), praat(waveform), theirs["ComParE_2016"], rows)
+            compare_f0(ours, praat(before), heard, theirs["ComParE_2016"], rows)
     return rows
 
 
@@ -239,15 +243,10 @@ def praat_f0() -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None:
     return track
 
 
-def compare_praat(
-    waveform: np.ndarray,
-    praat: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
-    compare: Any,
-    rows: Rows,
-) -> None:
+def compare_praat(f0: Track, praat: tuple[np.ndarray, np.ndarray], compare: Any, rows: Rows) -> None:
+    """Our F0 against Praat's (times, Hz); for scale, openSMILE's voicing decision against it."""
     grid = FrameGrid()
-    values, valid = compute_tracks(waveform, resolve(["f0"]), grid)["f0"]
-    times, theirs = praat(waveform)
+    (values, valid), (times, theirs) = f0, praat
     centres = np.array([grid.centre(frame) for frame in range(len(values))]) / SAMPLE_RATE
     position = (centres - times[0]) / HOP
     inside = (position >= 0) & (position <= len(theirs) - 1)
@@ -268,15 +267,14 @@ def compare_praat(
 
 
 def compare_f0(
-    waveform: np.ndarray,
+    f0: Track,
     recorded: tuple[np.ndarray, np.ndarray],
     praat: tuple[np.ndarray, np.ndarray],
     compare: Any,
     rows: Rows,
 ) -> None:
     """Gross errors of each tool against Praat's F0 of the utterance as it was recorded."""
-    grid = FrameGrid()
-    values, valid = compute_tracks(waveform, resolve(["f0"]), grid)["f0"]
+    grid, (values, valid) = FrameGrid(), f0
     centres = np.array([grid.centre(frame) for frame in range(len(values))]) / SAMPLE_RATE
     truth = nearest(recorded[1], (centres - recorded[0][0]) / HOP)
     for name, found in (

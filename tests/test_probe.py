@@ -157,22 +157,11 @@ def test_the_cache_key_is_of_checkpoint_manifest_and_segments(voices, split):
 def save_stock(file, normalize=False, name="wav2vec2"):
     torch = pytest.importorskip("torch")
     pytest.importorskip("fairseq")
+    from ctc_tools import SMALL
     from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
     from omegaconf import OmegaConf
 
-    settings = {
-        "conv_feature_layers": "[(16, 10, 5)] + [(16, 3, 2)] * 4 + [(16, 2, 2)] * 2",
-        "extractor_mode": "layer_norm",
-        "encoder_layers": 2,
-        "encoder_embed_dim": 32,
-        "encoder_ffn_embed_dim": 64,
-        "encoder_attention_heads": 4,
-        "conv_pos": 16,
-        "final_dim": 16,
-        "quantize_targets": True,
-        "latent_vars": 8,
-        "layer_norm_first": True,
-    }
+    settings = {**SMALL, "layer_norm_first": True}
     torch.manual_seed(0)
     model = Wav2Vec2Model(OmegaConf.merge(OmegaConf.structured(Wav2Vec2Config), settings))
     cfg = {

@@ -209,33 +209,23 @@ def test_options_that_do_not_fit(data, tmp_path, options, says, monkeypatch):
     assert not (tmp_path / "store").exists()
 
 
+def extract_what_is_good(data, folder):
+    extract_command(
+        data, ["train"], ["zcr"], folder / "store", jobs=1, skip_bad=True, manifest_out=folder / "good"
+    )
+
+
 def test_files_that_have_another_number_of_lines(data, tmp_path):
     (data / "train.wrd").write_text("one\n")
     with pytest.raises(PtselError, match=r"train\.wrd: expected 20 lines.*found 1"):
-        extract_command(
-            data,
-            ["train"],
-            ["zcr"],
-            tmp_path / "store",
-            jobs=1,
-            skip_bad=True,
-            manifest_out=tmp_path / "good",
-        )
+        extract_what_is_good(data, tmp_path)
 
 
 def test_no_file_that_can_be_used(data, tmp_path):
     shutil.rmtree(data / "audio")
     (data / "audio").mkdir()
     with pytest.raises(PtselError, match="none of its 20 files can be used"):
-        extract_command(
-            data,
-            ["train"],
-            ["zcr"],
-            tmp_path / "store",
-            jobs=1,
-            skip_bad=True,
-            manifest_out=tmp_path / "good",
-        )
+        extract_what_is_good(data, tmp_path)
 
 
 def test_whatever_a_decoder_raises_is_a_bad_file(data, monkeypatch):

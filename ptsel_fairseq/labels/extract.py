@@ -56,7 +56,7 @@ def extract_command(
     not as the manifest says are left out rather than an error; the store is then that of the manifests without them,
     which go to the folder `manifest_out`, see `screening`. `device` is ``cpu``, or a GPU such as ``cuda`` that computes
     the labels of `torch_labels`, equal but for rounding, while processes compute the others. `backend` is the program
-    that computes them, see `backends`; None is this package.
+    that computes all labels, see `backends`; None is this package.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.

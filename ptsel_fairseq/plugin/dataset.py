@@ -123,7 +123,9 @@ class PtselDataset(BaseWrapperDataset):
         crop_size = self._crop_size([len(sample["source"]) for sample in samples])
         starts = [self._crop_start(sample, crop_size) for sample in samples]
         cropped = _crop(samples, starts, crop_size)
-        heard = _crop([self._normalized(sample) for sample in samples], starts, crop_size)
+        heard = cropped
+        if self._normalize:
+            heard = _crop([self._normalized(sample) for sample in samples], starts, crop_size)
         if self.distortion is not None:
             heard = [self._distorted(sample) for sample in heard]
         batch = super().collater(heard)
@@ -162,9 +164,9 @@ class PtselDataset(BaseWrapperDataset):
         seed = stable_seed(DISTORTION, self.seed, self.epoch, index)
 
         def another(number: int) -> np.ndarray:
-            other = number % max(1, len(self.audio) - 1)
             if len(self.audio) == 1:
                 return silence
+            other = number % (len(self.audio) - 1)
             return self._normalized(self.audio[other + (other >= index)])["source"].numpy()
 
         waveform = sample["source"].numpy()
