@@ -24,6 +24,7 @@ SEGMENTS_EXAMPLE = "clips/en_0001.flac<TAB>0.310<TAB>0.420<TAB>AH"
 
 UTTERANCE_HEADER = ("path", "class")
 LINE_ALIGNED = (".ltr", ".wrd", ".phn")  # files beside a manifest that have a line for each of its utterances
+BYTE_ORDER_MARK = "\ufeff"
 SEGMENT_HEADER = ("path", "start", "end", "class")
 
 
@@ -108,7 +109,8 @@ def manifest_file(data_dir: Path | str, split: str) -> Path:
 def read_manifest(file: Path | str) -> Manifest:
     """Read a fairseq manifest; raise PtselError naming the line that is not as expected."""
     file = Path(file)
-    lines = read_lines(file, f"a manifest such as {MANIFEST_EXAMPLE!r} below a line with the audio folder")
+    expected = f"a manifest such as {MANIFEST_EXAMPLE!r} below a line with the audio folder"
+    lines = read_lines(file, expected, for_fairseq=True)
     if not lines or not lines[0].strip() or "\t" in lines[0]:
         raise PtselError(
             f"{file}, line 1: expected the folder of the audio, found {lines[0] if lines else 'nothing'!r}"
@@ -210,8 +212,17 @@ def _raise_for_second_class(file: Path, manifest: Manifest, segments: list[Segme
         seen[segment.utterance] = segment.name
 
 
-def read_lines(file: Path, expected: str) -> list[str]:
-    """The lines of a UTF-8 text file without empty ones at its end; `expected` is what messages say it should be."""
+def read_lines(file: Path, expected: str, for_fairseq: bool = False) -> list[str]:
+    """The lines of a UTF-8 text file without empty ones at its end.
+
+    Args:
+        file: text, with a byte order mark before it or without, as Windows writes it or other systems.
+        expected: what messages say it should be.
+        for_fairseq: whether fairseq reads it too, which would take a byte order mark for a letter.
+
+    Raises:
+        PtselError: a file that cannot be read or is not such.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -220,7 +231,11 @@ def read_lines(file: Path, expected: str) -> list[str]:
         raise PtselError(f"{file}: not a UTF-8 text file ({error.reason}); expected {expected}") from None
     except OSError as error:
         raise PtselError(f"{file}: cannot be read ({error.strerror}); expected {expected}") from None
-    lines = text.split("\n")
+    if for_fairseq and text.startswith(BYTE_ORDER_MARK):
+        raise PtselError(
+            f"{file}: begins with a byte order mark, which fairseq takes for text; save it as UTF-8 without one"
+        )
+    lines = text.removeprefix(BYTE_ORDER_MARK).split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
     return [line.rstrip("\r") for line in lines]

@@ -7,6 +7,7 @@ import math
 import pytest
 from conftest import ASTERISK
 
+from ptsel_fairseq.downstream.transcripts import read_transcripts
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
 from ptsel_fairseq.make_manifest import manifest_command
@@ -129,3 +130,18 @@ def test_a_folder_of_audio_becomes_two_disjoint_splits(tmp_path):
 def test_manifest_of_a_folder_without_audio_is_refused(tmp_path):
     with pytest.raises(PtselError, match="expected audio files"):
         manifest_command(tmp_path, tmp_path / "out")
+
+
+def test_a_byte_order_mark_is_read_over_unless_fairseq_would_stumble(tmp_path):
+    manifest = read_manifest(manifest_of(tmp_path))
+    classes = tmp_path / "classes.tsv"
+    classes.write_bytes("\ufeffpath\tclass\r\na.flac\tx\r\nb/c.flac\ty\r\n".encode())
+    assert read_classes(classes, manifest, SAMPLE_RATE).names() == ["x", "y"]
+    marked = manifest_of(tmp_path, f"\ufeff{GOOD}", "marked.tsv")
+    with pytest.raises(
+        PtselError, match=r"marked.tsv: begins with a byte order mark, which fairseq takes for text"
+    ):
+        read_manifest(marked)
+    (tmp_path / "train.wrd").write_text("\ufeffONE\nTWO\n")
+    with pytest.raises(PtselError, match=r"train.wrd: begins with a byte order mark"):
+        read_transcripts(manifest)

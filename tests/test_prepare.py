@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import run_command
+from conftest import BIN, run_command
 from corpus_tools import CLIPS, Recordings, write
 
 from ptsel_fairseq.downstream import clip_audio
@@ -418,6 +421,14 @@ def test_missing_transcripts_and_unreadable_lists_are_named(librispeech, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def common_voice(root, recordings):
+    """Three clips, one in each split."""
+    for i, split in enumerate(("train", "dev", "test")):
+        recordings.write(root / "clips" / f"c_{i}.mp3", rate=48000)
+        write(root / f"{split}.tsv", "client_id\tpath\tsentence\tage", f"s{i}\tc_{i}.mp3\tHello\tteens")
+    return root
+
+
 def test_damaged_mp3_are_counted_with_three_examples(tmp_path, recordings):
     root = tmp_path / "en"
     rows = ["client_id\tpath\tsentence"]
@@ -427,13 +438,198 @@ def test_damaged_mp3_are_counted_with_three_examples(tmp_path, recordings):
         if i:
             file.write_bytes(b"\0" * 300)
         rows.append(f"s{i}\t{file.name}\tHello")
-    for split in ("train", "dev", "test"):
-        write(root / f"{split}.tsv", *(rows if split == "train" else rows[:2]))
+    for split, named in (("train", rows[:4]), ("dev", [rows[0], rows[4]]), ("test", [rows[0], rows[5]])):
+        write(root / f"{split}.tsv", *named)
     with pytest.raises(
-        PtselError, match=r"4 of \d audio files cannot be used \(first: .*_1.*_2.*_3.*; unpack"
+        PtselError, match=r"4 of 5 audio files cannot be used \(first: .*_1.*_2.*_3.*; unpack"
     ) as found:
         prepare_command("common-voice", root, tmp_path / "out")
     assert "_4.mp3" not in str(found.value)
     (root / "dev.tsv").write_bytes(b"client_id\tpath\tsentence\ns\xff\ta.mp3\tx\n")
     with pytest.raises(PtselError, match=r"dev.tsv: not a UTF-8 text file"):
         prepare_command("common-voice", root, tmp_path / "out")
+
+
+def test_an_mp3_that_is_cut_off_or_empty_is_named(tmp_path, recordings):
+    root = common_voice(tmp_path / "en", recordings)
+    cut = root / "clips" / "c_1.mp3"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])  # decodes, without the rest of its sentence
+    (root / "clips" / "c_2.mp3").write_bytes(b"")
+    with pytest.raises(
+        PtselError,
+        match=r"2 of 3 .*c_1.mp3: is cut off, expected 24000 samples, found \d+; .*c_2.mp3: is empty",
+    ):
+        prepare_command("common-voice", root, tmp_path / "out")
+    assert [file.name for file in (tmp_path / "out").rglob("*.*")] == ["c_0.flac"]
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path, recordings):
+    root = common_voice(tmp_path / "en", recordings)
+    done = subprocess.run(
+        [str(BIN / "ptsel"), "prepare", "common-voice", str(root), str(tmp_path / "out")],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert re.search(r"ptsel: error: .*c_0.flac: cannot be written \(.*\)$", done.stderr.strip())
+    assert "Traceback" not in done.stderr
+    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+
+
+def test_a_corpus_is_never_written_to(tmp_path, recordings, audioset):
+    root = common_voice(tmp_path / "en", recordings)
+    lists = {split: (root / f"{split}.tsv").read_text() for split in ("train", "dev", "test")}
+    with pytest.raises(
+        PtselError, match=r"en: what is written there would mix with the corpus in .*en; give a"
+    ):
+        prepare_command("common-voice", root, root)  # its lists have the names of manifests
+    assert {split: (root / f"{split}.tsv").read_text() for split in lists} == lists
+    prepare_command("common-voice", root, root / "out")
+    with pytest.raises(
+        PtselError, match="would mix"
+    ):  # its copies would be found as other clips the next time
+        prepare_command("audioset", audioset, audioset / "out")
+    with pytest.raises(PtselError, match="would mix"):
+        prepare_command("audioset", audioset.rename(tmp_path / "audio"), tmp_path)
+
+
+def test_what_is_named_twice_or_not_at_all_is_not_passed_over(librispeech, tmp_path, recordings):
+    texts = librispeech / "dev-clean" / "84" / "1240" / "84-1240.trans.txt"
+    lines = texts.read_text().splitlines()
+    write(texts, *lines, lines[0])
+    with pytest.raises(
+        PtselError, match=r"1 recordings are twice in .*\(first: dev-clean/84/1240/84-1240-0000.flac"
+    ):
+        prepare_command("librispeech", librispeech, tmp_path / "out")
+    write(texts, lines[1])
+    with pytest.raises(
+        PtselError, match=r"2 recordings have no line .*84-1240-0000.flac; .*84-1240-0002.flac\); unp"
+    ):
+        prepare_command("librispeech", librispeech, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_shadow_files_windows_text_and_paths_in_any_script(librispeech, tmp_path):
+    prepare_command("librispeech", librispeech, tmp_path / "plain")
+    chapter = librispeech / "dev-clean" / "84" / "1240"
+    for shadow in ("._84-1240.trans.txt", "._84-1240-0000.flac", ".DS_Store"):
+        (chapter / shadow).write_bytes(b"\0\5\x16\7\xff")
+    texts = chapter / "84-1240.trans.txt"
+    texts.write_bytes(b"\xef\xbb\xbf" + texts.read_bytes().replace(b"\n", b"\r\n"))
+    moved = librispeech.rename(tmp_path / "Libri Speech, é 中")
+    prepare_command("librispeech", moved, tmp_path / "out ü")
+    for file in sorted(file for file in (tmp_path / "plain").rglob("*.*") if file.suffix != ".tsv"):
+        assert (tmp_path / "out ü" / file.relative_to(tmp_path / "plain")).read_bytes() == file.read_bytes()
+    assert read_manifest(tmp_path / "out ü" / "dev-clean.tsv").root == moved
+
+
+def test_common_voice_of_windows_and_odd_sentences(tmp_path, recordings):
+    root = common_voice(tmp_path / "en", recordings)
+    train = root / "train.tsv"
+    train.write_bytes('\ufeffclient_id\tpath\tsentence\r\ns0\tc_0.mp3\t"— …\r\n'.encode())
+    write(root / "dev.tsv", "client_id\tpath\tsentence")
+    prepare_command("common-voice", root, tmp_path / "out")
+    assert (tmp_path / "out" / "train.wrd").read_text() == "\n"
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "1 sentences hold no letter or digit, their text is empty (first: clips/c_0.mp3)." in report
+    assert "dev.tsv names no clip." in report
+    write(train, "client_id\tpath\tsentence", "s0\tc_0.mp3\tHello\tworld")  # its second half would be lost
+    with pytest.raises(PtselError, match=r"train.tsv, line 2: expected 3 fields, found more"):
+        prepare_command("common-voice", root, tmp_path / "out")
+    write(train, "client_id\tpath\tsentence", f"s0\tc_0.mp3\t{'x' * 200_000}")
+    with pytest.raises(PtselError, match=r"train.tsv: not a table of fields \(field larger"):
+        prepare_command("common-voice", root, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("\tneu\t", " neu "), ("\tneu\t", "\tneutral\t"), ("\tSes01F_impro01_F", "\tSes1_")]
+)
+def test_a_turn_of_iemocap_that_cannot_be_read_is_not_passed_over(old, new, tmp_path, recordings):
+    name = "Ses01F_impro01_F000"
+    recordings.write(tmp_path / "Session1" / "sentences" / "wav" / "Ses01F_impro01" / f"{name}.wav")
+    rows = [f"[6.2901 - 8.2357]\t{name}\tneu\t[2.5, 2.5, 2.5]", f"[9.0 - 9.5]\t{name}\txxx\t[2.5, 2.5, 2.5]"]
+    file = tmp_path / "Session1" / "dialog" / "EmoEvaluation" / "Ses01F_impro01.txt"
+    write(file, "% [START_TIME - END_TIME] TURN_NAME EMOTION", *rows)
+    prepare_command("iemocap", tmp_path, tmp_path / "out")
+    write(file, *[row.replace(old, new) for row in rows[:1]] * 4)
+    with pytest.raises(
+        PtselError,
+        match=r"4 turns are not written as .* \(first: .*line 1, .*line 2, .*line 3, [^;]*\); unpack",
+    ):
+        prepare_command("iemocap", tmp_path, tmp_path / "again")
+
+
+def test_lists_of_openmic_that_contradict_each_other(tmp_path, recordings):
+    labels = tmp_path / "openmic-2018-aggregated-labels.csv"
+    rows = ["sample_key,instrument,relevance", "000046_3840,flute,0.2", "155310_372480,flute,0.9"]
+    partitions = [tmp_path / "partitions" / f"split01_{split}.csv" for split in ("train", "test")]
+    for key, file in zip(("000046_3840", "155310_372480"), partitions, strict=True):
+        write(file, f"\ufeff{key}\r")
+        recordings.write(tmp_path / "audio" / key[:3] / f"{key}.ogg", rate=44100)
+    for faulty, message in (
+        ([*rows, "000046_3840,flute,0.8"], "expected each pair once, found 000046_3840 flute again"),
+        (
+            [*rows, "000047_3840,flute,0.8"],
+            r"1 samples of .*labels.csv are in neither partition \(first: 000047",
+        ),
+        (
+            [*rows, "000046_3840,drums,much"],
+            "expected a relevance from 0 to 1, found 'much' for 000046_3840 drums",
+        ),
+        ([*rows, "000046_3840,drums,nan"], "expected a relevance from 0 to 1, found 'nan'"),
+    ):
+        write(labels, *faulty)
+        with pytest.raises(PtselError, match=message):
+            prepare_command("openmic-2018", tmp_path, tmp_path / "out")
+    write(labels, *rows)
+    prepare_command("openmic-2018", tmp_path, tmp_path / "out")
+    write(partitions[1], "155310_372480", "000046_3840")
+    with pytest.raises(PtselError, match=r"1 recordings are twice .*000/000046_3840.flac"):
+        prepare_command("openmic-2018", tmp_path, tmp_path / "again")
+    partitions[1].write_bytes(b"\xff\xfe")
+    with pytest.raises(PtselError, match=r"split01_test.csv: not a UTF-8 text file"):
+        prepare_command("openmic-2018", tmp_path, tmp_path / "again")
+
+
+def test_lists_of_audioset_from_windows(audioset, tmp_path):
+    prepare_command("audioset", audioset, tmp_path / "plain")
+    for file in (audioset / "ontology.json", *audioset.glob("*.csv")):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    prepare_command("audioset", audioset, tmp_path / "out")
+    for name in ("labels/balanced.tsv", "classes/instrument.tsv"):
+        assert (tmp_path / "out" / name).read_text() == (tmp_path / "plain" / name).read_text()
+    (audioset / "eval_segments.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(PtselError, match=r"eval_segments.csv: not a UTF-8 text file"):
+        prepare_command("audioset", audioset, tmp_path / "out")
+
+
+def test_timit_as_riff_alone_and_half_unpacked(tmp_path, recordings):
+    root = tmp_path / "timit"
+    for name in ("SX37", "SX127", "SI667", "SI1027"):
+        folder = root / "TRAIN" / "DR1" / "FCJF0"
+        recordings.write(folder / f"{name}.WAV.wav")
+        write(folder / f"{name}.TXT", "0 8000 She")
+        write(folder / f"{name}.PHN", "0 1600 h#", "1600 8000 sh")
+        (folder / f"._{name}.WAV").write_bytes(b"\0\5\x16\7")
+    prepare_command("timit", root, tmp_path / "out")
+    paths = [u.path for u in read_manifest(tmp_path / "out" / "train.tsv")]
+    assert paths == [f"TRAIN/DR1/FCJF0/{name}.WAV.wav" for name in ("SI1027", "SI667", "SX127", "SX37")]
+    for file in [*root.rglob("*.TXT")]:
+        file.unlink()
+    with pytest.raises(
+        PtselError, match=r"4 recordings have no .TXT or .PHN beside them \(first: .*SI1027.*SX127[^3]*\)"
+    ):
+        prepare_command("timit", root, tmp_path / "again")
+
+
+def test_a_file_with_two_parts_in_voxceleb1(tmp_path, recordings):
+    name = "id10001/abc/00001.wav"
+    recordings.write(tmp_path / "wav" / name)
+    write(tmp_path / "veri_test.txt", f"1 {name} {name}")
+    write(tmp_path / "iden_split.txt", f"1 {name}", f"3 {name}")
+    with pytest.raises(
+        PtselError, match=rf"iden_split.txt, line 2: expected each file once, found {name} again"
+    ):
+        prepare_command("voxceleb1", tmp_path, tmp_path / "out")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ptsel_fairseq.files import replacing
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
 from ptsel_fairseq.workers import map_ordered
 
+CUT_OFF = 0.05  # share of an MP3 that may be missing at its end: its length may be an estimate
 SHORT_WORK = 500  # files: done faster in one process than processes start
 SHOWN = 3  # examples in a message
 
@@ -83,11 +85,14 @@ def read_g722(file: Path) -> tuple[np.ndarray, int]:
 
 
 def write_flac(file: Path, waveform: np.ndarray) -> None:
-    """Write mono 16 bit FLAC at 16 kHz."""
+    """Write mono 16 bit FLAC at 16 kHz; raise PtselError if there is no room for it."""
     import soundfile
 
     with replacing(file) as unfinished:
-        soundfile.write(unfinished, waveform, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
+        try:
+            soundfile.write(unfinished, waveform, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
+        except soundfile.LibsndfileError as error:
+            raise OSError(f"{error.error_string} Is the disk full?") from None
 
 
 def _length_of(root: Path, path: str) -> Measured:
@@ -96,10 +101,25 @@ def _length_of(root: Path, path: str) -> Measured:
     try:
         header = soundfile.info(root / path)
     except soundfile.LibsndfileError as error:
-        return Measured(0, f"cannot be decoded ({error.error_string})")
+        return _undecodable(root / path, error)
     if header.samplerate != SAMPLE_RATE:
         return Measured(0, f"expected {SAMPLE_RATE} Hz, found {header.samplerate} Hz")
     return Measured(header.frames) if header.frames else Measured(0, "holds no samples")
+
+
+def _undecodable(file: Path, error: Any) -> Measured:
+    return Measured(0, f"cannot be decoded ({error.error_string})" if file.stat().st_size else "is empty")
+
+
+def _decode(file: Path) -> tuple[np.ndarray, int, int]:
+    """Waveform, rate, and the samples that the header promises."""
+    import soundfile
+
+    if file.suffix == ".g722":
+        waveform, rate = read_g722(file)
+        return waveform, rate, len(waveform)
+    with soundfile.SoundFile(file) as sound:
+        return sound.read(dtype="float32"), sound.samplerate, sound.frames
 
 
 def _convert(root: Path, copies: Path, path: str) -> Measured:
@@ -108,14 +128,12 @@ def _convert(root: Path, copies: Path, path: str) -> Measured:
     copy = copies / copy_of(path)
     if not copy.is_file():
         try:
-            waveform, rate = (
-                read_g722(root / path)
-                if path.endswith(".g722")
-                else soundfile.read(root / path, dtype="float32")
-            )
+            waveform, rate, expected = _decode(root / path)
         except soundfile.LibsndfileError as error:
-            return Measured(0, f"cannot be decoded ({error.error_string})")
+            return _undecodable(root / path, error)
         if not len(waveform):
             return Measured(0, "holds no samples")
+        if len(waveform) < (1 - CUT_OFF) * expected:
+            return Measured(0, f"is cut off, expected {expected} samples, found {len(waveform)}")
         write_flac(copy, to_grid_rate(waveform, rate))
     return _length_of(copies, copy_of(path))

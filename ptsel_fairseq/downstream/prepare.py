@@ -9,7 +9,7 @@ from pathlib import Path
 from ptsel_fairseq.downstream.clip_audio import Measured, copy_of, measure
 from ptsel_fairseq.downstream.compare import markdown
 from ptsel_fairseq.downstream.corpora.catalogue import CORPORA
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, check_none, wrong_root
 from ptsel_fairseq.downstream.tables import MULTILABEL_HEADER
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import write_text
@@ -18,6 +18,7 @@ from ptsel_fairseq.make_manifest import write_lines
 from ptsel_fairseq.manifest import SEGMENT_HEADER, UTTERANCE_HEADER
 
 REPORT = "report.md"
+COPIES = "audio"
 HOURS_TOLERANCE = 0.1  # published hours are rounded, and some count otherwise
 
 
@@ -29,7 +30,8 @@ def prepare_command(name: str, root: Path | str, out: Path | str, jobs: int | No
     copied to ``audio`` as FLAC; an interrupted run goes on.
 
     Raises:
-        PtselError: an unknown corpus, a folder that is not its own, or one that is not unpacked in full.
+        PtselError: an unknown corpus, a folder that is not its own or not unpacked in full, lists that cannot be read
+            or name a recording twice, or an `out` that would mix with the corpus.
     """
     root, out = Path(root).resolve(), Path(out).resolve()
     if name not in CORPORA:
@@ -37,15 +39,25 @@ def prepare_command(name: str, root: Path | str, out: Path | str, jobs: int | No
     corpus = CORPORA[name]
     if not root.is_dir():
         raise wrong_root(root, corpus.holds)
-    write_corpus(corpus, corpus.read(root), out, jobs)
+    reading = corpus.read(root)
+    # Manifests may have the names of the corpus's own lists, and copies could be found as its audio.
+    inside = out.is_relative_to(root) if corpus.searched else out == root
+    if inside or root.is_relative_to(out / COPIES):
+        raise PtselError(
+            f"{out}: what is written there would mix with the corpus in {root}; give a folder outside"
+        )
+    write_corpus(corpus, reading, out, jobs)
 
 
 def write_corpus(corpus: Corpus, reading: Reading, out: Path, jobs: int | None = None) -> None:
     """Measure or convert the audio, then write all files and print the report."""
     clips = [clip for clip in reading.clips if clip.splits]
-    copies = out / "audio" if corpus.convert else None
-    samples = measure(reading.root, [clip.path for clip in clips], copies, jobs)
     shown = copy_of if corpus.convert else str
+    counts = Counter(shown(clip.path) for clip in clips)
+    twice = [path for path, count in counts.items() if count > 1]
+    check_none(twice, reading.root, "recordings are twice in the corpus's lists", "leave one line of each")
+    copies = out / COPIES if corpus.convert else None
+    samples = measure(reading.root, [clip.path for clip in clips], copies, jobs)
     names = sorted({split for clip in clips for split in clip.splits}, key=split_order)
     by_split: dict[str, list[Clip]] = {split: [] for split in names}
     for clip in clips:

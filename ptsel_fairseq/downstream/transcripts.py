@@ -13,7 +13,8 @@ def read_transcripts(manifest: Manifest, suffix: str = ".wrd") -> list[str]:
         PtselError: no such file, or another number of lines than utterances.
     """
     file = manifest.file.with_suffix(suffix)
-    read_lines(file, f"the text of each utterance of {manifest.file}, line by line")  # says why if it cannot
+    expected = f"the text of each utterance of {manifest.file}, line by line"
+    read_lines(file, expected, for_fairseq=True)  # says why if it cannot
     texts = file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     if len(texts) != len(manifest):
         raise PtselError(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
 from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.manifest import read_lines
 
 ONTOLOGY = "ontology.json"
 INSTRUMENT = "/m/04szw"  # "Musical instrument"; the subset is what lies below it
@@ -73,7 +74,7 @@ def read(root: Path) -> Reading:
 def instruments(file: Path) -> tuple[dict[str, str], dict[str, set[str]]]:
     """Names of all marks below "Musical instrument", in the file's order, and the marks above each."""
     try:
-        entries = {entry["id"]: entry for entry in json.loads(file.read_text(encoding="utf-8"))}
+        entries = {entry["id"]: entry for entry in json.loads(file.read_text(encoding="utf-8-sig"))}
         above: dict[str, set[str]] = {}
         waiting = [(child, set[str]()) for child in entries[INSTRUMENT]["child_ids"]]
         while waiting:
@@ -89,15 +90,15 @@ def instruments(file: Path) -> tuple[dict[str, str], dict[str, set[str]]]:
 
 def rows(file: Path) -> Iterator[tuple[str, set[str]]]:
     """YouTube id and marks of each line ``YTID, start, end, "mark,mark"``; lines that begin with # are comments."""
-    with file.open(encoding="utf-8", newline="") as lines:
-        for number, row in enumerate(csv.reader(lines, skipinitialspace=True), 1):
-            if row and row[0].startswith("#"):
-                continue
-            if len(row) != 4:
-                raise PtselError(
-                    f'{file}, line {number}: expected YTID, start, end and "marks", found {len(row)} fields'
-                )
-            yield row[0], set(row[3].split(","))
+    lines = read_lines(file, "lines such as '--4gqARaEJE, 0.000, 10.000, \"/m/0342h\"'")
+    for number, row in enumerate(csv.reader(lines, skipinitialspace=True), 1):
+        if row and row[0].startswith("#"):
+            continue
+        if len(row) != 4:
+            raise PtselError(
+                f'{file}, line {number}: expected YTID, start, end and "marks", found {len(row)} fields'
+            )
+        yield row[0], set(row[3].split(","))
 
 
 def audio_below(root: Path) -> Iterator[str]:
@@ -122,4 +123,5 @@ CORPUS = Corpus(
     {},
     "no count of this subset",
     convert=True,
+    searched=True,
 )

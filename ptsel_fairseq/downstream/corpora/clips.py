@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ptsel_fairseq.errors import PtselError
 
+SHOWN = 3  # examples in a message
+
 Span = tuple[float, float, str]  # start and end in seconds, class
 
 
@@ -63,6 +65,7 @@ class Corpus:
         published: utterances, and hours where they are published, by split.
         source: where these figures are from.
         convert: whether the audio has to be made 16 kHz.
+        searched: whether any audio below its folder is taken for its own.
     """
 
     title: str
@@ -71,6 +74,7 @@ class Corpus:
     published: Mapping[str, tuple[int, float | None]]
     source: str
     convert: bool = False
+    searched: bool = False
 
 
 def wrong_root(root: Path, expected: str) -> PtselError:
@@ -85,7 +89,7 @@ def wrong_root(root: Path, expected: str) -> PtselError:
 def read_csv(file: Path, columns: Sequence[str], delimiter: str = ",") -> Iterator[dict[str, str]]:
     """The rows of a table with a header by column; raise PtselError if it cannot be read or lacks one."""
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
             # A tab-separated table has no quotes: they are part of a text.
             tabs = delimiter == "\t"
             rows = csv.DictReader(
@@ -98,9 +102,10 @@ def read_csv(file: Path, columns: Sequence[str], delimiter: str = ",") -> Iterat
                     f"{', '.join(rows.fieldnames or ())}"
                 )
             for row in rows:
-                if any(row[column] is None for column in columns):
+                if None in row or any(row[column] is None for column in columns):
+                    found = "more" if None in row else "fewer"
                     raise PtselError(
-                        f"{file}, line {rows.line_num}: expected {len(rows.fieldnames or ())} fields"
+                        f"{file}, line {rows.line_num}: expected {len(rows.fieldnames or ())} fields, found {found}"
                     )
                 yield row
     except FileNotFoundError:
@@ -109,3 +114,11 @@ def read_csv(file: Path, columns: Sequence[str], delimiter: str = ",") -> Iterat
         ) from None
     except UnicodeDecodeError as error:
         raise PtselError(f"{file}: not a UTF-8 text file ({error.reason}); unpack it again") from None
+    except csv.Error as error:
+        raise PtselError(f"{file}: not a table of fields ({error}); unpack it again") from None
+
+
+def check_none(faulty: Sequence[str], root: Path, what: str, advice: str) -> None:
+    """Raise PtselError with their number and the first three, if any are faulty."""
+    if faulty:
+        raise PtselError(f"{root}: {len(faulty)} {what} (first: {'; '.join(faulty[:SHOWN])}); {advice}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, read_csv, wrong_root
+from ptsel_fairseq.downstream.corpora.clips import SHOWN, Clip, Corpus, Reading, read_csv, wrong_root
 from ptsel_fairseq.downstream.corpora.texts import normalise
 
 HOLDS = "the folder of one language (cv-corpus-VERSION/LANGUAGE) with clips, train.tsv, dev.tsv and test.tsv"
@@ -25,7 +25,18 @@ def read(root: Path) -> Reading:
         for split in SPLITS
         for row in read_csv(root / f"{split}.tsv", ("client_id", "path", "sentence"), "\t")
     ]
-    return Reading(root, sorted(clips, key=lambda clip: (SPLITS.index(clip.splits[0]), clip.path)))
+    if not clips:
+        raise wrong_root(root, HOLDS)
+    named = {split for clip in clips for split in clip.splits}
+    remarks = [f"{split}.tsv names no clip." for split in SPLITS if split not in named]
+    empty = [clip.path for clip in clips if not clip.text]
+    if empty:
+        first = ", ".join(empty[:SHOWN])
+        remarks.append(
+            f"{len(empty)} sentences hold no letter or digit, their text is empty (first: {first})."
+        )
+    clips.sort(key=lambda clip: (SPLITS.index(clip.splits[0]), clip.path))
+    return Reading(root, clips, remarks=remarks)
 
 
 CORPUS = Corpus(

@@ -5,32 +5,39 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, check_none, wrong_root
 
 HOLDS = "the folder IEMOCAP_full_release with Session1 to Session5"
-# [6.2901 - 8.2357]<TAB>Ses01F_impro01_F000<TAB>neu<TAB>[2.5000, 2.5000, 2.5000]
-LINE = re.compile(
-    r"^\[[\d.]+ - [\d.]+\]\t(?P<name>Ses(?P<session>\d\d)\w_(?P<dialogue>\w+)_(?P<sex>[FM])\w+)\t(?P<emotion>\w+)\t"
-)
+EXAMPLE = "[6.2901 - 8.2357]<TAB>Ses01F_impro01_F000<TAB>neu<TAB>[2.5000, 2.5000, 2.5000]"
+UNPACK = "unpack the corpus again"
+LINE = re.compile(r"^\[[\d.]+ - [\d.]+\]\t(?P<name>\S+)\t(?P<emotion>\w+)\t")
+NAME = re.compile(r"Ses(?P<session>\d\d)\w_\w+_(?P<sex>[FM])\w+")
 EMOTIONS = {"ang": "angry", "hap": "happy", "exc": "happy", "neu": "neutral", "sad": "sad"}
+OTHERS = ("fru", "fea", "sur", "dis", "oth", "xxx")  # xxx: the judges disagree
 
 
 def read(root: Path) -> Reading:
     """The utterances of the four emotions (excited counts as happy), a split for each session."""
-    clips = []
+    clips, faulty = [], []
     for file in sorted(root.glob("Session[1-5]/dialog/EmoEvaluation/Ses*.txt")):
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            if not line.startswith("["):
+                continue  # of one judge, or the header
             match = LINE.match(line)
-            if match is None or match["emotion"] not in EMOTIONS:
-                continue
-            name, session = match["name"], f"session{int(match['session'])}"
-            path = f"{file.parts[-4]}/sentences/wav/{name.rpartition('_')[0]}/{name}.wav"
-            classes = {
-                "emotion": EMOTIONS[match["emotion"]],
-                "speaker": f"{session}{match['sex']}",
-                "session": session,
-            }
-            clips.append(Clip(path, (session,), classes=classes))
+            emotion, name = (match["emotion"], match["name"]) if match else ("", "")
+            parts = NAME.fullmatch(name)
+            if emotion in EMOTIONS and parts is not None:
+                session = f"session{int(parts['session'])}"
+                path = f"{file.parts[-4]}/sentences/wav/{name.rpartition('_')[0]}/{name}.wav"
+                classes = {
+                    "emotion": EMOTIONS[emotion],
+                    "speaker": f"{session}{parts['sex']}",
+                    "session": session,
+                }
+                clips.append(Clip(path, (session,), classes=classes))
+            elif emotion not in OTHERS:
+                faulty.append(f"{file.relative_to(root)}, line {number}, {line!r}")
+    check_none(faulty, root, f"turns are not written as {EXAMPLE!r} with one of IEMOCAP's emotions", UNPACK)
     if not clips:
         raise wrong_root(root, HOLDS)
     return Reading(root, clips)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, check_none, wrong_root
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.manifest import read_lines
 
@@ -23,34 +24,42 @@ HOLDS = "the folder LibriSpeech with one or more of " + ", ".join(SPLITS)
 
 def read(root: Path) -> Reading:
     """The transcripts of all splits that were unpacked: ``SPLIT/SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt``."""
-    clips = []
-    silent = [
-        folder.relative_to(root).as_posix()
-        for split in SPLITS
-        for folder in sorted((root / split).glob("*/*"))
-        if folder.is_dir() and folder.name.isdecimal() and not any(folder.glob("*.trans.txt"))
-    ]
-    if silent:
-        raise PtselError(
-            f"{root}: {len(silent)} chapters have no transcripts, SPEAKER-CHAPTER.trans.txt (first: "
-            f"{', '.join(silent[:3])}); unpack all archives here again"
-        )
+    clips: list[Clip] = []
+    silent: list[str] = []
+    untold: list[str] = []
     for split in SPLITS:
-        for file in sorted((root / split).glob("*/*/*.trans.txt")):
-            folder = file.parent
-            if not folder.name.isdecimal():
+        for folder in sorted((root / split).glob("*/*")):
+            if not folder.name.isdecimal() or not folder.is_dir():
                 continue
-            for number, line in enumerate(read_lines(file, f"lines such as {EXAMPLE!r}"), start=1):
-                name, space, text = line.partition(" ")
-                if not space:
-                    raise PtselError(
-                        f"{file}, line {number}: expected an utterance and its text, found {line!r}"
-                    )
-                path = (folder / f"{name}.flac").relative_to(root).as_posix()
-                clips.append(Clip(path, (split,), text.strip(), classes={"speaker": name.split("-")[0]}))
+            chapter = folder.relative_to(root).as_posix()
+            files = sorted(folder.glob("[!.]*.trans.txt"))
+            texts = [line for file in files for line in read_texts(file)]
+            if not files:
+                silent.append(chapter)
+            else:
+                names = {name for name, _ in texts}
+                untold += sorted(
+                    f"{chapter}/{file.name}" for file in folder.glob("[!.]*.flac") if file.stem not in names
+                )
+            clips += [
+                Clip(f"{chapter}/{name}.flac", (split,), text, classes={"speaker": name.split("-")[0]})
+                for name, text in texts
+            ]
+    advice = "unpack all archives here again"
+    check_none(silent, root, "chapters have no transcripts, SPEAKER-CHAPTER.trans.txt", advice)
+    check_none(untold, root, "recordings have no line in the transcripts of their chapter", advice)
     if not clips:
         raise wrong_root(root, HOLDS)
     return Reading(root, clips)
+
+
+def read_texts(file: Path) -> Iterator[tuple[str, str]]:
+    """Name and text of each utterance of a chapter."""
+    for number, line in enumerate(read_lines(file, f"lines such as {EXAMPLE!r}"), start=1):
+        name, space, text = line.partition(" ")
+        if not space:
+            raise PtselError(f"{file}, line {number}: expected an utterance and its text, found {line!r}")
+        yield name, text.strip()
 
 
 CORPUS = Corpus(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, Span, wrong_root
+from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, Span, check_none, wrong_root
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
 from ptsel_fairseq.manifest import read_lines
@@ -52,22 +52,20 @@ def fold(phone: str) -> str | None:
 
 def read(root: Path) -> Reading:
     """Every SX and SI sentence with its text, phones and phone boundaries."""
-    clips = []
-    for audio in sorted(root.rglob("*")):
-        parts = audio.relative_to(root).as_posix().lower().split("/")
-        # Some copies have RIFF twins, SX1.WAV.wav, beside the originals.
-        if len(parts) != 4 or not parts[3].endswith(".wav") or parts[3].count(".") > 1:
+    clips, lacking = [], []
+    for (part, dialect, speaker, _), audio in recordings(root).items():
+        path = audio.relative_to(root).as_posix()
+        text, phones = _beside(audio, ".txt"), _beside(audio, ".phn")
+        if text is None or phones is None:
+            lacking.append(path)
             continue
-        part, dialect, speaker, name = parts
-        if part not in ("train", "test") or not dialect.startswith("dr") or name.startswith("sa"):
-            continue
-        raw = read_phones(_beside(audio, ".phn"))
+        raw = read_phones(phones)
         folded = [fold(phone) for _, _, phone in raw]
         clips.append(
             Clip(
-                audio.relative_to(root).as_posix(),
+                path,
                 splits_of(part, speaker),
-                text_of(_beside(audio, ".txt")),
+                text_of(text),
                 " ".join(phone for phone in folded if phone),
                 {"speaker": speaker, "dialect": dialect},
                 {
@@ -80,9 +78,29 @@ def read(root: Path) -> Reading:
                 },
             )
         )
+    check_none(lacking, root, "recordings have no .TXT or .PHN beside them", "unpack the corpus again")
     if not clips:
         raise wrong_root(root, HOLDS)
     return Reading(root, clips)
+
+
+def recordings(root: Path) -> dict[tuple[str, str, str, str], Path]:
+    """The SX and SI recordings by part, dialect, speaker and sentence, all in lower case.
+
+    Some copies hold them as RIFF, ``SX1.WAV.wav``, beside the originals or instead; an original is preferred.
+    """
+    found: dict[tuple[str, str, str, str], Path] = {}
+    for audio in sorted(root.rglob("*")):
+        parts = audio.relative_to(root).as_posix().lower().split("/")
+        if len(parts) != 4 or not parts[3].endswith(".wav") or parts[3].startswith("."):
+            continue
+        part, dialect, speaker, name = parts
+        if part not in ("train", "test") or not dialect.startswith("dr") or name.startswith("sa"):
+            continue
+        key = part, dialect, speaker, name.split(".")[0]
+        if key not in found or name.count(".") == 1:
+            found[key] = audio
+    return found
 
 
 def splits_of(part: str, speaker: str) -> tuple[str, ...]:
@@ -118,11 +136,10 @@ def text_of(file: Path) -> str:
     return " ".join(kept.upper().split())
 
 
-def _beside(audio: Path, suffix: str) -> Path:
-    for name in (audio.with_suffix(suffix), audio.with_suffix(suffix.upper())):
-        if name.is_file():
-            return name
-    raise PtselError(f"{audio}: expected its {suffix.upper()} beside it, found none; unpack the corpus again")
+def _beside(audio: Path, suffix: str) -> Path | None:
+    sentence = audio.name.split(".")[0]
+    files = (audio.with_name(sentence + suffix), audio.with_name(sentence + suffix.upper()))
+    return next((file for file in files if file.is_file()), None)
 
 
 CORPUS = Corpus(

@@ -28,6 +28,10 @@ def read(root: Path) -> Reading:
         part, _, path = line.partition(" ")
         if part not in IDENTIFICATION or path.count("/") != 2:
             raise PtselError(f"{root / 'iden_split.txt'}, line {number}: expected {expected}, found {line!r}")
+        if path in splits:
+            raise PtselError(
+                f"{root / 'iden_split.txt'}, line {number}: expected each file once, found {path} again"
+            )
         splits[path] = [IDENTIFICATION[part]]
     trials: dict[str, list[tuple[bool, str, str]]] = {}
     for file in lists:
