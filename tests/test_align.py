@@ -349,6 +349,19 @@ def test_a_dictionary_adds_words_and_its_faults_are_named(few, tmp_path):
             align_command(few, tmp_path / "again", ["train"], dictionary=tmp_path / f"{len(line)}.dict")
 
 
+def test_audio_that_was_missing_is_aligned_once_it_is_there(few, tmp_path):
+    pytest.importorskip("pocketsphinx")
+    align_command(few, tmp_path / "expected", ["train"])
+    manifest = (few / "train.tsv").read_text()
+    (few / "train.tsv").write_text(manifest.replace(str(few), "/nowhere", 1))
+    with pytest.raises(PtselError, match=r"none of 5 .*0.flac: no such audio file: /nowhere/0.flac"):
+        align_command(few, tmp_path / "out", ["train"])
+    (few / "train.tsv").write_text(manifest)
+    align_command(few, tmp_path / "out", ["train"])
+    for file in ("word.tsv", "phone.tsv", "failed.txt", "confidence.txt"):
+        assert (tmp_path / "out" / file).read_text() == (tmp_path / "expected" / file).read_text()
+
+
 def test_an_utterance_is_aligned_alike_whatever_came_before(few):
     pytest.importorskip("pocketsphinx")
     from ptsel_fairseq.downstream.alignment.sphinx import SphinxAligner

@@ -56,6 +56,7 @@ def in_blocks(
     title: str,
     jobs: int | None,
     one_process: bool = False,
+    is_final: Callable[[Any], bool] = lambda value: True,
 ) -> list[Any]:
     """What `function` gives for each utterance; what `folder` holds of the same work is not done again.
 
@@ -64,6 +65,7 @@ def in_blocks(
         described: all that the values depend on beyond path, length and text of the utterances.
         title: of the progress bar.
         one_process: whether to stay in this process however much there is to do.
+        is_final: whether a value may be kept; a block with one that may not is done again the next time.
     """
     from tqdm import tqdm
 
@@ -71,7 +73,8 @@ def in_blocks(
     key = hashlib.sha256(json.dumps(work).encode()).hexdigest()[:16]
     blocks = [spoken[first : first + BLOCK] for first in range(0, len(spoken), BLOCK)]
     files = [folder / key / f"{i:06d}.json" for i in range(len(blocks))]
-    todo = [i for i, file in enumerate(files) if _read_block(file) is None]
+    kept = [_read_block(file) for file in files]
+    todo = [i for i, values in enumerate(kept) if values is None or not all(map(is_final, values))]
     seconds = sum(utterance.seconds for i in todo for utterance in blocks[i])
     processes = 1 if one_process else jobs_for_audio(seconds, jobs)
     found = map_ordered(function, (blocks[i] for i in todo), jobs=processes)

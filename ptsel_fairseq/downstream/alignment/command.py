@@ -26,6 +26,7 @@ SHOWN = 3
 FAILED = "failed.txt"
 CONFIDENCE = "confidence.txt"
 REPORT = "alignment.json"
+UNREADABLE = "unreadable"  # marks a failure that says nothing of the utterance
 
 Found = Mapping[str, Any]  # of one utterance: stretches by kind, or the reason under "failed"
 
@@ -101,6 +102,7 @@ def align_command(
         "aligning",
         jobs,
         alone,
+        lambda value: UNREADABLE not in value,
     )
     outcome = Outcome(spoken, found)
     failures = outcome.failures()
@@ -152,8 +154,8 @@ def _align_block(aligner: Aligner, block: Sequence[Spoken]) -> list[Found]:
             found.append({kind: list(stretches) for kind, stretches in aligner.align(spoken).items()})
         except NotAligned as reason:
             found.append({"failed": str(reason)})
-        except PtselError as error:  # audio that is missing or damaged
-            found.append({"failed": str(error).removeprefix(f"{spoken.where}: ")})
+        except PtselError as error:  # audio that is missing or damaged, which can be mended
+            found.append({"failed": str(error).removeprefix(f"{spoken.where}: "), UNREADABLE: True})
     return found
 
 
