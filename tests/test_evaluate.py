@@ -100,6 +100,23 @@ def test_verification_classes_and_labels(write, tmp_path, capsys):
     assert "mean F1 %: 100.00" in capsys.readouterr().out
 
 
+def test_scores_of_unlabelled_pairs_do_not_count(write, tmp_path, capsys):
+    masked = "".join(line for line in LABELS.splitlines(True) if not line.startswith("a\tflute"))
+    reference, every = write("reference", masked), LABELS.replace("b\tdrums\t0.1", "b\tdrums\t0.95")
+    evaluate_command(
+        "multilabel", reference, [write("labelled", every.replace("a\tflute\t0\n", ""))], tmp_path / "1"
+    )
+    assert "note" not in capsys.readouterr().out
+    evaluate_command("multilabel", reference, [write("all", every)], tmp_path / "2")
+    assert "note: 1 scores are of pairs that the reference does not label" in capsys.readouterr().out
+    first, second = (read_result(tmp_path / name) for name in "12")
+    assert first.answers == second.answers
+    assert first.metrics == second.metrics
+    for odd in ("c\tdrums\t1\n", "a\tviolin\t1\n"):  # of an item, of a class that nobody asked about
+        with pytest.raises(PtselError, match=r"1 are not in .*reference"):
+            evaluate_command("multilabel", reference, [write("odd", every + odd)], tmp_path / "3")
+
+
 def test_groups_are_speakers(write, tmp_path):
     out, classes = tmp_path / "result.json", write("classes", CLASSES)
     groups = write("speakers", "path\tclass\na\tanna\nb\tbert\nc\tanna\nother\tx\n")

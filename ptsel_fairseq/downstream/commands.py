@@ -29,7 +29,7 @@ OUT/.../veri_test.txt   trials, OUT/labels/<split>.tsv relevance of several clas
 OUT/report.md           utterances and hours of each split beside the published ones
 """
 EVALUATE_HELP = f"""\
-one line an item; both files hold the same items, in any order
+one line an item; both files hold the same items, in any order (multilabel: scores of unlabelled pairs are left out)
   asr             id<TAB>text, or sclite's text (id), which fairseq's decoders write
     {tables.TEXT_EXAMPLE}
     {tables.TRN_EXAMPLE}

@@ -58,6 +58,9 @@ def evaluate_command(
     right = read_reference(reference)
     speakers = None if groups is None else read_class_table(groups)
     systems = [read_hypothesis(file) for file in hypothesis]
+    answered = len(systems[0].values)
+    if task == "multilabel":
+        systems = [without_unlabelled(system, right) for system in systems]
     answers = Answers(
         task,
         tuple(right.values),
@@ -70,7 +73,7 @@ def evaluate_command(
     provenance = {"command": command_line, "files": files}
     result = score(name or Path(hypothesis[0]).stem, answers, provenance, resamples, seed)
     write_result(out, result)
-    for line in [*result_lines(result), *notes(answers)]:
+    for line in [*result_lines(result), *notes(answers, answered - len(systems[0].values))]:
         print(line)
     print(out)
 
@@ -94,8 +97,25 @@ def groups_of(task: str, reference: Table, groups: Table | None) -> list[str]:
     return list(reference.values) if task == "verification" else paths
 
 
-def notes(answers: Answers) -> list[str]:
+def without_unlabelled(system: Table, reference: Table) -> Table:
+    """A system's scores but for those of (item, class) pairs that the reference knows and does not label."""
+    items, classes = (
+        set(column) for column in zip(*(pair.split("\t") for pair in reference.values), strict=True)
+    )
+
+    def is_unlabelled(pair: str) -> bool:
+        item, name = pair.split("\t")
+        return pair not in reference.values and item in items and name in classes
+
+    return Table(
+        system.file, {pair: score for pair, score in system.values.items() if not is_unlabelled(pair)}
+    )
+
+
+def notes(answers: Answers, unlabelled: int = 0) -> list[str]:
     """What a reader should know before he believes a bad figure."""
+    if unlabelled:
+        return [f"note: {unlabelled} scores are of pairs that the reference does not label, and do not count"]
     if answers.task != "asr":
         return []
     from ptsel_fairseq.downstream.error_rates import UNITS, count_errors
