@@ -57,6 +57,11 @@ def test_classes_that_cannot_be_learned(data, tmp_path):
     )
     with pytest.raises(PtselError, match="expected two classes or more in train, found x"):
         targets_command(tmp_path, tmp_path / "one.tsv")
+    (tmp_path / "blanks.tsv").write_text("\n".join([*rows, f"{path}\ten  allison", "x\ten allison"]) + "\n")
+    with pytest.raises(
+        PtselError, match=r"3 classes .* one \(first: 'en  allison', 'en allison', 'en_allison'\)"
+    ):
+        targets_command(tmp_path, tmp_path / "blanks.tsv")
     assert not list(tmp_path.glob("*.cls"))
 
 

@@ -329,6 +329,20 @@ def test_folds_leave_a_group_out_and_test_every_item_once(tmp_path):
     assert len(result.answers.ids) == 200
 
 
+def test_utterances_without_a_class_are_counted(voices, tmp_path, capsys):
+    lines = (voices / "train.tsv").read_text().splitlines()
+    for i, split in enumerate(("train", "valid", "test")):
+        (tmp_path / f"{split}.tsv").write_text("\n".join([lines[0], *lines[1 + 4 * i :][:4]]) + "\n")
+    rows = [f"{line.split(chr(9))[0]}\t{'xy'[i % 2]}" for i, line in enumerate(lines[1:13])]
+    for labelled, said in (
+        (rows, "the most frequent class is 50.0 %"),
+        (rows[:2] + rows[5:-1], "; 4 utterances without a class are left out"),
+    ):
+        (tmp_path / "classes.tsv").write_text("\n".join(["path\tclass", *labelled]) + "\n")
+        probe_command(tmp_path, tmp_path / "classes.tsv", ["zcr"], tmp_path / "out")
+        assert capsys.readouterr().out.splitlines()[0].endswith(said)
+
+
 @pytest.mark.slow
 def test_voices_from_the_command_line(voices, tmp_path):
     words = ("--classes", VOICES, "--features", "mfcc", "log_mel", "--out", tmp_path / "out")

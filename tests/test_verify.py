@@ -13,7 +13,7 @@ from ptsel_fairseq.downstream.features import front_ends
 from ptsel_fairseq.downstream.plda import log_likelihood, train_plda
 from ptsel_fairseq.downstream.results import read_result
 from ptsel_fairseq.downstream.verification import TrialScorer
-from ptsel_fairseq.downstream.verify import unit_length, vectors, verify_command
+from ptsel_fairseq.downstream.verify import Trained, plda_backend, unit_length, vectors, verify_command
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.manifest import read_manifest
 
@@ -220,10 +220,30 @@ def test_plda_tells_voices_apart_that_it_was_trained_on(voices, tmp_path):
             r"2 speakers of the trials are in the training split test too \(first: it_carlo, ru_ivrvoice\)",
         ),
         ({"features": ["none"]}, "expected a label or a pool"),
+        ({"trials": "1 a b\n1 c d\n"}, r"expected trials of the same .* found only 1"),
     ],
 )
 def test_what_cannot_be_verified(options, message, voices, tmp_path):
     words = {"features": ["mfcc"], **options}
+    trials = voices / "trials.txt"
+    if "trials" in words:
+        trials = tmp_path / "trials.txt"
+        trials.write_text(words.pop("trials"))
     with pytest.raises(PtselError, match=message):
-        verify_command(voices, voices / "trials.txt", words.pop("features"), tmp_path / "out", **words)
+        verify_command(voices, trials, words.pop("features"), tmp_path / "out", **words)
     assert not (tmp_path / "out" / "mfcc").exists()
+
+
+@pytest.mark.parametrize(
+    ("each", "message"),
+    [
+        (1, "found 16 speakers with at most 1 recordings"),
+        (2, "16 recordings of 8 speakers do not say how the 8 features of one vary"),
+        (16, "found 1 speakers with at most 16"),
+    ],
+)
+def test_plda_of_too_few_recordings(each, message):
+    x = np.random.default_rng(0).normal(size=(16, 8))
+    x[:, 7] = np.arange(16) // each  # the same in all recordings of a speaker
+    with pytest.raises(PtselError, match=message):
+        plda_backend(Trained(x, np.array([f"s{i // each}" for i in range(16)])), 150)

@@ -60,12 +60,8 @@ def train_plda(x: np.ndarray, speakers: np.ndarray) -> Plda:
     Raises:
         PtselError: fewer than two speakers, or none with two vectors.
     """
+    check_speakers(speakers)
     names, codes, counts = np.unique(speakers, return_inverse=True, return_counts=True)
-    if len(names) < 2 or counts.max() < 2:
-        raise PtselError(
-            f"PLDA: expected two speakers or more, and two recordings or more of some; found {len(names)} speakers "
-            f"with at most {counts.max() if len(counts) else 0} recordings"
-        )
     x = np.asarray(x, dtype=np.float64)
     dim = x.shape[1]
     means = np.zeros((len(names), dim))
@@ -83,6 +79,16 @@ def train_plda(x: np.ndarray, speakers: np.ndarray) -> Plda:
         if gained[-1] - gained[-2] < TOLERANCE:
             break
     return Plda(mean, between, within, tuple(gained))
+
+
+def check_speakers(speakers: np.ndarray) -> None:
+    """Raise PtselError unless there are two speakers or more, and two recordings or more of some."""
+    counts = np.unique(speakers, return_counts=True)[1]
+    if len(counts) < 2 or counts.max() < 2:
+        raise PtselError(
+            f"PLDA: expected two speakers or more, and two recordings or more of some; found {len(counts)} speakers "
+            f"with at most {max(counts, default=0)} recordings"
+        )
 
 
 def _iterate(

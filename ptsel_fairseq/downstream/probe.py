@@ -32,7 +32,7 @@ from ptsel_fairseq.manifest import manifest_file, read_classes, read_manifest
 class Items:
     """The labelled utterances or segments of some splits, in order: features and what is known of each.
 
-    `x` is float32 [items, layers, dim]; the others are str [items].
+    `x` is float32 [items, layers, dim]; the others are str [items], and how many utterances have no class.
     """
 
     x: np.ndarray
@@ -40,6 +40,7 @@ class Items:
     paths: np.ndarray
     y: np.ndarray
     split: np.ndarray
+    unlabelled: int = 0
 
     def part(self, rows: np.ndarray) -> Part:
         return Part(self.x[rows], self.y[rows])
@@ -129,9 +130,11 @@ def read_items(
 ) -> Items:
     """The labelled items of all splits with their features."""
     columns: list[tuple[np.ndarray, list[tuple[str, str, str, str]]]] = []
+    unlabelled = 0
     for split in dict.fromkeys(splits):
         manifest = read_manifest(manifest_file(data_dir, split))
         class_file = read_classes(classes, manifest, SAMPLE_RATE)
+        unlabelled += class_file.unlabelled
         rows = [
             (item_id(manifest, s), manifest.utterances[s.utterance].path, s.name, split)
             for s in in_order(class_file)
@@ -146,7 +149,7 @@ def read_items(
             f"{data_dir}: expected each utterance in one of the splits {', '.join(splits)}, and each segment once; "
             f"{len(twice)} are there twice (first: {', '.join(twice[:3])})"
         )
-    return Items(np.concatenate([x for x, _ in columns]), ids, paths, y, names)
+    return Items(np.concatenate([x for x, _ in columns]), ids, paths, y, names, unlabelled)
 
 
 def make_folds(items: Items, splits: Sequence[str], leave_out: Table | None) -> list[Fold]:
@@ -212,4 +215,8 @@ def describe(items: Items, folds: Sequence[Fold]) -> str:
         f"{len(folds)} fold{'s' if len(folds) > 1 else ''}, {len(tested)} test items in {len(counts)} classes; "
         f"the most frequent class is {100 * max(counts.values()) / len(tested):.1f} %"
     )
-    return text + (f"; classes that no training item has: {', '.join(unseen)}" if unseen else "")
+    if unseen:
+        text += f"; classes that no training item has: {', '.join(unseen)}"
+    return text + (
+        f"; {items.unlabelled} utterances without a class are left out" if items.unlabelled else ""
+    )

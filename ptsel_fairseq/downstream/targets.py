@@ -27,13 +27,21 @@ def targets_command(
         splits: the first is the one to train on.
 
     Raises:
-        PtselError: an utterance without a class, or a class that the first split does not have.
+        PtselError: an utterance without a class, a class that the first split does not have, or two that become one.
     """
     table = read_class_table(classes)
+    names = sorted(set(table.values.values()))
+    forms = Counter(one_word(name) for name in names)
+    merged = [repr(name) for name in names if forms[one_word(name)] > 1]
+    if merged:
+        raise PtselError(
+            f"{classes}: {len(merged)} classes differ in blanks and _ alone, which would make them one (first: "
+            f"{', '.join(merged[:SHOWN])}); rename them"
+        )
     of_split: dict[str, list[str]] = {}
     for split in dict.fromkeys(splits):
         manifest = read_manifest(manifest_file(data_dir, split))
-        of_split[split] = ["_".join(name.split()) for name in table.of_paths(u.path for u in manifest)]
+        of_split[split] = [one_word(name) for name in table.of_paths(u.path for u in manifest)]
     counts = Counter(of_split[splits[0]])
     if len(counts) < 2:
         raise PtselError(f"{classes}: expected two classes or more in {splits[0]}, found {', '.join(counts)}")
@@ -50,3 +58,8 @@ def targets_command(
     write_lines(Path(data_dir) / "dict.cls.txt", [f"{name} {count}" for name, count in rows])
     written = ", ".join(f"{split}.cls" for split in of_split)
     print(f"{data_dir}: {written}, dict.cls.txt; {len(counts)} classes, the most frequent has {rows[0][1]}")
+
+
+def one_word(name: str) -> str:
+    """A class without blanks."""
+    return "_".join(name.split())

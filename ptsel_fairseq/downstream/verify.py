@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptsel_fairseq.downstream.features import FrontEnd, extract, front_ends
-from ptsel_fairseq.downstream.plda import train_plda
+from ptsel_fairseq.downstream.plda import check_speakers, train_plda
 from ptsel_fairseq.downstream.results import RESAMPLES, RESULT, Answers, result_lines, score, write_result
 from ptsel_fairseq.downstream.tables import Table, read_class_table, read_trials
 from ptsel_fairseq.errors import PtselError
@@ -76,6 +76,10 @@ def verify_command(
         raise PtselError(f"--dimensions: expected at least 1, found {dimensions}")
     table = read_trials(trials)
     targets = [int(number) for number in table.numbers("1 or 0")]
+    if len(set(targets)) < 2:
+        raise PtselError(
+            f"{trials}: expected trials of the same speaker (1) and of different ones (0), found only {targets[0]}"
+        )
     sides = [item.split("\t") for item in table.values]
     tested = manifest_of(data_dir, split, [path for pair in sides for path in pair], table)
     training = None if train_split is None else read_manifest(manifest_file(data_dir, train_split))
@@ -192,14 +196,18 @@ def plda_backend(trained: Trained | None, dimensions: int) -> tuple[Pairs, dict[
         raise PtselError("--backend plda: give --train-split and --speakers")
     mean, deviation = trained.x.mean(axis=0), trained.x.std(axis=0)
     deviation = np.where(deviation > 0, deviation, 1)
+    check_speakers(trained.speakers)
     kept = min(dimensions, len(set(trained.speakers.tolist())) - 1, trained.x.shape[1])
-    if kept < 1:
-        raise PtselError("PLDA: expected two speakers or more to train on, found one")
     # Ledoit and Wolf's shrinkage: there may be fewer recordings than dimensions.
     lda = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto", n_components=kept)
-    projected = lda.fit((trained.x - mean) / deviation, trained.speakers).transform(
-        (trained.x - mean) / deviation
-    )
+    scaled = (trained.x - mean) / deviation
+    try:
+        projected = lda.fit(scaled, trained.speakers).transform(scaled)
+    except np.linalg.LinAlgError:
+        raise PtselError(
+            f"PLDA: {len(scaled)} recordings of {len(set(trained.speakers.tolist()))} speakers do not say how the "
+            f"{scaled.shape[1]} features of one vary; expected more recordings of each"
+        ) from None
     centre = projected.mean(axis=0)
     plda = train_plda(unit_length(projected - centre), trained.speakers)
 
