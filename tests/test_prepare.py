@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import resource
@@ -493,6 +494,25 @@ def test_a_corpus_is_never_written_to(tmp_path, recordings, audioset):
         prepare_command("audioset", audioset, audioset / "out")
     with pytest.raises(PtselError, match="would mix"):
         prepare_command("audioset", audioset.rename(tmp_path / "audio"), tmp_path)
+
+
+def test_two_copies_are_compared_by_their_checksums(librispeech, tmp_path):
+    def reported():
+        prepare_command("librispeech", librispeech, tmp_path / "out")
+        rows = [line.split() for line in (tmp_path / "out" / "report.md").read_text().splitlines()]
+        return {row[1]: row[0] for row in rows if len(row) == 2 and len(row[0]) == 64}
+
+    first = reported()
+    assert list(first) == ["train-clean-100", "dev-clean"]
+    for split, checksum in first.items():
+        rows = (tmp_path / "out" / f"{split}.tsv").read_text().split("\n", 1)[1]
+        assert checksum == hashlib.sha256(rows.encode()).hexdigest()
+    librispeech = librispeech.rename(tmp_path / "elsewhere")
+    assert reported() == first
+    clip = librispeech / "dev-clean" / "84" / "1240" / "84-1240-0001.flac"
+    soundfile.write(clip, soundfile.read(clip)[0][:-1], 16000)
+    second = reported()
+    assert [split for split in first if first[split] != second[split]] == ["dev-clean"]
 
 
 def test_what_is_named_twice_or_not_at_all_is_not_passed_over(librispeech, tmp_path, recordings):

@@ -26,7 +26,7 @@ OUT/classes/<kind>.tsv  class files for `ptsel score` and `ptsel probe`
 OUT/.../veri_test.txt   trials, OUT/labels/<split>.tsv relevance of several classes, for `ptsel evaluate`
     {tables.TRIAL_EXAMPLE}
     {tables.LABEL_EXAMPLE}
-OUT/report.md           utterances and hours of each split beside the published ones
+OUT/report.md           utterances and hours of each split beside the published ones, and their checksums
 """
 EVALUATE_HELP = f"""\
 one line an item; both files hold the same items, in any order (multilabel: scores of unlabelled pairs are left out)

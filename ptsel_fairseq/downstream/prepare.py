@@ -15,7 +15,7 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import write_text
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
 from ptsel_fairseq.make_manifest import write_lines
-from ptsel_fairseq.manifest import SEGMENT_HEADER, UTTERANCE_HEADER
+from ptsel_fairseq.manifest import SEGMENT_HEADER, UTTERANCE_HEADER, manifest_file, read_manifest
 
 REPORT = "report.md"
 COPIES = "audio"
@@ -74,7 +74,7 @@ def write_corpus(corpus: Corpus, reading: Reading, out: Path, jobs: int | None =
     for split, labels in reading.labels.items():
         rows = [f"{shown(path)}\t{name}\t{relevance:g}" for path, name, relevance in labels]
         write_lines(out / "labels" / f"{split}.tsv", ["\t".join(MULTILABEL_HEADER), *rows])
-    text = "\n\n".join([report(corpus, by_split, samples), *reading.remarks])
+    text = "\n\n".join([report(corpus, by_split, samples), *reading.remarks, checksums(out, names)])
     write_text(out / REPORT, text + "\n")
     print(text)
     print(f"{out}: {', '.join(f'{split}.tsv' for split in by_split)}; {REPORT}")
@@ -162,6 +162,12 @@ def report(corpus: Corpus, by_split: Mapping[str, Sequence[Clip]], samples: Mapp
     shared = "; ".join(shared_classes(by_split)) or "no classes of utterances in two or more splits"
     text = f"{corpus.title}. Published: {corpus.source}.\n\n{markdown(rows)}\n\nClasses: {classes}."
     return f"{text}\n\nIn more than one split of a task: {shared}."
+
+
+def checksums(out: Path, splits: Sequence[str]) -> str:
+    """By which two copies of a corpus can be compared: `Manifest.checksum` of each split."""
+    lines = [f"    {read_manifest(manifest_file(out, split)).checksum}  {split}" for split in splits]
+    return "\n".join(["SHA-256 of the paths and lengths of each split, wherever its audio lies:", "", *lines])
 
 
 def shared_classes(by_split: Mapping[str, Sequence[Clip]]) -> list[str]:
