@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.downstream import features as features_module
+from ptsel_fairseq.downstream.asr.probe import probe_asr_command
 from ptsel_fairseq.downstream.features import FrontEnd, cache_key, extract, front_ends, in_order
 from ptsel_fairseq.downstream.probe import Items, make_folds, probe, probe_command
 from ptsel_fairseq.downstream.probe_models import Part, fit_and_answer
@@ -341,6 +342,22 @@ def test_utterances_without_a_class_are_counted(voices, tmp_path, capsys):
         (tmp_path / "classes.tsv").write_text("\n".join(["path\tclass", *labelled]) + "\n")
         probe_command(tmp_path, tmp_path / "classes.tsv", ["zcr"], tmp_path / "out")
         assert capsys.readouterr().out.splitlines()[0].endswith(said)
+
+
+def test_features_that_are_no_numbers_are_refused_and_not_kept(voices, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        FrontEnd, "vectors", lambda self, waveform, spans: [np.full((1, 2), np.nan)] * len(spans)
+    )
+    with pytest.raises(
+        PtselError, match=r"train.tsv, line 2 .* features of zcr are not finite numbers; take another"
+    ):
+        probe_command(voices, VOICES, ["zcr"], tmp_path / "out", jobs=1)
+    monkeypatch.setattr(FrontEnd, "frames", lambda self, waveform: np.full((1, 9, 2), np.inf))
+    (tmp_path / "train.tsv").write_text((voices / "train.tsv").read_text())
+    (tmp_path / "train.wrd").write_text("A B\n" * (len(read_manifest(tmp_path / "train.tsv"))))
+    with pytest.raises(PtselError, match=r"train.tsv, line 2 .* features of zcr are not finite numbers"):
+        probe_asr_command(tmp_path, ["zcr"], tmp_path / "out", ["train"] * 3, jobs=1)
+    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
 
 
 @pytest.mark.slow

@@ -215,5 +215,18 @@ def _extract_block(
             raise PtselError(
                 f"{where}: {samples} samples make no frame of {FrameGrid().window}; take it out of the class file"
             )
-        rows += front_end.vectors(waveform, segments)
+        vectors = front_end.vectors(waveform, segments)
+        check_finite(np.array(vectors), front_end, where)
+        rows += vectors
     return np.array(rows, dtype=np.float32)
+
+
+def check_finite(features: np.ndarray, front_end: FrontEnd, where: str) -> None:
+    """Raise PtselError unless all values are numbers, as those of a model whose training has diverged are not."""
+    if not np.isfinite(features).all():
+        advice = (
+            "take another"
+            if front_end.checkpoint is None
+            else "has its training diverged? Take an earlier one"
+        )
+        raise PtselError(f"{where}: the features of {front_end.name} are not finite numbers; {advice}")

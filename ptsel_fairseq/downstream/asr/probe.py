@@ -14,7 +14,7 @@ from ptsel_fairseq.audio import read_whole_audio
 from ptsel_fairseq.downstream.asr.decode import search_of
 from ptsel_fairseq.downstream.asr.decoding import BeamSearch, collapse, text_of
 from ptsel_fairseq.downstream.asr.head import Settings, recognise, train
-from ptsel_fairseq.downstream.features import FrontEnd, front_ends
+from ptsel_fairseq.downstream.features import FrontEnd, check_finite, front_ends
 from ptsel_fairseq.downstream.prepare import letters
 from ptsel_fairseq.downstream.results import (
     RESAMPLES,
@@ -190,11 +190,14 @@ class Frames:
 
 
 def _half_frames(front_end: FrontEnd, spoken: Spoken) -> np.ndarray:
-    return _frames(front_end, spoken).astype(np.float16)
+    return _frames(front_end, spoken, np.float16)
 
 
-def _frames(front_end: FrontEnd, spoken: Spoken) -> np.ndarray:
-    return front_end.frames(read_whole_audio(spoken.file, SAMPLE_RATE, spoken.samples, spoken.where))
+def _frames(front_end: FrontEnd, spoken: Spoken, dtype: type[np.floating] = np.float32) -> np.ndarray:
+    waveform = read_whole_audio(spoken.file, SAMPLE_RATE, spoken.samples, spoken.where)
+    frames = front_end.frames(waveform).astype(dtype)
+    check_finite(frames, front_end, spoken.where)
+    return frames
 
 
 def probe(
