@@ -44,6 +44,10 @@ one line an item; both files hold the same items, in any order (multilabel: scor
 --groups FILE  what is resampled as a whole, such as speakers (header path<TAB>class)
     {CLASSES_EXAMPLE}
 """
+RELEVANCE_HELP = f"""\
+--relevance DIR  DIR/<split>.tsv, header path<TAB>class<TAB>relevance, 0 to 1; a pair without a line is unlabelled
+    {tables.LABEL_EXAMPLE}
+"""
 RESULT_HELP = """\
 RESULT.json  what `ptsel evaluate` and `ptsel probe` write: metrics with intervals, and every answer
     {"task": "asr", "metrics": {"wer": {"value": 0.1317, "interval": [0.1271, 0.1363], ...}, ...}, ...}
@@ -97,10 +101,18 @@ def add_probe(commands) -> None:
         commands,
         "probe",
         "tell the classes apart by small classifiers on frozen features, with intervals",
-        MANIFEST_HELP + CLASSES_HELP + RESULT_HELP,
+        MANIFEST_HELP + CLASSES_HELP + RELEVANCE_HELP + RESULT_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
-    parser.add_argument("--classes", type=Path, required=True, metavar="FILE")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--classes", type=Path, metavar="FILE")
+    what.add_argument(
+        "--relevance",
+        type=Path,
+        metavar="DIR",
+        help="several classes at once, few of them labelled: DIR/<split>.tsv, as `ptsel prepare openmic-2018` writes "
+        "them; mean F1 and mAP",
+    )
     parser.add_argument(
         "--features",
         nargs="+",
@@ -121,7 +133,8 @@ def add_probe(commands) -> None:
         nargs="+",
         default=["train", "valid", "test"],
         metavar="SPLIT",
-        help="to train on, to choose on, to test on (default: train valid test)",
+        help="to train on, to choose on, to test on (default: train valid test); with --relevance also two, "
+        "of which the first is to train and to choose on",
     )
     parser.add_argument(
         "--leave-out",

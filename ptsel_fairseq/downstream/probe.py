@@ -11,6 +11,7 @@ import numpy as np
 
 from ptsel_fairseq.downstream.features import FrontEnd, extract, front_ends, in_order, item_id
 from ptsel_fairseq.downstream.probe_models import Part, fit_and_answer, is_deterministic
+from ptsel_fairseq.downstream.probe_several import probe_relevance, relevance_files
 from ptsel_fairseq.downstream.results import (
     RESAMPLES,
     RESULT,
@@ -57,7 +58,7 @@ class Fold:
 
 def probe_command(
     data_dir: Path | str,
-    classes: Path | str,
+    classes: Path | str | None,
     features: Sequence[str],
     out: Path | str,
     model: str = "linear",
@@ -67,13 +68,14 @@ def probe_command(
     seeds: int = 3,
     jobs: int | None = None,
     user_labels: Sequence[Path | str] = (),
+    relevance: Path | str | None = None,
     command_line: str = "",
 ) -> None:
     """Probe each front end; write ``OUT/<features>/result.json``, and with several a table and a picture.
 
     Args:
         data_dir: manifests at 16 kHz.
-        classes: of utterances or segments of all splits.
+        classes: of utterances or segments of all splits; None with `relevance`.
         features: labels, pools of labels, or checkpoints of wav2vec 2.0.
         out: folder of results, and of the features under ``features``.
         model: ``linear`` or ``mlp``.
@@ -84,6 +86,8 @@ def probe_command(
         seeds: networks to train; a logistic regression needs one.
         jobs: processes that extract features.
         user_labels: files that define labels; see `ptsel_fairseq.labels.user`.
+        relevance: folder of ``<split>.tsv`` with the relevance of several classes to an utterance, instead of
+            `classes`; of two splits the first is to train and choose on.
         command_line: kept in the results.
 
     Raises:
@@ -91,7 +95,12 @@ def probe_command(
     """
     from ptsel_fairseq.downstream.compare import compare_command
 
-    if leave_out is None and len(splits) != 3:
+    if (classes is None) == (relevance is None):
+        raise PtselError("--classes, --relevance: expected one of them")
+    if relevance is not None and leave_out is not None:
+        raise PtselError("--leave-out: not with --relevance, which is tested on a split")
+    rated = [] if relevance is None else relevance_files(Path(relevance), splits)
+    if not rated and leave_out is None and len(splits) != 3:
         raise PtselError(
             f"--splits: expected three (to train, to choose, to test), found {' '.join(splits)}; with --leave-out "
             "any number, which are pooled"
@@ -104,23 +113,34 @@ def probe_command(
     }
     written = []
     for front_end in front_ends(features, read_user_files(user_labels)):
-        items = read_items(Path(data_dir), Path(classes), front_end, splits, Path(out) / "features", jobs)
-        folds = make_folds(items, splits, tables.get("leave_out"))
-        result = probe(items, folds, model, seeds, f"{front_end.name} {model}", tables.get("groups"))
+        cache, groups_table = Path(out) / "features", tables.get("groups")
+        if relevance is not None:
+            result, told, shape = probe_relevance(
+                *(Path(data_dir), Path(relevance), front_end, splits, cache, model, seeds, groups_table, jobs)
+            )
+        else:
+            items = read_items(Path(data_dir), Path(str(classes)), front_end, splits, cache, jobs)
+            folds = make_folds(items, splits, tables.get("leave_out"))
+            result = probe(items, folds, model, seeds, f"{front_end.name} {model}", groups_table)
+            told, shape = describe(items, folds), items.x.shape[1:]
         result.provenance.update(
             command=command_line,
-            features={"kind": front_end.kind, "checksum": front_end.checksum, "shape": items.x.shape[1:]},
+            features={"kind": front_end.kind, "checksum": front_end.checksum, "shape": shape},
             splits=list(splits),
             leave_out=leave_out and str(leave_out),
             files={
                 str(file): file_checksum(Path(file))
-                for file in (*manifests, classes, *(table.file for table in tables.values()))
+                for file in (
+                    *manifests,
+                    *(rated or [Path(str(classes))]),
+                    *(table.file for table in tables.values()),
+                )
             },
         )
         file = Path(out) / front_end.name / RESULT
         write_result(file, result)
         written.append(file)
-        print(f"{result.name}: {describe(items, folds)}", *result_lines(result), file, sep="\n  ")
+        print(f"{result.name}: {told}", *result_lines(result), file, sep="\n  ")
     if len(written) > 1:
         compare_command(written, Path(out) / "comparison.md")
 

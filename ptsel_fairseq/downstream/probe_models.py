@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ptsel_fairseq.downstream.classification import ClassScorer
+
+if TYPE_CHECKING:
+    import torch
 
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # scikit-learn's C, weakest penalty last
 HIDDEN = 256
@@ -78,21 +83,67 @@ def _network(model: str, train: Part, valid: Part, test: Part, seed: int) -> Fit
     from torch import nn
 
     names, targets = np.unique(train.y, return_inverse=True)
-    mean, deviation = train.x.mean(axis=0), train.x.std(axis=0)
-    deviation = np.where(deviation > 0, deviation, 1)
-    x, valid_x, test_x = (torch.from_numpy((part.x - mean) / deviation) for part in (train, valid, test))
+    x, valid_x, test_x = standardised(train.x, valid.x, test.x)
     y = torch.from_numpy(targets)
     seen = np.isin(valid.y, names)
     valid_y = torch.from_numpy(np.searchsorted(names, valid.y[seen]))
-    layers, dim = x.shape[1:]
+    network = fit_network(
+        *(model, x, valid_x[seen], len(names)),
+        lambda logits, rows: nn.functional.cross_entropy(logits, y[rows]),
+        lambda logits: nn.functional.cross_entropy(logits, valid_y),
+        seed,
+    )
+    return Fitted(names[network.outputs(test_x).argmax(dim=1).numpy()], network.chosen)
 
+
+def standardised(x: np.ndarray, *others: np.ndarray) -> list[torch.Tensor]:
+    """All arrays [items, layers, dim] less the mean of the first and over its standard deviation, each layer's own."""
+    import torch
+
+    mean, deviation = x.mean(axis=0), x.std(axis=0)
+    deviation = np.where(deviation > 0, deviation, 1)
+    return [torch.from_numpy((part - mean) / deviation) for part in (x, *others)]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network: outputs [items, outputs] of features [items, layers, dim], and what was chosen."""
+
+    outputs: Callable[[torch.Tensor], torch.Tensor]
+    chosen: dict[str, float | list[float]]
+
+
+def fit_network(
+    model: str,
+    x: torch.Tensor,
+    valid_x: torch.Tensor,
+    outputs: int,
+    loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    valid_loss_of: Callable[[torch.Tensor], torch.Tensor],
+    seed: int,
+) -> Network:
+    """Train a network on standardised features until the loss on the validation part stops to fall.
+
+    Args:
+        model: ``linear`` or ``mlp``.
+        x: to train on, [items, layers, dim].
+        valid_x: to choose the epoch on, [items, layers, dim].
+        outputs: how many.
+        loss_of: of the outputs for some rows of `x`, and these rows.
+        valid_loss_of: of the outputs for `valid_x`.
+        seed: of parameters and order.
+    """
+    import torch
+    from torch import nn
+
+    layers, dim = x.shape[1:]
     draw = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = (
-            nn.Linear(dim, len(names))
+            nn.Linear(dim, outputs)
             if model == "linear"
-            else nn.Sequential(nn.Linear(dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, len(names)))
+            else nn.Sequential(nn.Linear(dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, outputs))
         )
     mix = nn.Parameter(torch.zeros(layers))
     optimizer = torch.optim.AdamW(
@@ -107,10 +158,10 @@ def _network(model: str, train: Part, valid: Part, test: Part, seed: int) -> Fit
     for epoch in range(1, MAX_EPOCHS + 1):
         for rows in torch.randperm(len(x), generator=draw).split(BATCH):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(logits(x[rows]), y[rows]).backward()
+            loss_of(logits(x[rows]), rows).backward()
             optimizer.step()
         with torch.no_grad():
-            loss = float(nn.functional.cross_entropy(logits(valid_x[seen]), valid_y))
+            loss = float(valid_loss_of(logits(valid_x)))
         if loss < best_loss:
             best_loss, best_epoch = loss, epoch
             best_state = [value.detach().clone() for value in (*head.parameters(), mix)]
@@ -119,6 +170,10 @@ def _network(model: str, train: Part, valid: Part, test: Part, seed: int) -> Fit
     with torch.no_grad():
         for value, best in zip((*head.parameters(), mix), best_state or [], strict=True):
             value.copy_(best)
-        answers = names[logits(test_x).argmax(dim=1).numpy()]
         weights = mix.softmax(0).tolist()
-    return Fitted(answers, {"epochs": best_epoch, "valid_loss": best_loss, "layer_weights": weights})
+    chosen: dict[str, float | list[float]] = {
+        "epochs": best_epoch,
+        "valid_loss": best_loss,
+        "layer_weights": weights,
+    }
+    return Network(torch.no_grad()(logits), chosen)
