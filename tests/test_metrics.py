@@ -234,7 +234,7 @@ def test_runs_are_averaged():
 def paired(first, second, seed=0, resamples=500):
     items = [str(i) for i in range(len(first))]
     drawn = replicates([[accuracy_of(first)], [accuracy_of(second)]], items, resamples, seed)
-    return paired_p(*(found["accuracy"] for found in drawn))
+    return paired_p(*(found["accuracy"] for found in drawn), groups=len(set(items)))
 
 
 def test_p_of_equal_systems_is_one_and_sides_do_not_matter():
@@ -260,6 +260,19 @@ def test_p_is_calibrated_where_both_systems_are_equally_good():
     found = [paired(*(draw.random((2, 80)) < 0.6).astype(float), seed=i) for i in range(150)]
     assert 0.01 <= np.mean(np.array(found) < 0.05) <= 0.12
     assert 0.35 <= np.mean(np.array(found) < 0.5) <= 0.65
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4, 5])
+def test_p_of_few_groups_is_not_less_than_chance_allows(groups):
+    """Of systems that are equally good but for the groups that were drawn, p is below 0.05 in one of twenty at most."""
+    draw = np.random.default_rng(groups)
+    names = [f"g{i % groups}" for i in range(20 * groups)]
+    below = 0
+    for seed in range(60):
+        shift = np.repeat(draw.normal(size=(1, groups)), 20, axis=0).ravel()  # of each group's items alike
+        replicated = replicates([[accuracy_of(shift)], [accuracy_of(np.zeros(len(shift)))]], names, 200, seed)
+        below += paired_p(*(found["accuracy"] for found in replicated), groups=groups) < 0.05
+    assert below <= 60 * 0.05 + 3 * np.sqrt(60 * 0.05 * 0.95)
 
 
 def test_holm_made_by_hand():

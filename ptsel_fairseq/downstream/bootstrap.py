@@ -69,18 +69,19 @@ def interval(replicate: np.ndarray) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def paired_p(first: np.ndarray, second: np.ndarray) -> float:
+def paired_p(first: np.ndarray, second: np.ndarray, groups: int) -> float:
     """Two-sided p of "both systems are equally good", from their metrics on the same resamples.
 
     Twice the share of resamples in which the sign of the difference is not the more frequent one, counting
     the observed sample as one more, so that no p is 0; resamples without a difference count on both sides, so that
     p is rather too large where ties are frequent. It is the level at which the percentile
-    interval of the difference begins to hold 0.
+    interval of the difference begins to hold 0. Few groups are nearly always drawn with the same sign, which says
+    little: p is never less than ``2 ** (1 - groups)``, that of the exact test in which all `groups` have one sign.
     """
     difference = first - second
     difference = difference[np.isfinite(difference)]
     fewer = min(np.count_nonzero(difference <= 0), np.count_nonzero(difference >= 0))
-    return float(min(1.0, 2 * (1 + fewer) / (1 + len(difference))))
+    return float(min(1.0, max(2 * (1 + fewer) / (1 + len(difference)), 2.0 ** (1 - groups))))
 
 
 def holm(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:

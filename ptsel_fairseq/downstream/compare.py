@@ -101,8 +101,9 @@ def paired_tests(
         aligned.append([lambda w, run=run, order=order: run(w[order]) for run in system.answers.scorers()])
     drawn = dict(zip(names, replicates(aligned, first.groups, resamples, seed), strict=True))
     pairs = list(itertools.combinations(names, 2))
+    groups = len(set(first.groups))
     return {
-        metric: holm({(a, b): paired_p(drawn[a][metric], drawn[b][metric]) for a, b in pairs})
+        metric: holm({(a, b): paired_p(drawn[a][metric], drawn[b][metric], groups) for a, b in pairs})
         for metric in drawn[names[0]]
     }
 
