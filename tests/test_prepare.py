@@ -613,6 +613,24 @@ def test_lists_of_openmic_that_contradict_each_other(tmp_path, recordings):
         prepare_command("openmic-2018", tmp_path, tmp_path / "again")
 
 
+def test_files_of_audioset_that_are_not_used_are_counted(audioset, tmp_path, recordings):
+    prepare_command("audioset", audioset, tmp_path / "plain")
+    assert "Not used" not in (tmp_path / "plain" / "report.md").read_text()
+    (audioset / "balanced" / "._--4gqARaEJE.wav").write_bytes(b"\0\5\x16\7")
+    for name in ("more/--4gqARaEJE.flac", "more/one.wav", "more/two.MP3", "noise.wav", "z.wav"):
+        recordings.write(audioset / name, rate=44100, format=name.rpartition(".")[2].upper())
+    prepare_command("audioset", audioset, tmp_path / "out")
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert (
+        "4 files that have no YouTube id in their names (first: more/one.wav, more/two.MP3, noise.wav)"
+        in report
+    )
+    assert "1 files that have the id of another file (first: more/--4gqARaEJE.flac)" in report
+    assert (tmp_path / "out" / "train.tsv").read_text().split("\n", 1)[1] == (
+        tmp_path / "plain" / "train.tsv"
+    ).read_text().split("\n", 1)[1]
+
+
 def test_lists_of_audioset_from_windows(audioset, tmp_path):
     prepare_command("audioset", audioset, tmp_path / "plain")
     for file in (audioset / "ontology.json", *audioset.glob("*.csv")):
@@ -636,6 +654,13 @@ def test_timit_as_riff_alone_and_half_unpacked(tmp_path, recordings):
     prepare_command("timit", root, tmp_path / "out")
     paths = [u.path for u in read_manifest(tmp_path / "out" / "train.tsv")]
     assert paths == [f"TRAIN/DR1/FCJF0/{name}.WAV.wav" for name in ("SI1027", "SI667", "SX127", "SX37")]
+    for file in [*root.rglob("*.TXT")]:
+        write(file, "She had")
+        with pytest.raises(
+            PtselError, match=rf"{file.name}: expected a line such as '0 46797 She .* found 'She had'"
+        ):
+            prepare_command("timit", root, tmp_path / "again")
+        write(file, "0 8000 She")
     for file in [*root.rglob("*.TXT")]:
         file.unlink()
     with pytest.raises(

@@ -52,7 +52,8 @@ def measure(root: Path, paths: Sequence[str], copies: Path | None, jobs: int | N
     if faulty:
         shown = "; ".join(f"{path}: {fault}" for path, fault in faulty[:SHOWN])
         raise PtselError(
-            f"{root}: {len(faulty)} of {len(paths)} audio files cannot be used (first: {shown}); unpack them again"
+            f"{root}: {len(faulty)} of {len(paths)} audio files cannot be used (first: {shown}); unpack them "
+            "again, or if they were published so take them out of the corpus's lists"
         )
     return measured
 

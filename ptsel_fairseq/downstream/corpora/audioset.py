@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.clips import SHOWN, Clip, Corpus, Reading, wrong_root
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.manifest import read_lines
 
@@ -37,7 +37,15 @@ def read(root: Path) -> Reading:
     if not (root / ONTOLOGY).is_file() or not lists:
         raise wrong_root(root, HOLDS)
     names, above = instruments(root / ONTOLOGY)
-    files = {clip: path for path in audio_below(root) if (clip := youtube_id(Path(path).stem))}
+    files: dict[str, str] = {}
+    spare: list[str] = []
+    unnamed: list[str] = []
+    for path in audio_below(root):
+        clip = youtube_id(Path(path).stem)
+        if clip is None:
+            unnamed.append(path)
+        elif files.setdefault(clip, path) != path:
+            spare.append(path)
     clips: list[Clip] = []
     labels: dict[str, list[tuple[str, str, float]]] = {"balanced": [], "eval": []}
     listed = 0
@@ -58,16 +66,22 @@ def read(root: Path) -> Reading:
             f"{root}: {listed:,} clips of {', '.join(lists)} hold an instrument, and the audio of none is below this "
             f"folder; expected files such as --4gqARaEJE.wav, Y--4gqARaEJE.wav or --4gqARaEJE_0_10.flac"
         )
-    remark = (
+    remarks = [
         f"Of {listed:,} clips with an instrument in {', '.join(lists)}, the audio of {len(clips):,} is here; videos "
         "are withdrawn from YouTube, so two copies of AudioSet are seldom equal. Name the number beside a result."
-    )
+    ]
+    for paths, what in (
+        (unnamed, "have no YouTube id in their names"),
+        (spare, "have the id of another file"),
+    ):
+        if paths:
+            remarks.append(f"Not used: {len(paths)} files that {what} (first: {', '.join(paths[:SHOWN])}).")
     clips.sort(key=lambda clip: clip.path)
     return Reading(
         root,
         clips,
         labels={split: sorted(found) for split, found in labels.items() if found},
-        remarks=(remark,),
+        remarks=remarks,
     )
 
 
@@ -106,7 +120,7 @@ def audio_below(root: Path) -> Iterator[str]:
     yield from sorted(
         path.relative_to(root).as_posix()
         for path in root.rglob("*")
-        if path.suffix.lower() in AUDIO and path.is_file()
+        if path.suffix.lower() in AUDIO and path.is_file() and not path.name.startswith(".")
     )
 
 

@@ -129,7 +129,11 @@ def read_phones(file: Path) -> list[Span]:
 
 def text_of(file: Path) -> str:
     """The sentence of a .TXT, after its two sample numbers, in capitals without punctuation."""
-    words = " ".join(read_lines(file, "a line such as '0 46797 She had your dark suit.'")).split()[2:]
+    expected = "a line such as '0 46797 She had your dark suit.'"
+    text = " ".join(read_lines(file, expected))
+    words = text.split()[2:]
+    if not words or not all(number.isdecimal() for number in text.split()[:2]):
+        raise PtselError(f"{file}: expected {expected}, found {text!r}")
     kept = "".join(
         char if char.isalpha() or char in "' " else " " for char in " ".join(words).replace("-", " ")
     )
