@@ -76,12 +76,12 @@ def verify_command(
         raise PtselError(f"--dimensions: expected at least 1, found {dimensions}")
     table = read_trials(trials)
     targets = [int(number) for number in table.numbers("1 or 0")]
+    sides = [item.split("\t") for item in table.values]
+    tested = manifest_of(data_dir, split, [path for pair in sides for path in pair], table)
     if len(set(targets)) < 2:
         raise PtselError(
             f"{trials}: expected trials of the same speaker (1) and of different ones (0), found only {targets[0]}"
         )
-    sides = [item.split("\t") for item in table.values]
-    tested = manifest_of(data_dir, split, [path for pair in sides for path in pair], table)
     training = None if train_split is None else read_manifest(manifest_file(data_dir, train_split))
     of_speaker = None if speakers is None else read_class_table(speakers)
     if training is not None and of_speaker is not None:
