@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
+import yaml
 from settings import BASELINES, LABELS, METHODS, TINY_MINUTES, TINY_UTTERANCES, Settings
 from steps import ROOT, Runner, Step, ptsel, train, write
 from tables import write_answers
@@ -67,9 +69,11 @@ def model_file(settings: Settings, task: Task, method: str, seed: int) -> Path:
 
 
 def _digest(recipe: Path) -> str:
-    """Of the recipe's settings, not of its comments: methods that found the same λ have the same."""
-    settings = [line.split("#")[0].rstrip() for line in recipe.read_text().splitlines()]
-    return hashlib.sha256("\n".join(line for line in settings if line).encode()).hexdigest()[:8]
+    """Of the recipe's settings, λ to three digits: methods that found the same minimum have the same."""
+    settings = yaml.safe_load(recipe.read_text())
+    weights = settings["criterion"]["pretext_weights"]
+    settings["criterion"]["pretext_weights"] = {label: round(weight, 3) for label, weight in weights.items()}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def pretrain(runner: Runner, settings: Settings, task: Task, method: str, seed: int) -> None:
