@@ -158,6 +158,28 @@ def test_systems_are_compared(texts, write, tmp_path):
     p = {row[0]: float(row[1].split(", ")[1]) for row in rows if " − " in row[0]}
     assert p["good − bad"] < 0.05
     assert rows[0][1] == "WER % ↓"
+    # With 200 resamples and three pairs nothing can be clearer.
+    assert p["good − bad"] == pytest.approx(6 / 201, abs=5e-4)
+    assert "the least that can come out is 0.03." in text
+
+
+def test_many_systems_get_resamples_enough_for_a_clear_p(write, tmp_path, capsys):
+    items = [f"i{i:02d}" for i in range(30)]
+    reference = write("classes", "path\tclass\n" + "".join(f"{item}\tx\n" for item in items))
+    for wrong in range(6):  # the last is wrong everywhere
+        classes = {item: "y" if wrong == 5 or i < wrong else "x" for i, item in enumerate(items)}
+        answers = write(
+            f"answers{wrong}", "path\tclass\n" + "".join(f"{i}\t{c}\n" for i, c in classes.items())
+        )
+        runs = [answers, reference] if wrong == 3 else [answers]
+        evaluate_command("classification", reference, runs, tmp_path / f"s{wrong}.json", name=f"s{wrong}")
+    compare_command([tmp_path / f"s{i}.json" for i in range(6)], tmp_path / "table.md")
+    text = (tmp_path / "table.md").read_text()
+    assert "on the same 3000 resamples" in text  # 15 pairs
+    assert "s0 − s5 | +100.00, 0.01 " in text
+    row = next(line for line in text.splitlines() if line.startswith("| s3 "))
+    assert row.split("|")[-2].strip() == "90.00, 100.00"
+    assert text.splitlines()[0].split("|")[-2].strip() == "runs: accuracy %"
 
 
 def test_the_order_of_the_reference_does_not_matter(texts, write, tmp_path):

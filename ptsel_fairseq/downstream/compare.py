@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ptsel_fairseq.downstream.bootstrap import check_resamples, holm, paired_p, replicates
+from ptsel_fairseq.downstream.bootstrap import check_resamples, holm, paired_p, replicates, smallest_p
 from ptsel_fairseq.downstream.results import (
     LOWER_IS_BETTER,
     RESAMPLES,
@@ -22,17 +23,18 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import write_text
 
 Pair = tuple[str, str]
+CLEAR = 0.01
 
 
 def compare_command(
-    results: Sequence[Path | str], out: Path | str, resamples: int = RESAMPLES, seed: int = 0
+    results: Sequence[Path | str], out: Path | str, resamples: int | None = None, seed: int = 0
 ) -> None:
     """Print the table, and write it and the picture.
 
     Args:
         results: what `ptsel evaluate` or `ptsel probe` wrote, of one test set.
         out: ``.md`` for the table, with the picture beside it; any other suffix for the picture alone.
-        resamples: of the paired bootstrap.
+        resamples: of the paired bootstrap; default, `enough_resamples`.
         seed: of the paired bootstrap.
 
     Raises:
@@ -40,13 +42,15 @@ def compare_command(
     """
     from ptsel_fairseq.downstream.figures import draw_comparison
 
+    pairs = len(results) * (len(results) - 1) // 2
+    resamples = enough_resamples(pairs) if resamples is None else resamples
     check_resamples(resamples)
     out = Path(out)
     systems = [read_result(file) for file in results]
     check_same_items(systems, results)
     names = distinct_names(systems, results)
     p = paired_tests(systems, names, resamples, seed)
-    text = table(systems, names, p)
+    text = table(systems, names, p, resamples)
     print(text)
     if out.suffix == ".md":
         write_text(out, text + "\n")
@@ -54,6 +58,11 @@ def compare_command(
         out = out.with_suffix(".png")
     draw_comparison(systems, names, out)
     print(out)
+
+
+def enough_resamples(pairs: int) -> int:
+    """So many that the adjusted p of the clearest of so many pairs can be `CLEAR` or less."""
+    return max(RESAMPLES, math.ceil(2 * pairs / CLEAR))
 
 
 def check_same_items(systems: Sequence[Result], files: Sequence[Path | str]) -> None:
@@ -107,16 +116,21 @@ def paired_tests(
     }
 
 
-def table(systems: Sequence[Result], names: Sequence[str], p: dict[str, dict[Pair, float]]) -> str:
+def table(
+    systems: Sequence[Result], names: Sequence[str], p: dict[str, dict[Pair, float]], resamples: int
+) -> str:
     """Markdown: systems by metrics with intervals, then the pairs with their differences and p."""
     metrics = list(systems[0].metrics)
-    rows = [["system", *(f"{TITLES[metric]} {arrow(metric)}" for metric in metrics), "runs"]]
+    first = metrics[0]
+    rows = [
+        ["system", *(f"{TITLES[metric]} {arrow(metric)}" for metric in metrics), f"runs: {TITLES[first]}"]
+    ]
     for name, system in zip(names, systems, strict=True):
         cells = [
             f"{shown(metric, found.value)} ({shown_interval(metric, found)})"
             for metric, found in system.metrics.items()
         ]
-        rows.append([name, *cells, str(len(system.answers.runs))])
+        rows.append([name, *cells, ", ".join(shown(first, run) for run in system.metrics[first].runs)])
     groups = len(set(systems[0].answers.groups))
     sections = [
         markdown(rows),
@@ -125,7 +139,7 @@ def table(systems: Sequence[Result], names: Sequence[str], p: dict[str, dict[Pai
     values = dict(zip(names, systems, strict=True))
     if p:
         rows = [["pair", *(f"{TITLES[metric]}: difference, p" for metric in metrics)]]
-        for a, b in p[metrics[0]]:
+        for a, b in p[first]:
             cells = []
             for metric in metrics:
                 difference = values[a].metrics[metric].value - values[b].metrics[metric].value
@@ -134,7 +148,8 @@ def table(systems: Sequence[Result], names: Sequence[str], p: dict[str, dict[Pai
             rows.append([f"{a} − {b}", *cells])
         sections += [
             markdown(rows),
-            "p: paired bootstrap on the same resamples, two-sided, Holm's adjustment by metric.",
+            f"p: paired bootstrap on the same {resamples} resamples, two-sided, Holm's adjustment by metric; the least "
+            f"that can come out is {smallest_p(resamples, len(p[first])):.2g}.",
         ]
     return "\n\n".join(sections)
 
