@@ -182,6 +182,25 @@ def test_many_systems_get_resamples_enough_for_a_clear_p(write, tmp_path, capsys
     assert text.splitlines()[0].split("|")[-2].strip() == "runs: accuracy %"
 
 
+def test_pairs_with_one_system_only(write, tmp_path):
+    reference = write("classes", CLASSES)
+    for name in ("a", "b", "c"):
+        answers = write(name, CLASSES.replace(f"{name}\tx", f"{name}\ty"))
+        evaluate_command("classification", reference, [answers], tmp_path / f"{name}.json", name=name)
+    files = [tmp_path / f"{name}.json" for name in ("a", "b", "c")]
+    done = run_command("ptsel", "compare", *files, "--out", tmp_path / "table.md", "--against", "b")
+    assert done.returncode == 0, done.stderr
+    rows = [
+        line.split("|")[1].strip()
+        for line in (tmp_path / "table.md").read_text().splitlines()
+        if " − " in line
+    ]
+    assert rows == ["a − b", "b − c"]
+    with pytest.raises(PtselError, match="--against: expected one of a, b, c, found 'd'"):
+        compare_command(files, tmp_path / "other.md", against="d")
+    assert not (tmp_path / "other.md").exists()
+
+
 def test_the_order_of_the_reference_does_not_matter(texts, write, tmp_path):
     heard = write("heard.txt", lines({item: text.replace("PLEASE", "PEAS") for item, text in texts.items()}))
     other = write("other.txt", lines({item: text.replace("THE", "A") for item, text in texts.items()}))

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from settings import (
     BASELINES,
+    CHOSEN,
     LABELS,
     METHODS,
     RECOGNISER_SIZE,
@@ -191,5 +192,6 @@ def compare(runner: Runner, settings: Settings, task: Task) -> None:
         results += [_recogniser(runner, settings, task, features) for features in BASELINES]
     if len(results) > 1:
         table = settings.out / "results" / f"{task.name}.md"
-        command = ptsel("compare", *results, "--out", table)
+        against = ("--against", CHOSEN) if CHOSEN in settings.methods else ()
+        command = ptsel("compare", *results, *against, "--out", table)
         runner.run(Step(f"compare {task.name}", command, tuple(results), (table,)))

@@ -200,6 +200,9 @@ def add_compare(commands) -> None:
         metavar="FILE",
         help=".md: the table, and a picture beside it; .png, .pdf or .svg: the picture",
     )
+    parser.add_argument(
+        "--against", metavar="NAME", help="test only pairs with this system (default: every pair)"
+    )
     add_bootstrap(parser, None, "200 a pair of systems, 1000 at least")
 
     def run(options: dict) -> None:

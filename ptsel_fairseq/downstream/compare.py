@@ -27,29 +27,35 @@ CLEAR = 0.01
 
 
 def compare_command(
-    results: Sequence[Path | str], out: Path | str, resamples: int | None = None, seed: int = 0
+    results: Sequence[Path | str],
+    out: Path | str,
+    against: str | None = None,
+    resamples: int | None = None,
+    seed: int = 0,
 ) -> None:
     """Print the table, and write it and the picture.
 
     Args:
         results: what `ptsel evaluate` or `ptsel probe` wrote, of one test set.
         out: ``.md`` for the table, with the picture beside it; any other suffix for the picture alone.
+        against: name of a system; pairs without it are not tested. Default: every pair is.
         resamples: of the paired bootstrap; default, `enough_resamples`.
         seed: of the paired bootstrap.
 
     Raises:
-        PtselError: results that cannot be read, or of other items, references or tasks.
+        PtselError: results that cannot be read, or of other items, references or tasks, or none of the name `against`.
     """
     from ptsel_fairseq.downstream.figures import draw_comparison
 
-    pairs = len(results) * (len(results) - 1) // 2
-    resamples = enough_resamples(pairs) if resamples is None else resamples
-    check_resamples(resamples)
+    if resamples is not None:
+        check_resamples(resamples)
     out = Path(out)
     systems = [read_result(file) for file in results]
     check_same_items(systems, results)
     names = distinct_names(systems, results)
-    p = paired_tests(systems, names, resamples, seed)
+    pairs = pairs_of(names, against)
+    resamples = enough_resamples(len(pairs)) if resamples is None else resamples
+    p = paired_tests(systems, names, pairs, resamples, seed)
     text = table(systems, names, p, resamples)
     print(text)
     if out.suffix == ".md":
@@ -95,11 +101,18 @@ def distinct_names(systems: Sequence[Result], files: Sequence[Path | str]) -> li
     return paths
 
 
+def pairs_of(names: Sequence[str], against: str | None) -> list[Pair]:
+    """The pairs of systems that are tested; raise PtselError if there is no system `against`."""
+    if against is not None and against not in names:
+        raise PtselError(f"--against: expected one of {', '.join(names)}, found {against!r}")
+    return [pair for pair in itertools.combinations(names, 2) if against is None or against in pair]
+
+
 def paired_tests(
-    systems: Sequence[Result], names: Sequence[str], resamples: int, seed: int
+    systems: Sequence[Result], names: Sequence[str], pairs: Sequence[Pair], resamples: int, seed: int
 ) -> dict[str, dict[Pair, float]]:
     """p of each pair of systems by metric, adjusted for the number of pairs."""
-    if len(systems) < 2:
+    if not pairs:
         return {}
     first = systems[0].answers
     place = {item: i for i, item in enumerate(first.ids)}
@@ -109,7 +122,6 @@ def paired_tests(
         # Weights come in the order of the first system's items.
         aligned.append([lambda w, run=run, order=order: run(w[order]) for run in system.answers.scorers()])
     drawn = dict(zip(names, replicates(aligned, first.groups, resamples, seed), strict=True))
-    pairs = list(itertools.combinations(names, 2))
     return {
         metric: holm({(a, b): paired_p(drawn[a][metric], drawn[b][metric]) for a, b in pairs})
         for metric in drawn[names[0]]
