@@ -14,6 +14,7 @@ from test_criterion import gradients, run
 from test_multitask import FIXED, LAMBDAS
 from training_tools import arguments, english_words, model_of, read, start, train
 
+from ptsel_fairseq.downstream.wav2vec import load_ctc
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import FrameGrid
 from ptsel_fairseq.labels.store import LabelStore
@@ -210,3 +211,17 @@ def test_pretrained_resumed_and_fine_tuned(recipe_dir, data_dir, store_dir, tmp_
         patch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
         models, _, _ = checkpoint_utils.load_model_ensemble_and_task([str(tuned / "checkpoint_last.pt")])
     assert all(torch.equal(value, carried[name]) for name, value in models[0].state_dict().items())
+
+    # It is decoded with fairseq's own probabilities.
+    last, waveform = tuned / "checkpoint_last.pt", 0.1 * torch.randn(16_000)
+    with torch.no_grad():
+        theirs = models[0].eval()
+        expected = theirs.get_normalized_probs(theirs(waveform[None]), log_probs=True)[:, 0]
+    np.testing.assert_allclose(load_ctc(last).log_probs(waveform.numpy()), expected.numpy(), atol=1e-6)
+    english, decoded = tmp_path / "english", tmp_path / "decoded"
+    done = run_command("ptsel", "decode", english, "--model", last, "--out", decoded)
+    assert done.returncode == 0, done.stderr
+    assert "CER" in done.stdout
+    paths = [line.split("\t")[0] for line in (english / "valid.tsv").read_text().splitlines()[1:]]
+    heard = (decoded / "hypothesis.txt").read_text().splitlines()
+    assert [line.split("\t")[0] for line in heard] == paths

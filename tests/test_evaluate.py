@@ -117,6 +117,25 @@ def test_scores_of_unlabelled_pairs_do_not_count(write, tmp_path, capsys):
             evaluate_command("multilabel", reference, [write("odd", every + odd)], tmp_path / "3")
 
 
+@pytest.mark.parametrize(("speakers", "least"), [(1, "1"), (3, "0.25"), (16, "0.002")])
+def test_few_speakers_prove_little(speakers, least, write, tmp_path, capsys):
+    items = range(48)
+    table = {
+        name: write(name, "path\tclass\n" + "".join(f"{i}\t{of(i)}\n" for i in items))
+        for name, of in (
+            *(("right", lambda i: "x"), ("wrong", lambda i: "y")),
+            ("groups", lambda i: f"s{i % speakers}"),
+        )
+    }
+    files = [tmp_path / f"{name}.json" for name in ("right", "wrong")]
+    for file in files:
+        evaluate_command("classification", table["right"], [table[file.stem]], file, groups=table["groups"])
+    compare_command(files, tmp_path / "table.md")
+    text = (tmp_path / "table.md").read_text()
+    assert f"+100.00, {least} " in text
+    assert f"the least that can come out is {least}." in text
+
+
 def test_groups_are_speakers(write, tmp_path):
     out, classes = tmp_path / "result.json", write("classes", CLASSES)
     groups = write("speakers", "path\tclass\na\tanna\nb\tbert\nc\tanna\nother\tx\n")
@@ -175,6 +194,47 @@ def test_systems_are_compared(texts, write, tmp_path):
     p = {row[0]: float(row[1].split(", ")[1]) for row in rows if " − " in row[0]}
     assert p["good − bad"] < 0.05
     assert rows[0][1] == "WER % ↓"
+    # With 200 resamples and three pairs nothing can be clearer.
+    assert p["good − bad"] == pytest.approx(6 / 201, abs=5e-4)
+    assert "the least that can come out is 0.03." in text
+
+
+def test_many_systems_get_resamples_enough_for_a_clear_p(write, tmp_path, capsys):
+    items = [f"i{i:02d}" for i in range(30)]
+    reference = write("classes", "path\tclass\n" + "".join(f"{item}\tx\n" for item in items))
+    for wrong in range(6):  # the last is wrong everywhere
+        classes = {item: "y" if wrong == 5 or i < wrong else "x" for i, item in enumerate(items)}
+        answers = write(
+            f"answers{wrong}", "path\tclass\n" + "".join(f"{i}\t{c}\n" for i, c in classes.items())
+        )
+        runs = [answers, reference] if wrong == 3 else [answers]
+        evaluate_command("classification", reference, runs, tmp_path / f"s{wrong}.json", name=f"s{wrong}")
+    compare_command([tmp_path / f"s{i}.json" for i in range(6)], tmp_path / "table.md")
+    text = (tmp_path / "table.md").read_text()
+    assert "on the same 3000 resamples" in text  # 15 pairs
+    assert "s0 − s5 | +100.00, 0.01 " in text
+    row = next(line for line in text.splitlines() if line.startswith("| s3 "))
+    assert row.split("|")[-2].strip() == "90.00, 100.00"
+    assert text.splitlines()[0].split("|")[-2].strip() == "runs: accuracy %"
+
+
+def test_pairs_with_one_system_only(write, tmp_path):
+    reference = write("classes", CLASSES)
+    for name in ("a", "b", "c"):
+        answers = write(name, CLASSES.replace(f"{name}\tx", f"{name}\ty"))
+        evaluate_command("classification", reference, [answers], tmp_path / f"{name}.json", name=name)
+    files = [tmp_path / f"{name}.json" for name in ("a", "b", "c")]
+    done = run_command("ptsel", "compare", *files, "--out", tmp_path / "table.md", "--against", "b")
+    assert done.returncode == 0, done.stderr
+    rows = [
+        line.split("|")[1].strip()
+        for line in (tmp_path / "table.md").read_text().splitlines()
+        if " − " in line
+    ]
+    assert rows == ["a − b", "b − c"]
+    with pytest.raises(PtselError, match="--against: expected one of a, b, c, found 'd'"):
+        compare_command(files, tmp_path / "other.md", against="d")
+    assert not (tmp_path / "other.md").exists()
 
 
 def test_the_order_of_the_reference_does_not_matter(texts, write, tmp_path):

@@ -80,6 +80,17 @@ def test_a_step_is_done_again_only_if_something_changed(steps, tmp_path, capsys)
     assert "== 1. copy\n$ bash -c" in capsys.readouterr().out
 
 
+def test_a_moved_checkout_or_environment_repeats_nothing(steps, monkeypatch):
+    def key():
+        return steps.Step("train", steps.train(steps.ROOT / "a.yaml", steps.Path("/runs/1"), "x=1")).key
+
+    before = key()
+    monkeypatch.setattr(steps, "ROOT", steps.Path("/elsewhere/clone"))
+    monkeypatch.setattr(steps, "BIN", steps.Path("/elsewhere/venv/bin"))
+    assert key() == before
+    assert steps.Step("train", steps.train(steps.ROOT / "a.yaml", steps.Path("/runs/1"), "x=2")).key != before
+
+
 def test_a_training_goes_on_unless_its_input_changed(steps, tmp_path):
     runner, run = steps.Runner(tmp_path / "out"), tmp_path / "run"
     write(tmp_path / "recipe", "a")

@@ -19,7 +19,9 @@ METHODS: dict[str, tuple[str, ...]] = {
     "rfe": ("--method", "rfe"),
     "all": ("--method", "all"),
 }
-BASELINES = ("mfcc", "log_mel")  # front ends without a model, for probes
+CHOSEN = "sparsemax"  # whose difference from every other system is tested
+BASELINES = ("mfcc", "log_mel")  # front ends without a model
+RECOGNISER_SIZE = 128  # states of the BLSTM that recognises from them, in each direction
 TINY_MINUTES, TINY_UTTERANCES = 1.0, 40  # of each part of a pool; of each split of a task
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
-from settings import BASELINES, LABELS, METHODS, TINY_MINUTES, TINY_UTTERANCES, Settings
+import yaml
+from settings import (
+    BASELINES,
+    CHOSEN,
+    LABELS,
+    METHODS,
+    RECOGNISER_SIZE,
+    TINY_MINUTES,
+    TINY_UTTERANCES,
+    Settings,
+)
 from steps import ROOT, Runner, Step, ptsel, train, write
 from tables import write_answers
-from tasks import Task, corpora_of, write_pool, write_reference, write_task
+from tasks import SPLITS, Task, corpora_of, write_pool, write_reference, write_task
 
 HERE = Path(__file__).resolve().parent
 
@@ -67,9 +78,11 @@ def model_file(settings: Settings, task: Task, method: str, seed: int) -> Path:
 
 
 def _digest(recipe: Path) -> str:
-    """Of the recipe's settings, not of its comments: methods that found the same λ have the same."""
-    settings = [line.split("#")[0].rstrip() for line in recipe.read_text().splitlines()]
-    return hashlib.sha256("\n".join(line for line in settings if line).encode()).hexdigest()[:8]
+    """Of the recipe's settings, λ to three digits: methods that found the same minimum have the same."""
+    settings = yaml.safe_load(recipe.read_text())
+    weights = settings["criterion"]["pretext_weights"]
+    settings["criterion"]["pretext_weights"] = {label: round(weight, 3) for label, weight in weights.items()}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def pretrain(runner: Runner, settings: Settings, task: Task, method: str, seed: int) -> None:
@@ -135,6 +148,18 @@ def _probe(runner: Runner, settings: Settings, task: Task, features: str) -> Pat
     return result
 
 
+def _recogniser(runner: Runner, settings: Settings, task: Task, features: str) -> Path:
+    """The result of a small recogniser trained on a front end, with every seed."""
+    data, out = settings.data(task.name), settings.out / "probe" / f"{task.name}-{features}"
+    short = ("--epochs", 1) if settings.tiny else ()
+    command = ptsel("probe-asr", data, "--features", features, "--size", RECOGNISER_SIZE, *short,
+                    "--seeds", len(settings.seeds), "--out", out)  # fmt: skip
+    reads = tuple(data / f"{split}.{ending}" for split in SPLITS for ending in ("tsv", "wrd"))
+    result = out / features / "result.json"
+    runner.run(Step(f"probe {out.name}", command, reads, (result,)))
+    return result
+
+
 def compare(runner: Runner, settings: Settings, task: Task) -> None:
     """All systems of a task on the same test items, with intervals and paired tests."""
     reference = settings.out / "answers" / f"{task.name}-reference.tsv"
@@ -163,7 +188,10 @@ def compare(runner: Runner, settings: Settings, task: Task) -> None:
                         *groups, "--out", result)  # fmt: skip
         runner.run(Step(f"evaluate {task.name} {system}", command, (reference, *files), (result,)))
         results.append(result)
+    if task.kind == "asr":
+        results += [_recogniser(runner, settings, task, features) for features in BASELINES]
     if len(results) > 1:
         table = settings.out / "results" / f"{task.name}.md"
-        command = ptsel("compare", *results, "--out", table)
+        against = ("--against", CHOSEN) if CHOSEN in settings.methods else ()
+        command = ptsel("compare", *results, *against, "--out", table)
         runner.run(Step(f"compare {task.name}", command, tuple(results), (table,)))

@@ -40,8 +40,9 @@ class Step:
 
     @property
     def key(self) -> str:
-        """SHA-256 of the command and of what it reads."""
-        digest = hashlib.sha256(shlex.join(self.command).encode())
+        """SHA-256 of the command, wherever this checkout and its Python lie, and of what it reads."""
+        command = shlex.join(self.command).replace(str(BIN), "BIN").replace(str(ROOT), "ROOT")
+        digest = hashlib.sha256(command.encode())
         for file in self.reads:
             digest.update(file.read_bytes())
         return digest.hexdigest()

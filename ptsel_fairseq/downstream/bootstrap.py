@@ -6,6 +6,7 @@ Koehn, "Statistical significance tests for machine translation evaluation" (2004
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -47,8 +48,13 @@ def replicates(
     Returns:
         For each system, float64 [resamples] by metric.
     """
+    from tqdm import tqdm
+
     rows: list[list[dict[str, float]]] = [[] for _ in systems]
-    for weights in resampled_weights(groups, resamples, seed):
+    drawn = resampled_weights(groups, resamples, seed)
+    for weights in tqdm(
+        drawn, "bootstrap", resamples, unit="resample", leave=False, file=sys.stderr, delay=2
+    ):
         for system, found in zip(systems, rows, strict=True):
             found.append(mean_values(system, weights))
     return [{name: np.array([row[name] for row in found]) for name in found[0]} for found in rows]
@@ -67,6 +73,11 @@ def interval(replicate: np.ndarray) -> tuple[float, float] | None:
         return None
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def smallest_p(resamples: int, pairs: int, groups: int) -> float:
+    """The least p that `paired_p` and `holm` can give to one of so many pairs."""
+    return min(1.0, pairs * max(2 / (1 + resamples), 2.0 ** (1 - groups)))
 
 
 def paired_p(first: np.ndarray, second: np.ndarray, groups: int) -> float:

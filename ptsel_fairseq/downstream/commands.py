@@ -184,7 +184,7 @@ def add_evaluate(commands) -> None:
     parser.add_argument(
         "--unit", choices=("word", "phone"), default="word", help="asr: WER and CER, or PER (default word)"
     )
-    add_bootstrap(parser)
+    add_bootstrap(parser, 1000, "1000")
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.evaluate import evaluate_command
@@ -194,8 +194,10 @@ def add_evaluate(commands) -> None:
     parser.set_defaults(command=run)
 
 
-def add_bootstrap(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="bootstrap (default 1000)")
+def add_bootstrap(parser: argparse.ArgumentParser, resamples: int | None, meaning: str) -> None:
+    parser.add_argument(
+        "--resamples", type=int, default=resamples, metavar="N", help=f"bootstrap (default {meaning})"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
 
 
@@ -211,7 +213,10 @@ def add_compare(commands) -> None:
         metavar="FILE",
         help=".md: the table, and a picture beside it; .png, .pdf or .svg: the picture",
     )
-    add_bootstrap(parser)
+    parser.add_argument(
+        "--against", metavar="NAME", help="test only pairs with this system (default: every pair)"
+    )
+    add_bootstrap(parser, None, "200 a pair of systems, 1000 at least")
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.compare import compare_command

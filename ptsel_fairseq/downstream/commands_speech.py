@@ -61,7 +61,10 @@ def add_align(commands) -> None:
         help="read these, as the Montreal Forced Aligner writes them: DIR/<path of the audio>.TextGrid",
     )
     parser.add_argument(
-        "--model", type=Path, metavar="CHECKPOINT", help="align by this CTC model of fairseq's (wav2vec_ctc)"
+        "--model",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="align by this CTC model (wav2vec_ctc or ptsel_crdnn_ctc)",
     )
     parser.add_argument(
         "--dictionary",
@@ -134,7 +137,11 @@ def add_decode(commands) -> None:
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="CHECKPOINT", help="of fairseq's wav2vec_ctc"
+        "--model",
+        type=Path,
+        required=True,
+        metavar="CHECKPOINT",
+        help="of the model wav2vec_ctc or ptsel_crdnn_ctc",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="OUT")
     parser.add_argument("--split", default="valid", help="default: valid")

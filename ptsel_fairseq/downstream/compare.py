@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ptsel_fairseq.downstream.bootstrap import check_resamples, holm, paired_p, replicates
+from ptsel_fairseq.downstream.bootstrap import check_resamples, holm, paired_p, replicates, smallest_p
 from ptsel_fairseq.downstream.results import (
     LOWER_IS_BETTER,
     RESAMPLES,
@@ -22,31 +23,40 @@ from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import write_text
 
 Pair = tuple[str, str]
+CLEAR = 0.01
 
 
 def compare_command(
-    results: Sequence[Path | str], out: Path | str, resamples: int = RESAMPLES, seed: int = 0
+    results: Sequence[Path | str],
+    out: Path | str,
+    against: str | None = None,
+    resamples: int | None = None,
+    seed: int = 0,
 ) -> None:
     """Print the table, and write it and the picture.
 
     Args:
         results: what `ptsel evaluate` or `ptsel probe` wrote, of one test set.
         out: ``.md`` for the table, with the picture beside it; any other suffix for the picture alone.
-        resamples: of the paired bootstrap.
+        against: name of a system; pairs without it are not tested. Default: every pair is.
+        resamples: of the paired bootstrap; default, `enough_resamples`.
         seed: of the paired bootstrap.
 
     Raises:
-        PtselError: results that cannot be read, or of other items, references or tasks.
+        PtselError: results that cannot be read, or of other items, references or tasks, or none of the name `against`.
     """
     from ptsel_fairseq.downstream.figures import draw_comparison
 
-    check_resamples(resamples)
+    if resamples is not None:
+        check_resamples(resamples)
     out = Path(out)
     systems = [read_result(file) for file in results]
     check_same_items(systems, results)
     names = distinct_names(systems, results)
-    p = paired_tests(systems, names, resamples, seed)
-    text = table(systems, names, p)
+    pairs = pairs_of(names, against)
+    resamples = enough_resamples(len(pairs)) if resamples is None else resamples
+    p = paired_tests(systems, names, pairs, resamples, seed)
+    text = table(systems, names, p, resamples)
     print(text)
     if out.suffix == ".md":
         write_text(out, text + "\n")
@@ -54,6 +64,11 @@ def compare_command(
         out = out.with_suffix(".png")
     draw_comparison(systems, names, out)
     print(out)
+
+
+def enough_resamples(pairs: int) -> int:
+    """So many that the adjusted p of the clearest of so many pairs can be `CLEAR` or less."""
+    return max(RESAMPLES, math.ceil(2 * pairs / CLEAR))
 
 
 def check_same_items(systems: Sequence[Result], files: Sequence[Path | str]) -> None:
@@ -86,11 +101,18 @@ def distinct_names(systems: Sequence[Result], files: Sequence[Path | str]) -> li
     return paths
 
 
+def pairs_of(names: Sequence[str], against: str | None) -> list[Pair]:
+    """The pairs of systems that are tested; raise PtselError if there is no system `against`."""
+    if against is not None and against not in names:
+        raise PtselError(f"--against: expected one of {', '.join(names)}, found {against!r}")
+    return [pair for pair in itertools.combinations(names, 2) if against is None or against in pair]
+
+
 def paired_tests(
-    systems: Sequence[Result], names: Sequence[str], resamples: int, seed: int
+    systems: Sequence[Result], names: Sequence[str], pairs: Sequence[Pair], resamples: int, seed: int
 ) -> dict[str, dict[Pair, float]]:
     """p of each pair of systems by metric, adjusted for the number of pairs."""
-    if len(systems) < 2:
+    if not pairs:
         return {}
     first = systems[0].answers
     place = {item: i for i, item in enumerate(first.ids)}
@@ -100,7 +122,6 @@ def paired_tests(
         # Weights come in the order of the first system's items.
         aligned.append([lambda w, run=run, order=order: run(w[order]) for run in system.answers.scorers()])
     drawn = dict(zip(names, replicates(aligned, first.groups, resamples, seed), strict=True))
-    pairs = list(itertools.combinations(names, 2))
     groups = len(set(first.groups))
     return {
         metric: holm({(a, b): paired_p(drawn[a][metric], drawn[b][metric], groups) for a, b in pairs})
@@ -108,16 +129,21 @@ def paired_tests(
     }
 
 
-def table(systems: Sequence[Result], names: Sequence[str], p: dict[str, dict[Pair, float]]) -> str:
+def table(
+    systems: Sequence[Result], names: Sequence[str], p: dict[str, dict[Pair, float]], resamples: int
+) -> str:
     """Markdown: systems by metrics with intervals, then the pairs with their differences and p."""
     metrics = list(systems[0].metrics)
-    rows = [["system", *(f"{TITLES[metric]} {arrow(metric)}" for metric in metrics), "runs"]]
+    first = metrics[0]
+    rows = [
+        ["system", *(f"{TITLES[metric]} {arrow(metric)}" for metric in metrics), f"runs: {TITLES[first]}"]
+    ]
     for name, system in zip(names, systems, strict=True):
         cells = [
             f"{shown(metric, found.value)} ({shown_interval(metric, found)})"
             for metric, found in system.metrics.items()
         ]
-        rows.append([name, *cells, str(len(system.answers.runs))])
+        rows.append([name, *cells, ", ".join(shown(first, run) for run in system.metrics[first].runs)])
     groups = len(set(systems[0].answers.groups))
     sections = [
         markdown(rows),
@@ -126,7 +152,7 @@ def table(systems: Sequence[Result], names: Sequence[str], p: dict[str, dict[Pai
     values = dict(zip(names, systems, strict=True))
     if p:
         rows = [["pair", *(f"{TITLES[metric]}: difference, p" for metric in metrics)]]
-        for a, b in p[metrics[0]]:
+        for a, b in p[first]:
             cells = []
             for metric in metrics:
                 difference = values[a].metrics[metric].value - values[b].metrics[metric].value
@@ -135,7 +161,8 @@ def table(systems: Sequence[Result], names: Sequence[str], p: dict[str, dict[Pai
             rows.append([f"{a} − {b}", *cells])
         sections += [
             markdown(rows),
-            "p: paired bootstrap on the same resamples, two-sided, Holm's adjustment by metric.",
+            f"p: paired bootstrap on the same {resamples} resamples, two-sided, Holm's adjustment by metric; the least "
+            f"that can come out is {smallest_p(resamples, len(p[first]), groups):.2g}.",
         ]
     return "\n\n".join(sections)
 

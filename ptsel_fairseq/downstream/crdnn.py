@@ -1,7 +1,8 @@
-"""Frames of a pretrained filterbank encoder (``ptsel_crdnn``) for probes."""
+"""Frames of a filterbank encoder (``ptsel_crdnn``), pretrained for probes or fine-tuned for CTC."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.labels.grid import FrameGrid
 
-MODEL = "ptsel_crdnn"
+MODEL, MODEL_CTC = "ptsel_crdnn", "ptsel_crdnn_ctc"
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,27 @@ class FilterbankEncoder:
 
 def load_filterbank(state: Mapping[str, Any], file: Path) -> FilterbankEncoder:
     """The encoder of a loaded pretraining checkpoint; raise PtselError for weights that do not fit it."""
+    cfg = state["cfg"]
+    return _encoder(cfg["model"], cfg["task"], state["model"], file)
+
+
+def fine_tuned_filterbank(state: Mapping[str, Any], file: Path) -> tuple[FilterbankEncoder, dict[str, Any]]:
+    """The encoder of a loaded CTC checkpoint, and the weights of its output layer; raise PtselError likewise."""
+    cfg = state["cfg"]
+    prefix = "proj."
+    output = {
+        key.removeprefix(prefix): value for key, value in state["model"].items() if key.startswith(prefix)
+    }
+    return _encoder(json.loads(cfg["model"]["w2v_args"]), cfg["task"], state["model"], file), output
+
+
+def _encoder(
+    settings: Mapping[str, Any], task: Mapping[str, Any], weights: Mapping[str, Any], file: Path
+) -> FilterbankEncoder:
     from ptsel_fairseq.plugin.crdnn_model import encoder_of
 
     try:
-        encoder = encoder_of(dict(state))
+        encoder = encoder_of(settings, task["sample_rate"], weights)
     except (RuntimeError, KeyError) as error:
         raise PtselError(f"{file}: the weights do not fit the configuration beside them ({error})") from None
     encoder.eval()

@@ -1,4 +1,4 @@
-"""wav2vec 2.0, pretrained or fine-tuned for CTC: the one place of this room that imports fairseq."""
+"""Encoders, pretrained or fine-tuned for CTC: the one place of this room that imports fairseq."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ast
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from ptsel_fairseq.downstream.crdnn import MODEL as FILTERBANK
-from ptsel_fairseq.downstream.crdnn import FilterbankEncoder, load_filterbank
+from ptsel_fairseq.downstream.crdnn import MODEL_CTC as FILTERBANK_CTC
+from ptsel_fairseq.downstream.crdnn import FilterbankEncoder, fine_tuned_filterbank, load_filterbank
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.export import STOCK_NAMES, load_state, to_stock
 from ptsel_fairseq.labels.grid import FrameGrid
@@ -79,14 +80,15 @@ def load_encoder(file: Path) -> Encoder | FilterbankEncoder:
 
 @dataclass(frozen=True)
 class CtcModel:
-    """A wav2vec 2.0 that was fine-tuned for CTC.
+    """An encoder that was fine-tuned for CTC.
 
     Attributes:
+        frames: a batch of one waveform [1, samples] -> its frames [1, frames, dim].
         symbols: what its outputs stand for, in order; the first is the blank.
         labels: ``ltr``, ``phn``, or what else the suffix of its training texts was.
     """
 
-    model: Any
+    frames: Callable[[Any], Any]
     projection: Any
     grid: FrameGrid
     normalize: bool
@@ -99,15 +101,15 @@ class CtcModel:
         import torch
 
         with torch.no_grad():
-            output = self.model.extract_features(_source(waveform, self.normalize), padding_mask=None)["x"]
-            logits = self.projection(output[0])
+            logits = self.projection(self.frames(_source(waveform, self.normalize))[0])
             logits[:, 0] += self.blank_weight
             return logits.log_softmax(dim=-1).numpy()
 
 
 @lru_cache(maxsize=1)
 def load_ctc(file: Path) -> CtcModel:
-    """Read what fairseq's ``audio_finetuning`` with the model ``wav2vec_ctc`` wrote; nothing else need be there.
+    """Read what fairseq's ``audio_finetuning`` with ``wav2vec_ctc`` or ``ptsel_crdnn_ctc`` wrote; nothing else need be
+    there.
 
     Raises:
         PtselError: no fairseq, another model, or weights that do not fit.
@@ -118,32 +120,44 @@ def load_ctc(file: Path) -> CtcModel:
     cfg = configuration(state, file)
     settings, task = cfg["model"], cfg["task"]
     dictionary = (state.get("task_state") or {}).get("target_dictionary")
-    pretrained = settings.get("w2v_args")
-    if settings.get("_name") != "wav2vec_ctc" or dictionary is None or pretrained is None:
+    name = settings.get("_name")
+    if name not in ("wav2vec_ctc", FILTERBANK_CTC) or dictionary is None or not settings.get("w2v_args"):
         raise PtselError(
-            f"{file}: expected a checkpoint of the model wav2vec_ctc with its dictionary, found the model "
-            f"{settings.get('_name')!r}; fine-tune with configs/finetuning first"
+            f"{file}: expected a checkpoint of the model wav2vec_ctc or {FILTERBANK_CTC} with its dictionary, found "
+            f"the model {name!r}; fine-tune with configs/finetuning first"
+        )
+    symbols, labels = tuple(dictionary.symbols), str(task.get("labels", "ltr"))
+    if name == FILTERBANK_CTC:
+        with _quiet_fairseq(file):
+            encoder, weights = fine_tuned_filterbank(state, file)
+        return CtcModel(
+            lambda source: encoder.model(source)[0],
+            _linear(weights, file),
+            encoder.grid,
+            False,
+            symbols,
+            labels,
         )
     if settings.get("blank_mode", "add") != "add":
         raise PtselError(
             f"{file}: expected model.blank_mode add, found {settings['blank_mode']!r}; that is not read"
         )
+    pretrained = settings["w2v_args"]
     inner = configuration({"cfg" if isinstance(pretrained, Mapping) else "args": pretrained}, file)
     model = build_model(inner["model"], file)
     model.remove_pretraining_modules()
-    weights: dict[str, dict[str, Any]] = {"model": {}, "proj": {}}
+    parts: dict[str, dict[str, Any]] = {"w2v_model": {}, "proj": {}}
     for key, value in state["model"].items():
         part, _, rest = key.removeprefix("w2v_encoder.").partition(".")
-        weights["model" if part == "w2v_model" else part][rest] = value
-    projection = _linear(weights["proj"], file)
-    load_weights(model, weights["model"], file)
+        parts[part][rest] = value
+    load_weights(model, parts["w2v_model"], file)
     return CtcModel(
-        model,
-        projection,
+        lambda source: model.extract_features(source, padding_mask=None)["x"],
+        _linear(parts["proj"], file),
         grid_of(model),
         bool(task.get("normalize", False)),
-        tuple(dictionary.symbols),
-        str(task.get("labels", "ltr")),
+        symbols,
+        labels,
         float(settings.get("blank_weight", 0.0)),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,9 +110,10 @@ class PtselCrdnnCtcModel(BaseFairseqModel):
                 encoder = build_encoder(json.loads(cfg.w2v_args), task.cfg.sample_rate)
             else:
                 state = _pretrained(Path(cfg.pretrained), task.cfg)
-                encoder = encoder_of(state)
+                before = state["cfg"]
+                encoder = encoder_of(before["model"], before["task"]["sample_rate"], state["model"])
                 with open_dict(cfg):
-                    cfg.w2v_args = json.dumps(_encoder_settings(state))
+                    cfg.w2v_args = json.dumps(_encoder_settings(before["model"]))
         return cls(cfg, encoder, len(task.target_dictionary))
 
     def set_num_updates(self, num_updates: int) -> None:
@@ -143,19 +145,23 @@ def build_encoder(settings: dict[str, Any], sample_rate: int) -> Crdnn:
     return Crdnn(LogMel(FrameGrid(sample_rate=sample_rate), mean, std), **settings)
 
 
-def encoder_of(state: dict[str, Any]) -> Crdnn:
-    """The encoder of a loaded checkpoint of ``ptsel_crdnn``, with its weights."""
-    encoder = build_encoder(_encoder_settings(state), state["cfg"]["task"]["sample_rate"])
+def encoder_of(settings: Mapping[str, Any], sample_rate: int, weights: Mapping[str, Any]) -> Crdnn:
+    """The encoder of a checkpoint of ``ptsel_crdnn`` or ``ptsel_crdnn_ctc``, with its weights.
+
+    Args:
+        settings: among others those of the encoder.
+        sample_rate: in Hz.
+        weights: of the whole model.
+    """
+    encoder = build_encoder(_encoder_settings(settings), sample_rate)
     prefix = "encoder."
-    weights = {
-        key.removeprefix(prefix): value for key, value in state["model"].items() if key.startswith(prefix)
-    }
-    encoder.load_state_dict(weights, strict=True)
+    own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+    encoder.load_state_dict(own, strict=True)
     return encoder
 
 
-def _encoder_settings(state: dict[str, Any]) -> dict[str, Any]:
-    return {key: state["cfg"]["model"][key] for key in ENCODER_SETTINGS}
+def _encoder_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: settings[key] for key in ENCODER_SETTINGS}
 
 
 def _pretrained(file: Path, task_cfg: Any) -> dict[str, Any]:
