@@ -133,6 +133,13 @@ def test_polish_emotions_from_package_to_class_files(registry, recordings, tmp_p
     assert sorted((file, file.stat().st_mtime_ns) for file in (out / "source").rglob("*.wav")) == before
     with pytest.raises(PtselError, match="no corpus 'moon'; expected one of asterisk"):
         fetch_command("moon", out)
+    next((out / "source").rglob("*.wav")).write_bytes(b"")
+    with pytest.raises(
+        PtselError, match=r"1 of 18 audio files .* is empty\); remove .*source and run the co"
+    ):
+        fetch_command("polish-emotions", out)
+    shutil.rmtree(out / "source")
+    fetch_command("polish-emotions", out)
 
 
 def test_tonejs_notes_and_their_seconds(recordings, tmp_path):

@@ -85,7 +85,7 @@ def test_a_half_unpacked_corpus_is_named_with_examples(librispeech, tmp_path):
     assert done.returncode == 2
     message = done.stderr.strip().splitlines()[-1]
     assert (
-        "2 of the 6 audio files that the corpus's lists name are missing (first: dev-clean/84/1240/84-1"
+        "2 of 6 audio files that the corpus's lists name are missing (first: dev-clean/84/1240/84-1"
         in message
     )
     assert "unpack all its archives here again" in message

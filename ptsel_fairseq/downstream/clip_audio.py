@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.audio import PIECE, AudioFile
 from ptsel_fairseq.errors import PtselError
 from ptsel_fairseq.files import replacing
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
@@ -18,7 +19,6 @@ from ptsel_fairseq.workers import map_ordered
 
 CUT_OFF = 0.05  # share of an MP3 that may be missing at its end: its length may be an estimate
 SHORT_WORK = 500  # files: done faster in one process than processes start
-SHOWN = 3  # examples in a message
 
 
 @dataclass(frozen=True)
@@ -29,33 +29,21 @@ class Measured:
     fault: str = ""
 
 
-def measure(root: Path, paths: Sequence[str], copies: Path | None, jobs: int | None) -> dict[str, Measured]:
+def measure(
+    root: Path, paths: Sequence[str], copies: Path | None, jobs: int | None, decode: bool = False
+) -> dict[str, Measured]:
     """The length of each file below `root`; with `copies` of its copy there, made unless it is there already.
 
-    Raises:
-        PtselError: files that are missing, of another rate than 16 kHz (without `copies`), or that cannot be decoded.
+    Without `copies` only headers are read, which do not say that a file was cut off, unless `decode` is given.
     """
     from tqdm import tqdm
 
-    missing = [path for path in paths if not (root / path).is_file()]
-    if missing:
-        raise PtselError(
-            f"{root}: {len(missing)} of the {len(paths)} audio files that the corpus's lists name are missing (first: "
-            f"{', '.join(missing[:SHOWN])}); unpack all its archives here again"
-        )
-    function = partial(_length_of, root) if copies is None else partial(_convert, root, copies)
+    read = _decoded_length if decode else _length_of
+    function = partial(read, root) if copies is None else partial(_convert, root, copies)
     found = map_ordered(function, paths, jobs=1 if len(paths) < SHORT_WORK else jobs)
-    what = "reading headers" if copies is None else "converting to 16 kHz"
+    what = "converting to 16 kHz" if copies else "reading" if decode else "reading headers"
     bar = tqdm(found, total=len(paths), desc=what, unit="file", file=sys.stderr)
-    measured = dict(zip(paths, bar, strict=True))
-    faulty = [(path, found.fault) for path, found in measured.items() if found.fault]
-    if faulty:
-        shown = "; ".join(f"{path}: {fault}" for path, fault in faulty[:SHOWN])
-        raise PtselError(
-            f"{root}: {len(faulty)} of {len(paths)} audio files cannot be used (first: {shown}); unpack them "
-            "again, or if they were published so take them out of the corpus's lists"
-        )
-    return measured
+    return dict(zip(paths, bar, strict=True))
 
 
 def copy_of(path: str) -> str:
@@ -108,8 +96,25 @@ def _length_of(root: Path, path: str) -> Measured:
     return Measured(header.frames) if header.frames else Measured(0, "holds no samples")
 
 
+def _decoded_length(root: Path, path: str) -> Measured:
+    found = _length_of(root, path)
+    if found.fault:
+        return found
+    where = str(root / path)
+    try:
+        with AudioFile(root / path, SAMPLE_RATE) as audio:
+            while len(audio.read(PIECE)):
+                pass
+    except PtselError as error:
+        return Measured(0, " ".join(str(error).removeprefix(f"{where}: ").split()))
+    if audio.position < found.samples:
+        return Measured(0, f"is cut off, expected {found.samples} samples, found {audio.position}")
+    return found
+
+
 def _undecodable(file: Path, error: Any) -> Measured:
-    return Measured(0, f"cannot be decoded ({error.error_string})" if file.stat().st_size else "is empty")
+    reason = " ".join(error.error_string.split())
+    return Measured(0, f"cannot be decoded ({reason})" if file.stat().st_size else "is empty")
 
 
 def _decode(file: Path) -> tuple[np.ndarray, int, int]:
@@ -127,14 +132,21 @@ def _convert(root: Path, copies: Path, path: str) -> Measured:
     import soundfile
 
     copy = copies / copy_of(path)
-    if not copy.is_file():
-        try:
-            waveform, rate, expected = _decode(root / path)
-        except soundfile.LibsndfileError as error:
-            return _undecodable(root / path, error)
-        if not len(waveform):
-            return Measured(0, "holds no samples")
-        if len(waveform) < (1 - CUT_OFF) * expected:
-            return Measured(0, f"is cut off, expected {expected} samples, found {len(waveform)}")
-        write_flac(copy, to_grid_rate(waveform, rate))
+    if copy.is_file():
+        there = _length_of(copies, copy_of(path))
+        if not there.fault:  # a damaged copy says nothing of the recording: it is made again
+            return there
+    try:
+        waveform, rate, expected = _decode(root / path)
+    except soundfile.LibsndfileError as error:
+        return _undecodable(root / path, error)
+    except MemoryError:
+        return Measured(
+            0, "cannot be decoded (more samples than memory has room for; is its header damaged?)"
+        )
+    if not len(waveform):
+        return Measured(0, "holds no samples")
+    if len(waveform) < (1 - CUT_OFF) * expected:
+        return Measured(0, f"is cut off, expected {expected} samples, found {len(waveform)}")
+    write_flac(copy, to_grid_rate(waveform, rate))
     return _length_of(copies, copy_of(path))

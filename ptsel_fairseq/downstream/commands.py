@@ -64,6 +64,11 @@ def add_prepare(commands) -> None:
     parser.add_argument("name", metavar="NAME", choices=CORPUS_NAMES, help=", ".join(CORPUS_NAMES))
     parser.add_argument("root", metavar="ROOT", type=Path, help="where the corpus was unpacked")
     add_out_and_jobs(parser)
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave recordings that are missing or cannot be decoded out of everything; OUT/bad.txt lists them",
+    )
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.prepare import prepare_command

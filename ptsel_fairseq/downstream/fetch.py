@@ -33,4 +33,5 @@ def fetch_command(name: str, out: Path | str, jobs: int | None = None) -> None:
         for file in source.rglob(pattern)
     )
     print(f"licences in full: {', '.join(notices) or 'none is among the files'}")
-    write_corpus(registered.corpus, registered.corpus.read(source), out, jobs)
+    advice = f"remove {source} and run the command again"
+    write_corpus(registered.corpus, registered.corpus.read(source), out, advice, jobs)

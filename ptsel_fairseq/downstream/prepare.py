@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from ptsel_fairseq.downstream.clip_audio import Measured, copy_of, measure
+from ptsel_fairseq.downstream.bad_recordings import (
+    BAD,
+    UNPACK,
+    check_few_bad,
+    check_none_bad,
+    measure_usable,
+    remarks_on_bad,
+    without,
+    write_bad,
+)
+from ptsel_fairseq.downstream.clip_audio import Measured, copy_of
 from ptsel_fairseq.downstream.compare import markdown
 from ptsel_fairseq.downstream.corpora.catalogue import CORPORA
 from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, check_none, wrong_root
@@ -22,16 +33,20 @@ COPIES = "audio"
 HOURS_TOLERANCE = 0.1  # published hours are rounded, and some count otherwise
 
 
-def prepare_command(name: str, root: Path | str, out: Path | str, jobs: int | None = None) -> None:
+def prepare_command(
+    name: str, root: Path | str, out: Path | str, jobs: int | None = None, skip_bad: bool = False
+) -> None:
     """Write what training and evaluation need of a corpus into `out`.
 
     ``<split>.tsv`` (and ``.wrd``, ``.ltr``, ``.phn`` with their dictionaries), ``classes/<kind>.tsv``, trials,
     ``labels/<split>.tsv`` where an item has several classes, and ``report.md``. Audio of another rate than 16 kHz is
-    copied to ``audio`` as FLAC; an interrupted run goes on.
+    copied to ``audio`` as FLAC; an interrupted run goes on. With `skip_bad`, recordings that are missing or cannot be
+    decoded are left out of everything and listed in ``bad.txt``.
 
     Raises:
         PtselError: an unknown corpus, a folder that is not its own or not unpacked in full, lists that cannot be read
-            or name a recording twice, or an `out` that would mix with the corpus.
+            or name a recording twice, an `out` that would mix with the corpus, or bad recordings; with `skip_bad`,
+            more than half of them, or all of a split.
     """
     root, out = Path(root).resolve(), Path(out).resolve()
     if name not in CORPORA:
@@ -46,23 +61,37 @@ def prepare_command(name: str, root: Path | str, out: Path | str, jobs: int | No
         raise PtselError(
             f"{out}: what is written there would mix with the corpus in {root}; give a folder outside"
         )
-    write_corpus(corpus, reading, out, jobs)
+    advice = f"{UNPACK}, or leave them out with --skip-bad"
+    write_corpus(corpus, reading, out, advice, jobs, skip_bad)
 
 
-def write_corpus(corpus: Corpus, reading: Reading, out: Path, jobs: int | None = None) -> None:
-    """Measure or convert the audio, then write all files and print the report."""
+def write_corpus(
+    corpus: Corpus, reading: Reading, out: Path, advice: str, jobs: int | None = None, skip_bad: bool = False
+) -> None:
+    """Measure or convert the audio, then write all files and print the report.
+
+    Raises:
+        PtselError: bad recordings, with `advice` on them; with `skip_bad`, more than half of them, or all of a split.
+    """
     clips = [clip for clip in reading.clips if clip.splits]
     shown = copy_of if corpus.convert else str
     counts = Counter(shown(clip.path) for clip in clips)
     twice = [path for path, count in counts.items() if count > 1]
     check_none(twice, reading.root, "recordings are twice in the corpus's lists", "leave one line of each")
     copies = out / COPIES if corpus.convert else None
-    samples = measure(reading.root, [clip.path for clip in clips], copies, jobs)
-    names = sorted({split for clip in clips for split in clip.splits}, key=split_order)
-    by_split: dict[str, list[Clip]] = {split: [] for split in names}
-    for clip in clips:
-        for split in clip.splits:
-            by_split[split].append(clip)
+    listed = divide(clips)
+    check = (
+        partial(check_few_bad, reading, listed)
+        if skip_bad
+        else partial(check_none_bad, reading.root, len(clips), advice)
+    )
+    paths = [clip.path for clip in clips]
+    samples, bad = measure_usable(reading.root, paths, copies, jobs, skip_bad, check)
+    remarks = [*remarks_on_bad(reading, listed, bad), *reading.remarks]
+    reading = without(reading, bad)
+    clips = [clip for clip in reading.clips if clip.splits]
+    by_split = divide(clips)
+    write_bad(out, bad)
     for split, members in by_split.items():
         lines = [f"{shown(clip.path)}\t{samples[clip.path].samples}" for clip in members]
         write_lines(out / f"{split}.tsv", [str(copies or reading.root), *lines])
@@ -74,10 +103,20 @@ def write_corpus(corpus: Corpus, reading: Reading, out: Path, jobs: int | None =
     for split, labels in reading.labels.items():
         rows = [f"{shown(path)}\t{name}\t{relevance:g}" for path, name, relevance in labels]
         write_lines(out / "labels" / f"{split}.tsv", ["\t".join(MULTILABEL_HEADER), *rows])
-    text = "\n\n".join([report(corpus, by_split, samples), *reading.remarks, checksums(out, names)])
+    text = "\n\n".join([report(corpus, by_split, samples), *remarks, checksums(out, list(by_split))])
     write_text(out / REPORT, text + "\n")
     print(text)
-    print(f"{out}: {', '.join(f'{split}.tsv' for split in by_split)}; {REPORT}")
+    others = [REPORT, BAD] if bad else [REPORT]
+    print(f"{out}: {', '.join(f'{split}.tsv' for split in by_split)}; {', '.join(others)}")
+
+
+def divide(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+    """The clips of each split, in `split_order`."""
+    by_split: dict[str, list[Clip]] = {}
+    for clip in clips:
+        for split in clip.splits:
+            by_split.setdefault(split, []).append(clip)
+    return {split: by_split[split] for split in sorted(by_split, key=split_order)}
 
 
 def split_order(split: str) -> tuple[str, int, str]:
