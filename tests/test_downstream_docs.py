@@ -16,16 +16,17 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_commands_run(tmp_path):
+    work = tmp_path / "my work"
     assert len(BLOCKS) == 2
     done = subprocess.run(
         ["bash", "-c", "set -euo pipefail\n" + "\n".join(BLOCKS)],
         cwd=ROOT,
-        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "WORK": str(tmp_path)},
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "WORK": str(work)},
         capture_output=True,
         text=True,
         timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "table.png").is_file()
-    assert "first − second" in (tmp_path / "table.md").read_text()
-    assert "mfcc linear − log_mel linear" in (tmp_path / "probe" / "comparison.md").read_text()
+    assert (work / "table.png").is_file()
+    assert "first − second" in (work / "table.md").read_text()
+    assert "mfcc linear − log_mel linear" in (work / "probe" / "comparison.md").read_text()

@@ -56,7 +56,7 @@ def test_fairseq_composes_the_training(recipe, words, monkeypatch):
     monkeypatch.setenv("PWD", str(ROOT))
     option = {words[i]: words[i + 1] for i in (1, 3)}
     overrides = [word.replace("$(ptsel user-dir)", str(ROOT / "ptsel_fairseq")) for word in words[5:]]
-    overrides = [re.sub(r"\$(WORK|PWD|system)", "/work", word) for word in overrides]
+    overrides = [re.sub(r"\$(WORK|PWD|system)", "/my work", word) for word in overrides]
     if option["--config-name"] == "pretrain":  # which the README copies from here
         folder, name = PRETRAINING.parent, PRETRAINING.stem
     else:
@@ -64,14 +64,14 @@ def test_fairseq_composes_the_training(recipe, words, monkeypatch):
     hydra_init(name)  # fairseq's defaults under the recipe's name, as its command line does
     with initialize_config_dir(config_dir=str(folder), version_base="1.1"):
         config = compose(config_name=name, overrides=[word for word in overrides if "hydra.run" not in word])
-    assert config.task.data.startswith("/work")
-    assert (config.model.get("w2v_path") or config.task.get("store")).startswith("/work")
+    assert config.task.data.startswith("/my work/")
+    assert (config.model.get("w2v_path") or config.task.get("store")).startswith("/my work/")
 
 
 @pytest.fixture
 def iemocap(tmp_path):
     """Five sessions, two speakers each, four emotions, two clips of each."""
-    recordings, root = Recordings(), tmp_path / "IEMOCAP"
+    recordings, root = Recordings(), tmp_path / "IEMOCAP full release"
     for session in range(1, 6):
         dialogue, rows = f"Ses0{session}F_impro01", []
         for i, emotion in enumerate(("ang", "hap", "neu", "sad") * 4):
@@ -85,7 +85,7 @@ def iemocap(tmp_path):
 @pytest.fixture
 def medley(tmp_path):
     """Three instruments, three songs of each in each split, two clips a song."""
-    recordings, root = Recordings(), tmp_path / "Medley"
+    recordings, root = Recordings(), tmp_path / "Medley solos"
     rows = []
     for subset in ("training", "validation", "test"):
         for instrument in range(3):
@@ -111,19 +111,19 @@ def test_all_but_the_training_runs_on_a_miniature(recipe, corpus, absent, items,
     places = {name: str(root) for name, root in request.getfixturevalue(corpus).items()}
     lines = "\n".join(blocks(recipe)).replace("\\\n", " ").splitlines()
     kept = [
-        re.sub(r"\$WORK/(sparsemax|redundancy|none)\.pt", "", line)
+        re.sub(r'"\$WORK/(sparsemax|redundancy|none)\.pt"', "", line)
         for line in lines
         if not re.match(r"\s*(fairseq-hydra-train|ptsel export|[A-Z_]+=)", line)
         and not any(word in line for word in absent)
     ]
     done = subprocess.run(
-        ["bash", "-c", "set -euo pipefail\nmkdir -p $WORK\n" + "\n".join(kept)],
+        ["bash", "-c", 'set -euo pipefail\nmkdir -p "$WORK"\n' + "\n".join(kept)],
         cwd=ROOT,
         env={
             **os.environ,
             **places,
             "PATH": f"{BIN}:{os.environ['PATH']}",
-            "WORK": str(tmp_path / "work"),
+            "WORK": str(tmp_path / "my work"),
             "OMP_NUM_THREADS": "1",
         },
         capture_output=True,
@@ -131,12 +131,22 @@ def test_all_but_the_training_runs_on_a_miniature(recipe, corpus, absent, items,
         timeout=600,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    work = tmp_path / "work"
+    work = tmp_path / "my work"
     recipe_text = (work / "pretrain.yaml").read_text()
     assert recipe_text.count("pretext_weights:") == 1
     assert "pretext_weights: {}" not in recipe_text
     for features in ("mfcc_deltas", "log_mel"):
         assert len(read_result(work / "probe" / features / "result.json").answers.ids) == items
+
+
+@pytest.mark.parametrize(
+    "page", [*(f"examples/{recipe}/README.md" for recipe in RECIPES[:4]), "docs/downstream.md"]
+)
+def test_paths_may_hold_blanks(page):
+    for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.S):
+        lines = [line for line in block.splitlines() if not re.match(r"[A-Z_]+=", line)]
+        for line in lines:
+            assert "$" not in re.sub(r"\"[^\"]*\"|'[^']*'", "", line), line
 
 
 def test_a_table_of_costs_is_in_every_readme():
