@@ -203,7 +203,7 @@ def test_recordings_that_are_not_copied_are_decoded_to_their_end(librispeech, tm
     long = clip.with_name("84-1240-0002.flac")
     cut(clip)
     content = bytearray(long.read_bytes())
-    content[21:26] = bytes([content[21] | 0xF]) + b"\xff" * 4  # its header promises 2^36 - 1 samples
+    content[22:26] = (8100).to_bytes(4, "big")  # samples that its header promises
     prepare_command("librispeech", librispeech, tmp_path / "headers")
     long.write_bytes(content)
     prepare_command("librispeech", librispeech, tmp_path / "out", skip_bad=True)
@@ -212,7 +212,33 @@ def test_recordings_that_are_not_copied_are_decoded_to_their_end(librispeech, tm
     ]
     reasons = [line.split("\t")[1] for line in (tmp_path / "out" / "bad.txt").read_text().splitlines()]
     assert reasons[0].startswith("the audio cannot be decoded (")
-    assert reasons[1] == "is cut off, expected 68719476735 samples, found 8000"
+    assert reasons[1] == "is cut off, expected 8100 samples, found 8000"
+
+
+def test_a_wav_that_was_cut_off_and_one_from_a_pipe(voxceleb, tmp_path, recordings):
+    """libsndfile says of a WAV as many samples as are there, whatever its header promises."""
+    halved, piped = (voxceleb / "wav" / "id10001" / "abc" / f"0000{i}.wav" for i in (1, 2))
+    cut(halved)
+    content = piped.read_bytes()
+    piped.write_bytes(content.replace(b"data" + (16000).to_bytes(4, "little"), b"data" + b"\xff" * 4))
+    assert piped.read_bytes() != content
+    prepare_command("voxceleb1", voxceleb, tmp_path / "out", skip_bad=True)
+    assert (tmp_path / "out" / "bad.txt").read_text() == (
+        "id10001/abc/00001.wav\tis cut off, expected 8000 samples, found 3989\n"
+    )
+    root = tmp_path / "Medley"
+    for i, subset in enumerate(("training", "validation", "test")):
+        recordings.write(root / f"Medley-solos-DB_{subset}-0_{i}.wav", rate=44100)
+    write(
+        root / "Medley-solos-DB_metadata.csv",
+        "subset,instrument,instrument_id,song_id,uuid4",
+        *(f"{subset},flute,0,7,{i}" for i, subset in enumerate(("training", "validation", "test"))),
+    )
+    cut(root / "Medley-solos-DB_test-0_2.wav")
+    with pytest.raises(
+        PtselError, match=r"1 of 3 .*test-0_2.wav: is cut off, expected 22050 samples, found 11"
+    ):
+        prepare_command("medley-solos-db", root, tmp_path / "copied")
 
 
 def test_a_header_that_promises_more_than_there_is_memory_for(common_voice, tmp_path, monkeypatch):

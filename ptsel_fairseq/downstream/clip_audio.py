@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from ptsel_fairseq.files import replacing
 from ptsel_fairseq.labels.grid import SAMPLE_RATE
 from ptsel_fairseq.workers import map_ordered
 
-CUT_OFF = 0.05  # share of an MP3 that may be missing at its end: its length may be an estimate
+CUT_OFF = 0.05  # share of a file that may be missing at its end: the length of an MP3 may be an estimate
+UNKNOWN_SIZE = 0x7FFF0000  # bytes in the header of a WAV that was written to a pipe: this or more
 SHORT_WORK = 500  # files: done faster in one process than processes start
 
 
@@ -107,8 +109,9 @@ def _decoded_length(root: Path, path: str) -> Measured:
                 pass
     except PtselError as error:
         return Measured(0, " ".join(str(error).removeprefix(f"{where}: ").split()))
-    if audio.position < found.samples:
-        return Measured(0, f"is cut off, expected {found.samples} samples, found {audio.position}")
+    expected = promised_by_header(root / path, found.samples)
+    if audio.position < max(found.samples, (1 - CUT_OFF) * expected):
+        return Measured(0, f"is cut off, expected {expected} samples, found {audio.position}")
     return found
 
 
@@ -125,7 +128,24 @@ def _decode(file: Path) -> tuple[np.ndarray, int, int]:
         waveform, rate = read_g722(file)
         return waveform, rate, len(waveform)
     with soundfile.SoundFile(file) as sound:
-        return sound.read(dtype="float32"), sound.samplerate, sound.frames
+        return sound.read(dtype="float32"), sound.samplerate, promised_by_header(file, sound.frames)
+
+
+def promised_by_header(file: Path, frames: int) -> int:
+    """The length that a WAV had when it was written; libsndfile says of one that was cut off what is left: `frames`."""
+    size = file.stat().st_size
+    with file.open("rb") as content:
+        if content.read(4) != b"RIFF":
+            return frames
+        content.seek(12)
+        while len(head := content.read(8)) == 8:
+            kind, promised = struct.unpack("<4sI", head)
+            if kind == b"data":
+                found = size - content.tell()
+                cut_off = 0 < found < promised < UNKNOWN_SIZE
+                return frames * promised // found if cut_off else frames
+            content.seek(promised + promised % 2, 1)
+    return frames
 
 
 def _convert(root: Path, copies: Path, path: str) -> Measured:
