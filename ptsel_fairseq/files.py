@@ -28,7 +28,8 @@ def replacing(file: Path | str) -> Iterator[Path]:
         yield partial
         os.replace(partial, file)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder may be none
+            partial.unlink()
         raise PtselError(f"{file}: cannot be written ({error.strerror or error})") from None
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -347,6 +347,12 @@ def test_lists_that_contradict_each_other_or_the_audio_stay_errors(librispeech, 
     assert not (tmp_path / "out").exists()
 
 
+def test_an_out_that_is_a_file(librispeech, tmp_path):
+    write(tmp_path / "out", "a file")
+    with pytest.raises(PtselError, match=r"out/.*\.tsv: cannot be written"):
+        prepare_command("librispeech", librispeech, tmp_path / "out")
+
+
 def test_the_command(librispeech, tmp_path):
     (librispeech / "dev-clean" / "84" / "1240" / "84-1240-0001.flac").unlink()
     out = tmp_path / "out"

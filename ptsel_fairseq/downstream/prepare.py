@@ -91,7 +91,6 @@ def write_corpus(
     reading = without(reading, bad)
     clips = [clip for clip in reading.clips if clip.splits]
     by_split = divide(clips)
-    write_bad(out, bad)
     for split, members in by_split.items():
         lines = [f"{shown(clip.path)}\t{samples[clip.path].samples}" for clip in members]
         write_lines(out / f"{split}.tsv", [str(copies or reading.root), *lines])
@@ -103,6 +102,7 @@ def write_corpus(
     for split, labels in reading.labels.items():
         rows = [f"{shown(path)}\t{name}\t{relevance:g}" for path, name, relevance in labels]
         write_lines(out / "labels" / f"{split}.tsv", ["\t".join(MULTILABEL_HEADER), *rows])
+    write_bad(out, bad)
     text = "\n\n".join([report(corpus, by_split, samples), *remarks, checksums(out, list(by_split))])
     write_text(out / REPORT, text + "\n")
     print(text)
