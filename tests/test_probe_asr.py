@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ptsel_fairseq.audio import read_audio
 from ptsel_fairseq.downstream.asr.head import (
+    Blstm,
     Recogniser,
     Settings,
     batches,
@@ -130,6 +131,26 @@ def test_padding_changes_nothing_and_the_loss_is_that_of_all_paths(head):
     features, lengths = padded(values.__getitem__, [1, 0])
     assert lengths.tolist() == [3, 5]
     assert not features[0, :, 3:].any()
+
+
+def test_its_lstm_is_that_of_packed_sequences():
+    torch.manual_seed(0)
+    ours, theirs = Blstm(6, 2, 0.2).eval(), torch.nn.LSTM(6, 6, 2, batch_first=True, bidirectional=True)
+    with torch.no_grad():
+        for layer in range(2):
+            for part, ending in ((ours.onward, ""), (ours.back, "_reverse")):
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                    getattr(theirs, f"{name}_l{layer}{ending}").copy_(getattr(part[layer], f"{name}_l0"))
+    features, lengths = torch.randn(3, 9, 6), torch.tensor([5, 9, 1])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(features, lengths, True, enforce_sorted=False)
+    expected, _ = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], True)
+    known = torch.arange(9) < lengths[:, None]
+    found = ours(features, lengths)
+    torch.testing.assert_close(found[known], expected[known])
+    found[known].square().sum().backward()
+    expected[known].square().sum().backward()
+    torch.testing.assert_close(ours.back[0].weight_ih_l0.grad, theirs.weight_ih_l0_reverse.grad)
+    torch.testing.assert_close(ours.onward[1].weight_hh_l0.grad, theirs.weight_hh_l1.grad)
 
 
 def test_batches_hold_each_utterance_once_and_like_lengths():
