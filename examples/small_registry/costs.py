@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from settings import BASELINES
+
 from ptsel_fairseq.downstream.compare import markdown
 from ptsel_fairseq.files import readable_time
 
@@ -11,10 +13,11 @@ if TYPE_CHECKING:
     from settings import Settings
 
 # Seconds on one core of a cloud machine (AVX-512, torch 2.13, one thread); README.md says how they were measured.
-PRETRAIN_UPDATE = 0.27
-FINETUNE_UPDATE = 0.16
-PROBE = {"speaker": 110.0, "emotion": 40.0, "instruments": 60.0}  # of one checkpoint
-START = 15.0  # of a training, before its first update and after its last
+PRETRAIN_UPDATE = 0.25
+FINETUNE_UPDATE = 0.13
+PROBE = {"speaker": 60.0, "emotion": 13.0, "instruments": 55.0}  # of one checkpoint
+RECOGNISER = 190.0  # on one front end
+START = 10.0  # of a training, before its first update and after its last
 LABELS_OF_HOUR = 22.0  # seconds for an hour of audio, the seven labels
 HOURS = {"speech": 5.6, "music": 1.3, "asr": 0.35, "speaker": 1.1, "emotion": 0.1, "instruments": 0.8}
 DOWNLOADS = {"amazon-queen": 35, "asterisk": 57, "polish-emotions": 39, "tonejs": 50, "fluidr3mono": 19}  # MB
@@ -28,6 +31,7 @@ def estimate(settings: Settings, corpora: list[str]) -> str:
     systems = len(settings.methods) * len(settings.seeds)
     asr = sum(task.kind == "asr" for task in tasks)
     hours = sum(HOURS[name] for name in {*(task.pool for task in tasks), *(task.name for task in tasks)})
+    baselines = len(BASELINES) * len(settings.seeds)
     probes = [PROBE[task.name] for task in tasks if task.kind != "asr"]
     rows = [
         ("labels", f"{hours:.1f} h of audio", hours * LABELS_OF_HOUR),
@@ -36,6 +40,7 @@ def estimate(settings: Settings, corpora: list[str]) -> str:
         ("fine-tuning", f"{asr * systems}, {settings.finetune_updates} updates",
          asr * systems * (START + settings.finetune_updates * FINETUNE_UPDATE)),
         ("probes", f"{len(probes) * systems}", systems * sum(probes)),
+        ("recognisers on " + ", ".join(BASELINES), f"{asr * baselines}", asr * baselines * RECOGNISER),
     ]  # fmt: skip
     total = sum(seconds for _, _, seconds in rows)
     table = markdown(

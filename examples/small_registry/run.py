@@ -92,7 +92,7 @@ def parse() -> Settings:
         "--updates", type=int, default=4000, metavar="N", help="of a pretraining (default 4000)"
     )
     parser.add_argument(
-        "--finetune-updates", type=int, default=3000, metavar="N", help="of a fine-tuning (default 3000)"
+        "--finetune-updates", type=int, default=2000, metavar="N", help="of a fine-tuning (default 2000)"
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time (default 1)")
     parser.add_argument("--gpu", action="store_true", help="train on a GPU, in 16-bit floats")
