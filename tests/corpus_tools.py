@@ -31,3 +31,15 @@ class Recordings:
 def write(file: Path, *lines: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def write_librispeech(root: Path, recordings: Recordings) -> Path:
+    """Two splits of one chapter of three utterances."""
+    for split, speaker in (("train-clean-100", "103"), ("dev-clean", "84")):
+        chapter = root / split / speaker / "1240"
+        names = [f"{speaker}-1240-{i:04d}" for i in range(3)]
+        for name in names:
+            recordings.write(chapter / f"{name}.flac")
+        texts = (f"{name} MISTER O'NEIL {i}" for i, name in enumerate(names))
+        write(chapter / f"{speaker}-1240.trans.txt", *texts)
+    return root

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import BIN, run_command
-from corpus_tools import CLIPS, Recordings, write
+from corpus_tools import CLIPS, Recordings, write, write_librispeech
 
 from ptsel_fairseq.downstream import clip_audio
 from ptsel_fairseq.downstream.commands import CORPUS_NAMES
@@ -33,17 +33,7 @@ def recordings():
 
 @pytest.fixture
 def librispeech(tmp_path, recordings):
-    root = tmp_path / "LibriSpeech"
-    for split, speaker in (("train-clean-100", "103"), ("dev-clean", "84")):
-        chapter = root / split / speaker / "1240"
-        names = [f"{speaker}-1240-{i:04d}" for i in range(3)]
-        for name in names:
-            recordings.write(chapter / f"{name}.flac")
-        write(
-            chapter / f"{speaker}-1240.trans.txt",
-            *(f"{name} MISTER O'NEIL {i}" for i, name in enumerate(names)),
-        )
-    return root
+    return write_librispeech(tmp_path / "LibriSpeech", recordings)
 
 
 def test_librispeech(librispeech, tmp_path, capsys):

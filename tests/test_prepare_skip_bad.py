@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from conftest import run_command
-from corpus_tools import Recordings, write
+from corpus_tools import Recordings, write, write_librispeech
 
 from ptsel_fairseq.downstream import clip_audio
 from ptsel_fairseq.downstream.prepare import prepare_command
@@ -40,14 +40,7 @@ def common_voice(tmp_path, recordings):
 
 @pytest.fixture
 def librispeech(tmp_path, recordings):
-    root = tmp_path / "LibriSpeech"
-    for split, speaker in (("train-clean-100", "103"), ("dev-clean", "84")):
-        chapter = root / split / speaker / "1240"
-        names = [f"{speaker}-1240-{i:04d}" for i in range(3)]
-        for name in names:
-            recordings.write(chapter / f"{name}.flac")
-        write(chapter / f"{speaker}-1240.trans.txt", *(f"{name} HELLO" for name in names))
-    return root
+    return write_librispeech(tmp_path / "LibriSpeech", recordings)
 
 
 @pytest.fixture
