@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command, debug = options.pop("command"), options.pop("debug")
     try:
         command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at the end
+        sys.exit(0)
     except PtselError as error:
         if debug:
             raise
@@ -49,9 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(
             f"{error.filename or 'writing'}: {error.strerror}; nothing already finished is lost, run the command again"
         )
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        sys.stdout = None
-        sys.exit(0)
     except KeyboardInterrupt:
         print(
             "ptsel: interrupted; what is finished is kept, the same command goes on from there",

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import run_command
+from conftest import BIN, run_command
 
 from ptsel_fairseq.cli_parts import memory_size
 
@@ -116,3 +116,12 @@ def test_the_plugin_with_a_fairseq_that_lacks_wav2vec_says_so(tmp_path):
     )
     assert done.returncode != 0
     assert "a fairseq that lacks fairseq.criterions" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("reader", ["head -n 1", "true"])
+def test_a_reader_that_has_seen_enough_is_no_error(reader):
+    script = f'"$0" labels | {reader}; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(
+        ["bash", "-c", script, str(BIN / "ptsel")], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
