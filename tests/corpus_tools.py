@@ -6,9 +6,12 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 import soxr
 from conftest import ASTERISK
+
+from ptsel_fairseq.downstream import clip_audio
 
 CLIPS = sorted((ASTERISK / "audio" / "en").glob("*.ogg"))
 
@@ -43,3 +46,18 @@ def write_librispeech(root: Path, recordings: Recordings) -> Path:
         texts = (f"{name} MISTER O'NEIL {i}" for i, name in enumerate(names))
         write(chapter / f"{speaker}-1240.trans.txt", *texts)
     return root
+
+
+def stop_converting_after(most: int, patch: pytest.MonkeyPatch) -> list[str]:
+    """Interrupt a conversion when it has written `most` files; return the list that holds their names."""
+    converted: list[str] = []
+    real = clip_audio.write_flac
+
+    def write_few(file: Path, waveform: np.ndarray) -> None:
+        if len(converted) == most:
+            raise KeyboardInterrupt
+        converted.append(file.name)
+        real(file, waveform)
+
+    patch.setattr(clip_audio, "write_flac", write_few)
+    return converted

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import BIN, run_command
-from corpus_tools import CLIPS, Recordings, write, write_librispeech
+from corpus_tools import CLIPS, Recordings, stop_converting_after, write, write_librispeech
 
 from ptsel_fairseq.downstream import clip_audio
 from ptsel_fairseq.downstream.commands import CORPUS_NAMES
@@ -223,16 +223,8 @@ def test_common_voice_is_converted_and_goes_on_where_it_stopped(tmp_path, record
             "client_id\tpath\tsentence\tage",
             f"s{i}\tcommon_voice_en_{i}.mp3\t{sentence}\t",
         )
-    converted = []
     real = clip_audio.write_flac
-
-    def write_two(file, waveform):
-        if len(converted) == 2:
-            raise KeyboardInterrupt
-        converted.append(file.name)
-        real(file, waveform)
-
-    monkeypatch.setattr(clip_audio, "write_flac", write_two)
+    converted = stop_converting_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         prepare_command("common-voice", root, tmp_path / "out")
     monkeypatch.setattr(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from conftest import run_command
-from corpus_tools import Recordings, write, write_librispeech
+from corpus_tools import Recordings, stop_converting_after, write, write_librispeech
 
 from ptsel_fairseq.downstream import clip_audio
 from ptsel_fairseq.downstream.prepare import prepare_command
@@ -296,17 +296,8 @@ def test_an_interrupted_run_goes_on_and_mended_files_come_back(common_voice, tmp
     expected = written(out)
     shutil.rmtree(out)
     spoil(common_voice / "clips")
-    converted = []
-    real = clip_audio.write_flac
-
-    def write_three(file, waveform):
-        if len(converted) == 3:
-            raise KeyboardInterrupt
-        converted.append(file.name)
-        real(file, waveform)
-
     with monkeypatch.context() as patch:
-        patch.setattr(clip_audio, "write_flac", write_three)
+        converted = stop_converting_after(3, patch)
         with pytest.raises(KeyboardInterrupt):
             prepare_command("common-voice", common_voice, out, skip_bad=True)
     assert sorted(written(out)) == sorted(f"audio/clips/{name}" for name in converted)

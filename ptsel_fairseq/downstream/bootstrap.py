@@ -77,7 +77,7 @@ def interval(replicate: np.ndarray) -> tuple[float, float] | None:
 
 def smallest_p(resamples: int, pairs: int, groups: int) -> float:
     """The least p that `paired_p` and `holm` can give to one of so many pairs."""
-    return min(1.0, pairs * max(2 / (1 + resamples), 2.0 ** (1 - groups)))
+    return min(1.0, pairs * _two_sided(0, resamples, groups))
 
 
 def paired_p(first: np.ndarray, second: np.ndarray, groups: int) -> float:
@@ -92,7 +92,12 @@ def paired_p(first: np.ndarray, second: np.ndarray, groups: int) -> float:
     difference = first - second
     difference = difference[np.isfinite(difference)]
     fewer = min(np.count_nonzero(difference <= 0), np.count_nonzero(difference >= 0))
-    return float(min(1.0, max(2 * (1 + fewer) / (1 + len(difference)), 2.0 ** (1 - groups))))
+    return _two_sided(int(fewer), len(difference), groups)
+
+
+def _two_sided(fewer: int, resamples: int, groups: int) -> float:
+    """p of so many resamples with the less frequent sign, not below the exact test's of so many groups."""
+    return min(1.0, max(2 * (1 + fewer) / (1 + resamples), 2.0 ** (1 - groups)))
 
 
 def holm(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
