@@ -17,7 +17,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["ptsel_fairseq", "ptsel_fairseq.*"]),
-    package_data={"ptsel_fairseq.selection": ["report.html"]},
+    package_data={"ptsel_fairseq": ["py.typed"], "ptsel_fairseq.selection.output": ["report.html"]},
     # Lower bounds only: these live beside whatever else a researcher has installed.
     install_requires=[
         "numpy>=1.24",

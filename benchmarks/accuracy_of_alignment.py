@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ptsel_fairseq.downstream.alignment.aligned import NotAligned
+from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.downstream.alignment.aligner import NotAligned
 from ptsel_fairseq.downstream.alignment.ctc import CtcAligner
 from ptsel_fairseq.downstream.alignment.sphinx import SphinxAligner, pronunciations
-from ptsel_fairseq.downstream.spoken import Spoken
-from ptsel_fairseq.manifest import read_manifest
+from ptsel_fairseq.downstream.speech.utterances import Spoken
 
 RATE, FRAME = 16000, 160
 THRESHOLD = 10 ** (-35 / 20)

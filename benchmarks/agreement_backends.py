@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ptsel_fairseq.audio import read_whole_audio
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.audio import read_whole_audio
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels.backends import BACKENDS
-from ptsel_fairseq.labels.catalogue import compute_tracks, names, resolve
-from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.labels.compute import compute_tracks, names, resolve
+from ptsel_fairseq.labels.extraction.worker import one_thread
 from ptsel_fairseq.labels.label import Label
-from ptsel_fairseq.labels.piece import one_thread
-from ptsel_fairseq.manifest import read_manifest
 
 GRID = FrameGrid()
 FEWEST = 10  # defined frames of an utterance for a mean
@@ -95,8 +95,8 @@ def compare_whole_utterances(waveforms: Sequence[np.ndarray]) -> None:
     """Means over frames, of this package and of the backend, against Praat's measure of the whole utterance."""
     from parselmouth.praat import call
 
-    from ptsel_fairseq.labels.analysis import Analysis
     from ptsel_fairseq.labels.backends import praat
+    from ptsel_fairseq.labels.signal.analysis import Analysis
 
     limits = (praat.SHORTEST, praat.LONGEST, praat.LARGEST_FACTOR)
     rows: dict[str, list[tuple[float, float, float]]] = {"jitter": [], "shimmer": []}

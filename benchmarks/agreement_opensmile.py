@@ -28,10 +28,10 @@ import torch
 from scipy import signal
 from tqdm import tqdm
 
-from ptsel_fairseq.audio import read_audio
-from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
-from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.manifest import read_manifest
+from ptsel_fairseq.base.audio import read_audio
+from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.labels.compute import compute_tracks, resolve
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Track

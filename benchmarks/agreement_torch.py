@@ -19,9 +19,9 @@ import torch
 from agreement_opensmile import read_waveforms
 from torch.nn.utils.rnn import pad_sequence
 
-from ptsel_fairseq.labels.catalogue import compute_tracks, resolve
-from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.labels.torch_labels import TORCH_LABELS, compute_batch
+from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.labels.compute import compute_tracks, resolve
+from ptsel_fairseq.labels.signal.torch_labels import TORCH_LABELS, compute_batch
 
 GRID = FrameGrid()
 BATCH = 16

@@ -21,8 +21,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptsel_fairseq.labels.grid import SAMPLE_RATE
-from ptsel_fairseq.manifest import manifest_file, read_manifest
+from ptsel_fairseq.base.grid import SAMPLE_RATE
+from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 
 ASTERISK = Path(__file__).resolve().parent.parent / "examples" / "asterisk"
 UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "s": 1, "min": 60, "h": 3600}
@@ -66,7 +66,7 @@ def by_clock(data_dir: Path, labels: str, jobs: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         repeat(data_dir, HOURS.get(labels, 0.12), folder / "train.tsv")
-        command = [sys.executable, "-u", "-m", "ptsel_fairseq.cli", "extract", folder, "--splits", "train"]
+        command = [sys.executable, "-u", "-m", "ptsel_fairseq", "extract", folder, "--splits", "train"]
         command += ["--labels", labels, "--store", folder / "store", "--jobs", str(jobs)]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -86,13 +86,13 @@ def by_clock(data_dir: Path, labels: str, jobs: int) -> tuple[float, float]:
 
 EXTRACTION = """
 import resource, sys, time
-from ptsel_fairseq import workers
-from ptsel_fairseq.labels import estimate
-from ptsel_fairseq.labels.catalogue import resolve
-from ptsel_fairseq.labels.extract import fill
-from ptsel_fairseq.labels.grid import FrameGrid
-from ptsel_fairseq.labels.writer import StoreWriter
-from ptsel_fairseq.manifest import read_manifest
+from ptsel_fairseq.base import workers
+from ptsel_fairseq.labels.extraction import cost as estimate
+from ptsel_fairseq.labels.compute import resolve
+from ptsel_fairseq.labels.extraction.extract import fill
+from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.labels.store.writer import StoreWriter
+from ptsel_fairseq.base.manifest import read_manifest
 folder, labels, jobs = sys.argv[1], resolve([sys.argv[2]]), int(sys.argv[3])
 def processor_time(who):
     used = resource.getrusage(who)

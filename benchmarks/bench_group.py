@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from bench_selection import timed
 
-from ptsel_fairseq.selection import solve
-from ptsel_fairseq.selection.group import GroupObjective
-from ptsel_fairseq.selection.kernels import cosine_kernel, label_kernel
+from ptsel_fairseq.selection.estimators.kernels import cosine_kernel, label_kernel
+from ptsel_fairseq.selection.weighting import simplex as solve
+from ptsel_fairseq.selection.weighting.group import GroupObjective
 
 DIMENSIONS, FACTORS = 400, 10
 UNIT = 0.2  # the labels' standard deviation, about the width of the papers' kernel

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ptsel_fairseq.files import readable_size, readable_time
+from ptsel_fairseq.base.files import readable_size, readable_time
+from ptsel_fairseq.base.workers import available_cores
 from ptsel_fairseq.selection import Points, score_labels, select_weights
-from ptsel_fairseq.workers import available_cores
 
 DIMENSIONS = 1200
 HOURS = 350

@@ -19,11 +19,11 @@ import numpy as np
 import soundfile
 from fairseq.data import FileAudioDataset
 
-from ptsel_fairseq.audio import read_audio
-from ptsel_fairseq.labels.extract import extract
-from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.labels.store import LabelStore
-from ptsel_fairseq.manifest import Manifest, read_manifest
+from ptsel_fairseq.base.audio import read_audio
+from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.base.manifest import Manifest, read_manifest
+from ptsel_fairseq.labels.extraction.extract import extract
+from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.dataset import PtselDataset
 
 ROOT = Path(__file__).resolve().parent.parent

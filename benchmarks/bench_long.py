@@ -18,13 +18,13 @@ from pathlib import Path
 
 import soundfile
 
-from ptsel_fairseq.labels.grid import SAMPLE_RATE
+from ptsel_fairseq.base.grid import SAMPLE_RATE
 
 ASTERISK = Path(__file__).resolve().parent.parent / "examples" / "asterisk"
 EXTRACTION = """
 import resource, sys
-from ptsel_fairseq.labels.extract import extract
-from ptsel_fairseq.manifest import read_manifest
+from ptsel_fairseq.labels.extraction.extract import extract
+from ptsel_fairseq.base.manifest import read_manifest
 extract(read_manifest(sys.argv[1] + "/long.tsv"), [sys.argv[2]], sys.argv[1] + "/store", jobs=1)
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(used.ru_maxrss / 1e3, used.ru_utime + used.ru_stime)

@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ptsel_fairseq.selection.class_scores import score_class
-from ptsel_fairseq.selection.features import feature_count
-from ptsel_fairseq.selection.group import GroupObjective
-from ptsel_fairseq.selection.kernels import cosine_kernel, label_kernel, scalar_median_variance
+from ptsel_fairseq.selection.estimators.features import feature_count
+from ptsel_fairseq.selection.estimators.kernels import cosine_kernel, label_kernel, scalar_median_variance
+from ptsel_fairseq.selection.estimators.one_class import score_class
+from ptsel_fairseq.selection.weighting.group import GroupObjective
 
 EXPLICIT_LABELS = 2
 

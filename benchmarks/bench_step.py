@@ -27,12 +27,12 @@ from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Model
 from omegaconf import OmegaConf
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from ptsel_fairseq.labels.extract import extract
-from ptsel_fairseq.make_manifest import rewrite_manifests
-from ptsel_fairseq.manifest import read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.data.make_manifest import rewrite_manifests
+from ptsel_fairseq.heads import losses
+from ptsel_fairseq.heads.heads import EncoderTap, PtselHeads
+from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.plugin import criterion as plugin_criterion
-from ptsel_fairseq.plugin import losses
-from ptsel_fairseq.plugin.heads import EncoderTap, PtselHeads
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ["alpha_ratio", "f0", "log_hnr", "loudness", "rasta_l1", "voicing", "zcr"]

@@ -25,18 +25,18 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ptsel_fairseq.files import file_checksum
+from ptsel_fairseq.base.files import file_checksum
 
 ASTERISK = Path(__file__).resolve().parent.parent / "examples" / "asterisk"
 LABELS = ("f0", "jitter", "log_mel", "rasta_l1")
 TARGETS = ("everything", "the process alone", "a worker")
 EXTRACTION = """
 import sys
-from ptsel_fairseq import workers
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.labels import writer
-from ptsel_fairseq.labels.extract import extract
-from ptsel_fairseq.manifest import read_manifest
+from ptsel_fairseq.base import workers
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.labels.store import writer
+from ptsel_fairseq.labels.extraction.extract import extract
+from ptsel_fairseq.base.manifest import read_manifest
 workers.SHORT_WORK_SECONDS = 0  # two worker processes, whatever the length of the corpus
 writer.SECONDS_BETWEEN_FLUSHES = 0.1
 try:

@@ -26,10 +26,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import write_text
-from ptsel_fairseq.labels.extract import extract
-from ptsel_fairseq.manifest import read_manifest
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.labels.extraction.extract import extract
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ["f0", "loudness", "mfcc"]  # undefined at times, always defined, a vector

@@ -26,17 +26,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ptsel_fairseq.config import write_into_recipe
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import write_text
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.manifest import Manifest, read_manifest
+from ptsel_fairseq.base.pictures import BLUE, GREY, ORANGE, PINK, save
+from ptsel_fairseq.base.weights_file import write_into_recipe
+from ptsel_fairseq.data.make_manifest import rewrite_manifests
 from ptsel_fairseq.labels import registry
-from ptsel_fairseq.labels.extract import extract
+from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.labels.pools import POOLS
-from ptsel_fairseq.labels.store import LabelStore
-from ptsel_fairseq.labels.writer import StoreWriter
-from ptsel_fairseq.make_manifest import rewrite_manifests
-from ptsel_fairseq.manifest import Manifest, read_manifest
-from ptsel_fairseq.pictures import BLUE, GREY, ORANGE, PINK, save
+from ptsel_fairseq.labels.store.reader import LabelStore
+from ptsel_fairseq.labels.store.writer import StoreWriter
 from ptsel_fairseq.runs import Run, read_run
 
 ROOT = Path(__file__).resolve().parent.parent

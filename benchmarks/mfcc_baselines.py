@@ -23,12 +23,12 @@ from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedKFol
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ptsel_fairseq.audio import read_whole_audio
+from ptsel_fairseq.base.audio import read_whole_audio
+from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.base.manifest import read_classes, read_manifest
 from ptsel_fairseq.downstream.corpora.amazon_queen import ENOUGH_CLIPS, UNSURE
-from ptsel_fairseq.labels.analysis import Analysis
-from ptsel_fairseq.labels.cepstral import mfcc_deltas
-from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.manifest import read_classes, read_manifest
+from ptsel_fairseq.labels.signal.analysis import Analysis
+from ptsel_fairseq.labels.signal.cepstral import mfcc_deltas
 
 STRENGTHS = (0.1, 1.0)
 # Columns of `mfcc_deltas`: 20 coefficients, their slopes, the slopes of these.

@@ -147,8 +147,8 @@ SHOWN_WHILE_TRAINING = ("loss", "accuracy", "code_perplexity", "uer", "wer")
 
 def draw(out: Path) -> None:
     """The pictures that the commands do not draw themselves."""
+    from ptsel_fairseq.base.manifest import read_manifest
     from ptsel_fairseq.labels.figures import draw_labels
-    from ptsel_fairseq.manifest import read_manifest
     from ptsel_fairseq.runs import draw_run, read_run
 
     draw_run(read_run(out / "pretrain"), out / "losses.png")
@@ -162,7 +162,7 @@ def draw(out: Path) -> None:
 
 def print_table(out: Path) -> None:
     """Score, weight and pretext losses by label; contrastive loss, accuracy, error rates and cost below."""
-    from ptsel_fairseq.config import read_weights
+    from ptsel_fairseq.base.weights_file import read_weights
     from ptsel_fairseq.runs import read_run
 
     scores = json.loads((out / "ci" / "scores.json").read_text())["scores"]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq import __version__
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import replacing
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import replacing
 
 STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec"}
 HEADS_PREFIX = "pretext_heads."

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import replacing, write_text
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import replacing, write_text
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.pictures import COLOURS, save
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.pictures import COLOURS, save
 
 # [2026-01-31 12:00:00,123][train_inner][INFO] - {"epoch": 1, "update": 0.5, "loss": "6.6", ...}
 LINE = re.compile(

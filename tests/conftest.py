@@ -8,6 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile(
+    "no_deadline", deadline=None
+)  # the first example may import, and machines are shared
+settings.load_profile("no_deadline")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: more threads would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -53,7 +59,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def store_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The label store of `data_dir` with LABELS."""
-    from ptsel_fairseq.labels.extract import extract_command
+    from ptsel_fairseq.labels.extraction.extract import extract_command
 
     store = tmp_path_factory.mktemp("labels") / "store"
     extract_command(data_dir, ["train", "valid"], LABELS, store)

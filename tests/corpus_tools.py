@@ -11,7 +11,7 @@ import soundfile
 import soxr
 from conftest import ASTERISK
 
-from ptsel_fairseq.downstream import clip_audio
+from ptsel_fairseq.downstream.corpora import copies as clip_audio
 
 CLIPS = sorted((ASTERISK / "audio" / "en").glob("*.ogg"))
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptsel_fairseq.files import write_text
+from ptsel_fairseq.base.files import write_text
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[2]

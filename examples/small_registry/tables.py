@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from steps import lines, write
 
-from ptsel_fairseq.config import read_weights
-from ptsel_fairseq.downstream.results import read_result
+from ptsel_fairseq.base.weights_file import read_weights
+from ptsel_fairseq.downstream.metrics.results import read_result
 
 if TYPE_CHECKING:
     from settings import Settings

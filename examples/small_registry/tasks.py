@@ -9,7 +9,7 @@ from pathlib import Path
 
 from steps import ROOT, lines, write
 
-from ptsel_fairseq.manifest import Manifest, read_manifest
+from ptsel_fairseq.base.manifest import Manifest, read_manifest
 
 BUNDLED = ROOT / "examples" / "asterisk"
 SPLITS = ("train", "valid", "test")

@@ -18,16 +18,16 @@ PROSODY = (
     ),
     Label(
         "rms_energy", 1, "full scale", "root mean square", "definition", 0.020,
-        late("prosody.rms_energy", "waveform", "grid"),
+        late("pitch.rms_energy", "waveform", "grid"),
     ),
     Label(
         "f0", 1, "Hz", "fundamental frequency by sub-harmonic summation and a smooth path", "Hermes 1988", 0.060,
-        late("prosody.f0", "pitch"), whole=("pitch",), undefined="unvoiced frames", unvoiced_value=0.0,
+        late("pitch.f0", "pitch"), whole=("pitch",), undefined="unvoiced frames", unvoiced_value=0.0,
         parameters={"range_hz": [52, 620], "harmonics": 15, "compression": 0.85, "voicing_threshold": 0.68},
     ),
     Label(
         "voicing", 1, "0 to 1", "strength of the best pitch candidate", "Hermes 1988", 0.060,
-        late("prosody.voicing", "pitch"), whole=("pitch",), parameters={"silence_rms": 1e-3},
+        late("pitch.voicing", "pitch"), whole=("pitch",), parameters={"silence_rms": 1e-3},
     ),
     Label(
         "alpha_ratio", 1, "dB", "power in 1-5 kHz over power in 50 Hz-1 kHz", "Sundberg and Nordenberg 2006; GeMAPS",
@@ -35,7 +35,7 @@ PROSODY = (
     ),
     Label(
         "zcr", 1, "crossings/sample", "zero-crossing rate", "definition", 0.060,
-        late("prosody.zcr", "waveform", "grid"),
+        late("pitch.zcr", "waveform", "grid"),
     ),
     Label(
         "rasta_l1", 1, "arbitrary", "L1 norm of the RASTA-filtered auditory spectrum", "Hermansky and Morgan 1994",
@@ -44,7 +44,7 @@ PROSODY = (
     ),
     Label(
         "log_hnr", 1, "dB", "harmonics-to-noise ratio from the autocorrelation at the pitch period", "Boersma 1993",
-        0.060, late("prosody.log_hnr", "waveform", "pitch", "grid"), whole=("pitch",), undefined="unvoiced frames",
+        0.060, late("pitch.log_hnr", "waveform", "pitch", "grid"), whole=("pitch",), undefined="unvoiced frames",
         unvoiced_value=-100.0,
     ),
     Label(

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptsel_fairseq.audio import read_audio
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.labels.analysis import Analysis
-from ptsel_fairseq.labels.catalogue import compute_tracks
-from ptsel_fairseq.labels.grid import FrameGrid
+from ptsel_fairseq.base.audio import read_audio
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.manifest import Manifest, Utterance
+from ptsel_fairseq.base.pictures import BLUE, save
+from ptsel_fairseq.labels.compute import compute_tracks
 from ptsel_fairseq.labels.label import Label
-from ptsel_fairseq.labels.store import LabelStore
-from ptsel_fairseq.manifest import Manifest, Utterance
-from ptsel_fairseq.pictures import BLUE, save
+from ptsel_fairseq.labels.signal.analysis import Analysis
+from ptsel_fairseq.labels.store.reader import LabelStore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from ptsel_fairseq.labels.analysis import Analysis
+    from ptsel_fairseq.labels.signal.analysis import Analysis
 
     # float32 [frames, dim], and bool [frames] where the label can be undefined.
     Track = tuple[np.ndarray, np.ndarray | None]
@@ -70,7 +70,7 @@ def late(function: str, *attributes: str) -> Callable[[Analysis], Computed]:
     module, name = function.split(".")
 
     def compute(analysis: Analysis) -> Computed:
-        implementation = getattr(importlib.import_module(f"ptsel_fairseq.labels.{module}"), name)
+        implementation = getattr(importlib.import_module(f"ptsel_fairseq.labels.signal.{module}"), name)
         return _arrays(implementation(*(getattr(analysis, attribute) for attribute in attributes)))
 
     return compute

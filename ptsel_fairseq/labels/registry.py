@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.labels import definitions
 from ptsel_fairseq.labels.backends import extra_labels
 from ptsel_fairseq.labels.label import Label

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.labels.analysis import Analysis
+from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.labels.label import BUILT_IN, Label
 from ptsel_fairseq.labels.registry import describe
+from ptsel_fairseq.labels.signal.analysis import Analysis
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Computed, Track

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.registry import THIS_PROCESS
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.labels.analysis import Analysis
     from ptsel_fairseq.labels.label import Computed
+    from ptsel_fairseq.labels.signal.analysis import Analysis
 
     Function = Callable[[Analysis], Computed]
 

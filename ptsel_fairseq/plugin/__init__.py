@@ -38,7 +38,8 @@ warnings.filterwarnings(
     module=r"fairseq\.tasks",
 )
 
-from ptsel_fairseq.plugin import crdnn_model, criterion, model, task  # noqa: E402,F401
+from ptsel_fairseq.plugin import criterion, task  # noqa: E402,F401
+from ptsel_fairseq.plugin.encoders import crdnn, wav2vec2  # noqa: E402,F401
 
 try:
     import fairseq.models.wav2vec.wav2vec2_classification

@@ -15,8 +15,8 @@ from fairseq.data import Dictionary
 from fairseq.tasks import register_task
 from fairseq.tasks.audio_classification import AudioClassificationConfig, AudioClassificationTask
 
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.manifest import read_lines
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.manifest import read_lines
 
 NO_CLASS = -100  # what torch's losses leave out
 SHOWN = 3

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ptsel_fairseq.plugin.losses import Errors
+from ptsel_fairseq.heads.losses import Errors
 
 
 def cosine_logs(

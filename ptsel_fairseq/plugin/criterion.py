@@ -12,11 +12,11 @@ from fairseq.criterions.wav2vec_criterion import Wav2vecCriterion, Wav2VecCriter
 from fairseq.logging import metrics
 from torch import Tensor
 
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.heads.balancing.rules import OF_GRADIENTS, RULES, PtselBalancing, gradient_products
+from ptsel_fairseq.heads.losses import Errors, pretext_errors
 from ptsel_fairseq.plugin import preemption
-from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, RULES, PtselBalancing, gradient_products
 from ptsel_fairseq.plugin.cosines import cosine_logs
-from ptsel_fairseq.plugin.losses import Errors, pretext_errors
 from ptsel_fairseq.plugin.schedule import ScaleSchedule
 
 STOCK_KEYS = ("loss", "ntokens", "nsentences", "sample_size", "correct", "count")

@@ -11,11 +11,11 @@ from fairseq.data import BaseWrapperDataset, FileAudioDataset
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.labels.grid import FrameGrid
-from ptsel_fairseq.labels.store import LabelStore
-from ptsel_fairseq.labels.torch_labels import complete_frames
-from ptsel_fairseq.manifest import Manifest
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.manifest import Manifest
+from ptsel_fairseq.labels.signal.torch_labels import complete_frames
+from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.distortion import Distortion
 from ptsel_fairseq.plugin.preemption import keep_loader_alive
 

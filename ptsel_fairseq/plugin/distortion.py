@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from fairseq.data.data_utils import numpy_seed
 
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError
 
 # name -> its settings with their defaults, in the order of PASE+; `probability` has none
 KINDS: dict[str, dict[str, Any]] = {

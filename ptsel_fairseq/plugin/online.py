@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.heads.settings import HeadSettings
 from ptsel_fairseq.labels import registry
-from ptsel_fairseq.labels.grid import FrameGrid
-from ptsel_fairseq.labels.store import THIS_PACKAGE, LabelStore
-from ptsel_fairseq.labels.torch_labels import compute_batch, local_labels
-from ptsel_fairseq.plugin.head_settings import HeadSettings
+from ptsel_fairseq.labels.signal.torch_labels import compute_batch, local_labels
+from ptsel_fairseq.labels.store.reader import THIS_PACKAGE, LabelStore
 
 
 class OnlineLabels:

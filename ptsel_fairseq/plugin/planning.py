@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf, open_dict
 
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.labels.grid import FrameGrid
-from ptsel_fairseq.labels.store import LabelStore
-from ptsel_fairseq.plugin.balancing import OF_GRADIENTS, check_balancing
-from ptsel_fairseq.plugin.head_settings import HeadSettings, read_head_settings
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.heads.balancing.rules import OF_GRADIENTS, check_balancing
+from ptsel_fairseq.heads.settings import HeadSettings, read_head_settings
+from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.online import check_online
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from ptsel_fairseq.files import replacing
+from ptsel_fairseq.base.files import replacing
 
 logger = logging.getLogger(__name__)
 

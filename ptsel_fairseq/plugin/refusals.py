@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError
 
 OF_THE_TASK = {
     "binarized_dataset": "binarized manifests do not tell which utterance a line is; use a .tsv manifest",

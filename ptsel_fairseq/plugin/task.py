@@ -17,11 +17,11 @@ from fairseq.tasks import register_task
 from fairseq.tasks.audio_pretraining import AudioPretrainingConfig, AudioPretrainingTask
 from omegaconf import OmegaConf
 
-from ptsel_fairseq.config import check_weights, join_weights
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.labels.grid import FrameGrid
-from ptsel_fairseq.labels.store import LabelStore
-from ptsel_fairseq.manifest import manifest_file, read_manifest
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.manifest import manifest_file, read_manifest
+from ptsel_fairseq.base.weights_file import check_weights, join_weights
+from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
 from ptsel_fairseq.plugin.dataset import PtselDataset

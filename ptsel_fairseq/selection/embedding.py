@@ -14,8 +14,8 @@ import numpy as np
 import scipy.fft
 from scipy.special import ndtr
 
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.labels.grid import SAMPLE_RATE
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import SAMPLE_RATE
 
 NUM_MELS = 40
 WINDOW = SAMPLE_RATE * 25 // 1000  # samples; also the length of the Fourier transform

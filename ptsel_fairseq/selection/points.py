@@ -10,14 +10,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import replacing
-from ptsel_fairseq.labels.grid import SAMPLE_RATE
-from ptsel_fairseq.labels.store import LabelStore
-from ptsel_fairseq.manifest import ClassFile, Manifest, Segment
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.grid import SAMPLE_RATE
+from ptsel_fairseq.base.manifest import ClassFile, Manifest, Segment
+from ptsel_fairseq.base.workers import LOCAL
+from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.selection.embedding import SEGMENT_POINTS, UTTERANCE_POINTS, gaussian_downsample
-from ptsel_fairseq.selection.speech_cache import speech_vectors
-from ptsel_fairseq.workers import LOCAL
+from ptsel_fairseq.selection.speech_vectors import speech_vectors
 
 SUMMARIES = ("mean", "mean_std", "downsample")
 LABEL_KEY = "label:"

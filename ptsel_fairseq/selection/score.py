@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ptsel_fairseq.device import check_device
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.selection.class_scores import MEMORY, score_class, scoring_seconds
-from ptsel_fairseq.selection.inputs import minimum_points, no_class_left, prepare_labels
-from ptsel_fairseq.selection.scores_file import LabelScore
-from ptsel_fairseq.workers import LOCAL, available_cores, map_ordered
+from ptsel_fairseq.base.device import check_device
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.workers import LOCAL, available_cores, map_ordered
+from ptsel_fairseq.selection.checks import minimum_points, no_class_left, prepare_labels
+from ptsel_fairseq.selection.estimators.one_class import MEMORY, score_class, scoring_seconds
+from ptsel_fairseq.selection.label_score import LabelScore
 
 ESTIMATORS = ("cka", "hsic", "reference")
 AVERAGES = ("count", "plain")

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ptsel_fairseq.audio import read_whole_audio
-from ptsel_fairseq.downstream.alignment.aligned import NotAligned, Stretch
-from ptsel_fairseq.downstream.prepare import letters
-from ptsel_fairseq.downstream.spoken import Spoken
-from ptsel_fairseq.downstream.wav2vec import load_ctc
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import file_checksum
-from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.base.audio import read_whole_audio
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import file_checksum
+from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.downstream.alignment.aligner import NotAligned, Stretch
+from ptsel_fairseq.downstream.corpora.prepare import letters
+from ptsel_fairseq.downstream.features.wav2vec import load_ctc
+from ptsel_fairseq.downstream.speech.utterances import Spoken
 
 WORD_END = "|"
 

@@ -6,9 +6,9 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.make_manifest import write_lines
-from ptsel_fairseq.manifest import SEGMENT_HEADER, SEGMENTS_EXAMPLE, read_lines, read_manifest
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.manifest import SEGMENT_HEADER, SEGMENTS_EXAMPLE, read_lines, read_manifest
+from ptsel_fairseq.data.make_manifest import write_lines
 
 LETTERS = 5
 INSTANCES = 300

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ptsel_fairseq.audio import read_whole_audio
-from ptsel_fairseq.downstream.alignment.aligned import NotAligned, Stretch
-from ptsel_fairseq.downstream.spoken import Spoken
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import file_checksum
-from ptsel_fairseq.labels.grid import SAMPLE_RATE
-from ptsel_fairseq.manifest import read_lines
+from ptsel_fairseq.base.audio import read_whole_audio
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import file_checksum
+from ptsel_fairseq.base.grid import SAMPLE_RATE
+from ptsel_fairseq.base.manifest import read_lines
+from ptsel_fairseq.downstream.alignment.aligner import NotAligned, Stretch
+from ptsel_fairseq.downstream.speech.utterances import Spoken
 
 FRAMES = 100  # a second
 PAD = 20  # frames of faint noise put around the speech, so that silence can be found

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptsel_fairseq.downstream.alignment.aligned import NotAligned, Stretch
-from ptsel_fairseq.downstream.spoken import Spoken
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.downstream.alignment.aligner import NotAligned, Stretch
+from ptsel_fairseq.downstream.speech.utterances import Spoken
 
 TOKEN = re.compile(
     r"""

@@ -6,17 +6,24 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ptsel_fairseq.audio import read_whole_audio
-from ptsel_fairseq.downstream.asr.decoding import BeamSearch, collapse, text_of
-from ptsel_fairseq.downstream.evaluate import notes
-from ptsel_fairseq.downstream.results import RESAMPLES, RESULT, Answers, result_lines, score, write_result
-from ptsel_fairseq.downstream.spoken import Spoken, in_blocks, read_spoken
-from ptsel_fairseq.downstream.tables import read_class_table
-from ptsel_fairseq.downstream.wav2vec import load_ctc
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import file_checksum
-from ptsel_fairseq.labels.grid import SAMPLE_RATE
-from ptsel_fairseq.make_manifest import write_lines
+from ptsel_fairseq.base.audio import read_whole_audio
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import file_checksum
+from ptsel_fairseq.base.grid import SAMPLE_RATE
+from ptsel_fairseq.data.make_manifest import write_lines
+from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, text_of
+from ptsel_fairseq.downstream.features.wav2vec import load_ctc
+from ptsel_fairseq.downstream.metrics.answer_files import read_class_table
+from ptsel_fairseq.downstream.metrics.evaluate import notes
+from ptsel_fairseq.downstream.metrics.results import (
+    RESAMPLES,
+    RESULT,
+    Answers,
+    result_lines,
+    score,
+    write_result,
+)
+from ptsel_fairseq.downstream.speech.utterances import Spoken, in_blocks, read_spoken
 
 UNITS = {"ltr": ("word", ".wrd"), "phn": ("phone", ".phn")}  # of the model's labels: unit and texts
 HYPOTHESIS, REFERENCE = "hypothesis.txt", "reference.txt"

@@ -10,13 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ptsel_fairseq.audio import read_whole_audio
+from ptsel_fairseq.base.audio import read_whole_audio
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import file_checksum, readable_size
+from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.base.manifest import manifest_file
+from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 from ptsel_fairseq.downstream.asr.decode import search_of
-from ptsel_fairseq.downstream.asr.decoding import BeamSearch, collapse, text_of
-from ptsel_fairseq.downstream.asr.head import Settings, recognise, train
-from ptsel_fairseq.downstream.features import FrontEnd, check_finite, front_ends
-from ptsel_fairseq.downstream.prepare import letters
-from ptsel_fairseq.downstream.results import (
+from ptsel_fairseq.downstream.asr.recogniser import Settings, recognise, train
+from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, text_of
+from ptsel_fairseq.downstream.corpora.prepare import letters
+from ptsel_fairseq.downstream.features.front_end import FrontEnd, check_finite, front_ends
+from ptsel_fairseq.downstream.metrics.answer_files import Table, read_class_table
+from ptsel_fairseq.downstream.metrics.results import (
     RESAMPLES,
     RESULT,
     Answers,
@@ -25,13 +31,7 @@ from ptsel_fairseq.downstream.results import (
     score,
     write_result,
 )
-from ptsel_fairseq.downstream.spoken import Spoken, read_spoken
-from ptsel_fairseq.downstream.tables import Table, read_class_table
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import file_checksum, readable_size
-from ptsel_fairseq.labels.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.manifest import manifest_file
-from ptsel_fairseq.workers import jobs_for_audio, map_ordered
+from ptsel_fairseq.downstream.speech.utterances import Spoken, read_spoken
 
 BLANK = "<blank>"
 SUFFIXES = {"word": ".wrd", "phone": ".phn"}
@@ -85,8 +85,8 @@ def probe_asr_command(
     Raises:
         PtselError: data that cannot be used.
     """
-    from ptsel_fairseq.device import check_device
-    from ptsel_fairseq.downstream.compare import compare_command
+    from ptsel_fairseq.base.device import check_device
+    from ptsel_fairseq.downstream.metrics.compare import compare_command
 
     check_settings(settings, splits, seeds)
     check_device(settings.device)

@@ -12,10 +12,10 @@ import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
-from ptsel_fairseq.downstream.corpora.texts import fold_of, normalise, split_of
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import replacing
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, split_of
 
 MAGIC = b"QTBLC"
 HERO = "JOE"

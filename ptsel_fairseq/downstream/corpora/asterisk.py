@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
-from ptsel_fairseq.downstream.corpora.texts import fold_of, normalise, split_of
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, split_of
 
 VOICES = {
     "en": "en_US_f_Allison",

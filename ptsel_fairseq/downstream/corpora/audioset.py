@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import SHOWN, Clip, Corpus, Reading, wrong_root
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.manifest import read_lines
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.manifest import read_lines
+from ptsel_fairseq.downstream.corpora.corpus import SHOWN, Clip, Corpus, Reading, wrong_root
 
 ONTOLOGY = "ontology.json"
 INSTRUMENT = "/m/04szw"  # "Musical instrument"; the subset is what lies below it

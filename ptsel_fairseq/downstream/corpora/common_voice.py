@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import SHOWN, Clip, Corpus, Reading, read_csv, wrong_root
-from ptsel_fairseq.downstream.corpora.texts import normalise
+from ptsel_fairseq.downstream.corpora.corpus import SHOWN, Clip, Corpus, Reading, read_csv, wrong_root
+from ptsel_fairseq.downstream.corpora.splits import normalise
 
 HOLDS = "the folder of one language (cv-corpus-VERSION/LANGUAGE) with clips, train.tsv, dev.tsv and test.tsv"
 SPLITS = ("train", "dev", "test")

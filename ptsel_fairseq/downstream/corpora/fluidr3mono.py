@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
-from ptsel_fairseq.downstream.corpora.texts import fold_of, split_of
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import replacing
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.splits import fold_of, split_of
 
 HOLDS = "FluidR3Mono_GM.sf3 of the Debian package fluidr3mono-gm-soundfont 2.315-7"
 # General MIDI's programs from 0: one instrument that is played by hand or mouth and sounds by itself.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, check_none, wrong_root
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.manifest import read_lines
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.manifest import read_lines
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, check_none, wrong_root
 
 SPLITS = {
     "train-clean-100": (28539, 100.6),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, read_csv, wrong_root
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, read_csv, wrong_root
 
 METADATA = "Medley-solos-DB_metadata.csv"
 HOLDS = f"a folder with {METADATA} and the clips Medley-solos-DB_*.wav, there or in one folder below"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, check_none, read_csv, wrong_root
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.manifest import read_lines
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.manifest import read_lines
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, check_none, read_csv, wrong_root
 
 LABELS = "openmic-2018-aggregated-labels.csv"
 HOLDS = f"the folder openmic-2018 with audio, partitions and {LABELS}"

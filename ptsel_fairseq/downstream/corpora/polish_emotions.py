@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
 
 HOLDS = "the folder POLISH of data/polish in the nkululeko 1.14.1 source package"
 NAME = re.compile(r"^(?P<speaker>m\d)\.(?P<emotion>[asn])_(?P<word>[a-z]+)_(?P<take>\d)\.wav$")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, Span, check_none, wrong_root
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.labels.grid import SAMPLE_RATE
-from ptsel_fairseq.manifest import read_lines
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import SAMPLE_RATE
+from ptsel_fairseq.base.manifest import read_lines
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, Span, check_none, wrong_root
 
 HOLDS = "the folder TIMIT with TRAIN/DR1/... and TEST/DR1/... (upper or lower case)"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
-from ptsel_fairseq.downstream.corpora.texts import fold_of, split_of
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.splits import fold_of, split_of
 
 HOLDS = "folders of the npm packages, tonejs-instrument-NAME-mp3/package/NOTE.mp3"
 PREFIX, SUFFIX = "tonejs-instrument-", "-mp3"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.clips import Clip, Corpus, Reading, wrong_root
-from ptsel_fairseq.downstream.tables import read_trials
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.manifest import read_lines
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.manifest import read_lines
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.metrics.answer_files import read_trials
 
 HOLDS = (
     "a folder with wav/id10001/... (development and test archives together) and the published lists iden_split.txt "

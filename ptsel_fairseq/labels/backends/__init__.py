@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.labels.backends import opensmile, praat, world
 from ptsel_fairseq.labels.backends.backend import Backend
 from ptsel_fairseq.labels.label import Label

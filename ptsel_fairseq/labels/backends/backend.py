@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.labels import definitions
 from ptsel_fairseq.labels.label import Label, Software
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.labels.analysis import Analysis
     from ptsel_fairseq.labels.label import Computed
+    from ptsel_fairseq.labels.signal.analysis import Analysis
 
 # To either side of a recording, so that frames at its ends are analysed: zeros, as for the labels of this package.
 MARGIN = 1600

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ptsel_fairseq.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.labels.backends.backend import Backend, load, same_label
 from ptsel_fairseq.labels.label import Label
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ptsel_fairseq.labels.analysis import Analysis
     from ptsel_fairseq.labels.label import Computed
+    from ptsel_fairseq.labels.signal.analysis import Analysis
 
 INSTALL = "pip install opensmile"
 COMPARE, GEMAPS = "ComParE_2016", "eGeMAPSv02"
@@ -89,7 +89,7 @@ def _columns(
     """
     import numpy as np
 
-    from ptsel_fairseq.labels.grid import SAMPLE_RATE
+    from ptsel_fairseq.base.grid import SAMPLE_RATE
 
     behind = round(BEHIND * SAMPLE_RATE)
     signs = np.sign(waveform[waveform != 0])

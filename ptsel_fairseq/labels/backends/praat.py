@@ -15,8 +15,8 @@ from ptsel_fairseq.labels.label import Label
 if TYPE_CHECKING:
     import numpy as np
 
-    from ptsel_fairseq.labels.analysis import Analysis
     from ptsel_fairseq.labels.label import Computed
+    from ptsel_fairseq.labels.signal.analysis import Analysis
 
 INSTALL = "pip install praat-parselmouth"
 STEP = 0.010  # seconds between its frames
@@ -65,7 +65,7 @@ def half_step_times(analysis: Analysis) -> np.ndarray:
     """The centres of the half steps in the padded sound, seconds [2 T + 1]."""
     import numpy as np
 
-    from ptsel_fairseq.labels.framing import on_half_steps
+    from ptsel_fairseq.labels.signal.framing import on_half_steps
 
     places = on_half_steps(analysis.num_samples, analysis.grid)
     return (MARGIN + places.first_centre + places.step * np.arange(places.frames)) / analysis.grid.sample_rate
@@ -96,7 +96,7 @@ def _to_grid(analysis: Analysis, values: np.ndarray, valid: np.ndarray) -> Compu
     """Half steps, one column or several that share a mask, on the grid's frames."""
     import numpy as np
 
-    from ptsel_fairseq.labels.framing import to_grid_where_valid
+    from ptsel_fairseq.labels.signal.framing import to_grid_where_valid
 
     if not analysis.num_frames:
         return np.zeros((0, values.shape[1]), np.float32), np.zeros(0, bool)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ptsel_fairseq.labels.backends.backend import MARGIN, Backend, load, same_label
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.labels.analysis import Analysis
     from ptsel_fairseq.labels.label import Computed
+    from ptsel_fairseq.labels.signal.analysis import Analysis
 
 INSTALL = "pip install pyworld 'setuptools<81'"
 FLOOR, CEILING = 60.0, 600.0  # Hz
@@ -22,7 +22,7 @@ def f0(analysis: Analysis) -> Computed:
     """F0 where DIO finds one, Hz."""
     import numpy as np
 
-    from ptsel_fairseq.labels.framing import on_half_steps, to_grid_where_valid
+    from ptsel_fairseq.labels.signal.framing import on_half_steps, to_grid_where_valid
 
     grid = analysis.grid
     places = on_half_steps(analysis.num_samples, grid)

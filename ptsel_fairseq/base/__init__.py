@@ -1,0 +1,1 @@
+"""What every room uses: errors, the frame grid, audio, manifests, files, worker processes, devices, pictures."""

@@ -1,0 +1,125 @@
+"""Reading audio as fairseq will: mono float32 at the rate of the grid, never resampled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from ptsel_fairseq.base.errors import PtselError
+
+PIECE = 1 << 20  # samples (66 s) decoded at once
+
+
+class AudioFile:
+    """An audio file read from its beginning to its end in pieces, channels averaged, full scale 1.
+
+    Nothing is ever sought, since decoders of compressed audio do not give the same samples after a jump: the pieces
+    of one reading are those of any other.
+
+    Args:
+        file: anything libsndfile reads (WAV, FLAC, Ogg Vorbis or Opus, MP3).
+        sample_rate: the rate that the file must have, in Hz.
+        where: how messages name the utterance; default, the file.
+
+    Raises:
+        PtselError: missing or unreadable file, or another rate.
+    """
+
+    def __init__(self, file: Path | str, sample_rate: int, where: str | None = None) -> None:
+        import soundfile
+
+        self._where = where or str(file)
+        self.position = 0  # samples read so far
+        if not Path(file).is_file():
+            raise PtselError(f"{self._where}: no such audio file: {file}")
+        try:
+            self._sound = soundfile.SoundFile(file)
+        except soundfile.LibsndfileError as error:
+            raise self._undecodable(error) from None
+        self._sound.seekable = lambda: False  # or soundfile seeks after each piece, to where it is
+        if self._sound.samplerate != sample_rate:
+            self._sound.close()
+            raise PtselError(
+                f"{self._where}: expected audio at {sample_rate} Hz, found {self._sound.samplerate} Hz; resample it "
+                f"first (for example: sox IN -r {sample_rate} -c 1 OUT), since fairseq does not"
+            )
+
+    def __enter__(self) -> AudioFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._sound.close()
+
+    def read(self, samples: int) -> np.ndarray:
+        """The next `samples` samples, float32, fewer only at the end of the file.
+
+        Raises:
+            PtselError: audio that cannot be decoded, or samples that are not finite.
+        """
+        pieces = []
+        while samples > 0:
+            piece = self._read_piece(min(samples, PIECE))
+            pieces.append(piece)
+            samples -= len(piece)
+            if not len(piece):
+                break
+        return pieces[0] if len(pieces) == 1 else np.concatenate([*pieces, np.zeros(0, np.float32)])
+
+    def _read_piece(self, samples: int) -> np.ndarray:
+        import soundfile
+
+        try:
+            waveform = self._sound.read(samples, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise self._undecodable(error) from None
+        mono = np.ascontiguousarray(waveform[:, 0]) if waveform.shape[1] == 1 else waveform.mean(axis=1)
+        if not np.isfinite(mono).all():
+            bad = self.position + int(np.flatnonzero(~np.isfinite(mono))[0])
+            raise PtselError(
+                f"{self._where}: sample {bad} of the audio is not a finite number; the file is damaged"
+            )
+        self.position += len(mono)
+        return mono
+
+    def check_length(self, samples: int) -> None:
+        """Read what is left; raise PtselError if the audio has not as many `samples` as the manifest says."""
+        while len(self._read_piece(PIECE)):
+            pass
+        if self.position != samples:
+            raise PtselError(
+                f"{self._where}: the manifest says {samples} samples, the audio has {self.position}; "
+                "the file is cut off or the manifest old"
+            )
+
+    def _undecodable(self, error: Exception) -> PtselError:
+        return PtselError(
+            f"{self._where}: the audio cannot be decoded ({getattr(error, 'error_string', error)})"
+        )
+
+
+def read_whole_audio(file: Path | str, sample_rate: int, samples: int, where: str) -> np.ndarray:
+    """As `read_audio`; raises PtselError too if the audio has not as many `samples` as the manifest says."""
+    with AudioFile(file, sample_rate, where) as audio:
+        waveform = audio.read(samples)
+        audio.check_length(samples)
+    return waveform
+
+
+def read_audio(file: Path | str, sample_rate: int, where: str | None = None) -> np.ndarray:
+    """The waveform of an audio file, float32 [samples], channels averaged, full scale 1.
+
+    Raises:
+        PtselError: missing or unreadable file, another rate, or samples that are not finite.
+    """
+    with AudioFile(file, sample_rate, where) as audio:
+        pieces = [audio.read(PIECE)]
+        while len(pieces[-1]) == PIECE:
+            pieces.append(audio.read(PIECE))
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

@@ -1,0 +1,29 @@
+"""What all pictures share: colours that the colour-blind can tell apart (Okabe and Ito), and how they are saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+YELLOW, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#999999"
+COLOURS = BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK
+
+
+def save(figure: Figure, file: Path | str) -> None:
+    """Write a picture in the format of its name (PNG if it has no suffix).
+
+    Raises:
+        PtselError: a format that matplotlib does not write, or the file cannot be written.
+    """
+    kind = Path(file).suffix.lstrip(".") or "png"
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise PtselError(f"{file}: expected a picture ending in .png, .pdf or .svg")
+    with replacing(file) as partial:
+        figure.savefig(partial, dpi=150, format=kind)

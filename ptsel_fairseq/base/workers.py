@@ -1,0 +1,184 @@
+"""One function over many pieces of work: here, in processes, or on a cluster that is already running.
+
+Processes are loky's, clusters are Dask's or Ray's. Results come in the order of the pieces and do not depend on the
+engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from ptsel_fairseq.base.errors import PtselError
+
+LOCAL = "local"
+ENGINES = "local, dask://HOST:PORT or ray://HOST:PORT"
+INSTALL = {"dask": "pip install 'dask[distributed]'", "ray": "pip install 'ray[client]'"}
+SECONDS_TO_CONNECT = 20
+SHORT_WORK_SECONDS = 300  # of audio: less than this is done faster in one process than processes start
+AHEAD = 4  # pieces for each worker that are sent or done, but not yet taken
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+Submit = Callable[[Callable, Any], Callable[[], Any]]  # function, piece -> what waits for the result
+
+
+def available_cores() -> int:
+    """Cores that this process may use; a batch system often grants fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_jobs(jobs: int | None) -> None:
+    """Raise PtselError unless `jobs` is None (all cores) or at least 1."""
+    if jobs is not None and jobs < 1:
+        raise PtselError(f"--jobs: expected a number of processes from 1, found {jobs}")
+
+
+def jobs_for_audio(seconds: float, jobs: int | None) -> int:
+    """How many processes work on so many seconds of audio: `jobs` (None: all cores), or 1 where little is to do."""
+    return 1 if seconds < SHORT_WORK_SECONDS else jobs or available_cores()
+
+
+def check_engine(engine: str) -> None:
+    """Raise PtselError unless `engine` is one of `ENGINES`."""
+    kind, _, address = engine.partition("://")
+    if engine != LOCAL and (kind not in INSTALL or not address):
+        raise PtselError(f"--engine: expected {ENGINES}, found {engine!r}")
+
+
+def map_ordered(
+    function: Callable[[Piece], Result],
+    pieces: Iterable[Piece],
+    engine: str = LOCAL,
+    jobs: int | None = None,
+) -> Iterator[Result]:
+    """``map(function, pieces)``, computed by many workers; few pieces and results are held at a time.
+
+    Args:
+        function: importable by the workers. In them it runs with one thread.
+        pieces: what it is called with; must be possible to pickle unless this process does the work.
+        engine: `ENGINES`. A cluster repeats the pieces of a worker that it loses.
+        jobs: processes of ``local``; default, all cores. 1 means this process.
+
+    Raises:
+        PtselError: an engine that is unknown, not installed or not reachable, or lost worker processes.
+    """
+    check_jobs(jobs)
+    check_engine(engine)
+    jobs = jobs or available_cores()
+    if engine == LOCAL and jobs == 1:
+        yield from map(function, pieces)
+        return
+    connect = {"local": _processes, "dask": _dask, "ray": _ray}[engine.partition("://")[0]]
+    with connect(engine, jobs) as (submit, workers):
+        waiting: deque[Callable[[], Result]] = deque()
+        for piece in pieces:
+            waiting.append(submit(function, piece))
+            if len(waiting) >= AHEAD * workers:
+                yield waiting.popleft()()
+        while waiting:
+            yield waiting.popleft()()
+
+
+def _one_thread(function: Callable[[Piece], Result], piece: Piece) -> Result:
+    """Workers share the cores between them already, and results must not depend on how many there are."""
+    with _thread_pools(len(sys.modules)).limit(limits=1):
+        return function(piece)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> Any:
+    """The libraries that have threads. To look for them takes 2 ms, so it is done again only when modules have come."""
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController()
+
+
+def _start_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C the parent stops its processes
+
+
+@contextlib.contextmanager
+def _processes(engine: str, jobs: int) -> Iterator[tuple[Submit, int]]:
+    import loky
+
+    # Not forked: a fork of a process in which torch has started threads can hang.
+    pool = loky.ProcessPoolExecutor(jobs, initializer=_start_process, env={"OMP_NUM_THREADS": "1"})
+    done = False
+    try:
+        yield lambda function, piece: pool.submit(_one_thread, function, piece).result, jobs
+        done = True
+    except loky.process_executor.BrokenProcessPool:
+        raise PtselError(
+            "a worker process ended early, perhaps for lack of memory; what is finished is kept, run again "
+            "with fewer --jobs"
+        ) from None
+    finally:
+        pool.shutdown(wait=done, kill_workers=not done)
+
+
+@contextlib.contextmanager
+def _dask(engine: str, jobs: int) -> Iterator[tuple[Submit, int]]:
+    with _reachable(engine):
+        from distributed import Client
+
+        client = Client(engine.replace("dask://", "tcp://"), timeout=SECONDS_TO_CONNECT, set_as_default=False)
+    with client, warnings.catch_warnings():
+        # A piece travels with its task, so that the scheduler can send both again.
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+        workers = sum(client.nthreads().values())
+        if not workers:
+            raise PtselError(
+                f"--engine {engine}: the cluster has no workers; start some (`dask worker ADDRESS`)"
+            )
+        yield lambda function, piece: client.submit(_one_thread, function, piece, pure=False).result, workers
+
+
+@contextlib.contextmanager
+def _ray(engine: str, jobs: int) -> Iterator[tuple[Submit, int]]:
+    with _reachable(engine):
+        import ray
+
+        ray.init(engine, log_to_driver=False, logging_level=logging.WARNING)
+    try:
+        task: Any = ray.remote(_one_thread)
+
+        def submit(function: Callable, piece: Any) -> Callable[[], Any]:
+            reference = task.remote(function, piece)
+            return lambda: _ray_result(reference)
+
+        yield submit, int(ray.cluster_resources().get("CPU", 1))
+    finally:
+        ray.shutdown()
+
+
+def _ray_result(reference: Any) -> Any:
+    import ray
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None  # what the function raised, without the worker's traceback around it
+
+
+@contextlib.contextmanager
+def _reachable(engine: str) -> Iterator[None]:
+    kind = engine.partition("://")[0]
+    try:
+        yield
+    except ImportError:
+        raise PtselError(f"--engine {engine}: {kind} is not installed here; {INSTALL[kind]}") from None
+    except (OSError, ValueError) as error:
+        raise PtselError(
+            f"--engine {engine}: no cluster answers there ({error}); start one, or take --engine local"
+        ) from None

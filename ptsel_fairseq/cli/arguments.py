@@ -1,0 +1,93 @@
+"""What the commands' parsers share: their shape, options of several commands, and what files look like."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
+
+MANIFEST_HELP = f"""\
+DATA_DIR/<split>.tsv  fairseq's manifest: line 1 is the folder of the audio, then path<TAB>samples
+    {MANIFEST_EXAMPLE}
+"""
+CLASSES_HELP = f"""\
+--classes FILE  the downstream class of utterances (header path<TAB>class)
+    {CLASSES_EXAMPLE}
+  or of segments in seconds (header path<TAB>start<TAB>end<TAB>class)
+    {SEGMENTS_EXAMPLE}
+"""
+STORE_HELP = """\
+--store STORE  folder of the label store; STORE/<split>/header.json says what it holds
+    {"labels": {"f0": {"dim": 1, "unit": "Hz", ...}, ...}, ...}
+"""
+SCORES_HELP = """\
+CI_DIR/scores.json  what `ptsel score` wrote
+    {"estimator": "cka", "scores": {"f0": {"score": 0.0931, "p": 0.001, ...}, ...}, ...}
+"""
+WEIGHTS_HELP = """\
+weights.yaml  what `ptsel select` writes: an overlay for fairseq-hydra-train
+    criterion: {pretext_weights: {alpha_ratio: 0.42, f0: 0.58, zcr: 0.0}}
+"""
+
+
+def add_command(commands, name: str, help: str, epilog: str = "") -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=help,
+        description=help[0].upper() + help[1:] + ".",
+        epilog=f"files:\n{epilog}" if epilog else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_user_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--user-labels",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="labels of your own, as in examples/own_label.py; may be given more than once",
+    )
+
+
+def command_line() -> str:
+    """The command as typed, for the provenance of outputs."""
+    return shlex.join(["ptsel", *sys.argv[1:]])
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        default="local",
+        help="local (default), or a running cluster: dask://HOST:PORT, ray://HOST:PORT",
+    )
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--memory",
+        type=memory_size,
+        default=4_000_000_000,
+        metavar="SIZE",
+        help="limit, e.g. 500MB (default 4GB)",
+    )
+
+
+def memory_size(text: str) -> int:
+    """Bytes of a size such as 4GB, 500MB or 2e9."""
+    units = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "b": 1}
+    word = text.strip().lower()
+    number, unit = next(
+        ((word[: -len(name)], size) for name, size in units.items() if word.endswith(name)), (word, 1)
+    )
+    try:
+        size = float(number) * unit
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a size above 0 such as 4GB or 500MB, found {text!r}")
+    return int(size)

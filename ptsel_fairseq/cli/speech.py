@@ -1,0 +1,300 @@
+"""The commands that align, recognise and verify: argument parsing only, as in `ptsel_fairseq.cli`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.cli.arguments import MANIFEST_HELP, add_command, add_memory, command_line
+from ptsel_fairseq.downstream.metrics.answer_files import TRIAL_EXAMPLE, TRIAL_SCORE_EXAMPLE
+
+TRANSCRIPTS_HELP = """\
+DATA_DIR/<split>.wrd  what is said, one line for each line of the manifest
+    PRESS ZERO FOR HELP
+"""
+DECODED_HELP = """\
+OUT/hypothesis.txt, reference.txt  for `ptsel evaluate asr`
+    clips/en_0001.flac<TAB>PRESS ZERO FOR HELP
+OUT/result.json  error rates with intervals, and every answer, for `ptsel compare`
+--lexicon FILE  words that may be recognised, with their spelling or without
+    PRESS<TAB>P R E S S |
+"""
+VERIFY_HELP = f"""\
+--trials FILE  1 for the same speaker or 0, then two paths as in the manifest
+    {TRIAL_EXAMPLE}
+DIR/<features>/scores.txt  for `ptsel evaluate verification`, with result.json for `ptsel compare`
+    {TRIAL_SCORE_EXAMPLE}
+--speakers, --groups FILE  class files of utterances (header path<TAB>class)
+    {CLASSES_EXAMPLE}
+"""
+TARGETS_HELP = f"""\
+--classes FILE  class file of utterances (header path<TAB>class)
+    {CLASSES_EXAMPLE}
+DATA_DIR/<split>.cls  one class a line; dict.cls.txt: the classes of the first split and their counts
+    en_allison
+"""
+ALIGNED_HELP = f"""\
+OUT/word.tsv, phone.tsv (letter.tsv)  class files for `ptsel score` and `ptsel probe`
+    {SEGMENTS_EXAMPLE}
+OUT/confidence.txt  every stretch with its confidence, 0 to 1 (not of TextGrids)
+    clips/en_0001.flac<TAB>0.310<TAB>0.420<TAB>phone<TAB>AH<TAB>0.3170
+OUT/failed.txt  each utterance that has no alignment, and why
+    clips/en_0002.flac<TAB>not in the dictionary: ZAIEM
+"""
+
+
+def add_align(commands) -> None:
+    parser = add_command(
+        commands,
+        "align",
+        "find where words and phones lie: from TextGrids, by pocketsphinx (English), or by a CTC model of yours",
+        MANIFEST_HELP + TRANSCRIPTS_HELP + ALIGNED_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the class files")
+    add_splits(parser)
+    parser.add_argument(
+        "--textgrids",
+        type=Path,
+        metavar="DIR",
+        help="read these, as the Montreal Forced Aligner writes them: DIR/<path of the audio>.TextGrid",
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="align by this CTC model (wav2vec_ctc or ptsel_crdnn_ctc)",
+    )
+    parser.add_argument(
+        "--dictionary",
+        type=Path,
+        metavar="FILE",
+        help="more words for pocketsphinx, in its phones: zaiem Z AY EH M",
+    )
+    parser.add_argument(
+        "--min-confidence",
+        type=float,
+        default=0.0,
+        metavar="C",
+        help="leave out stretches below it (default 0)",
+    )
+    parser.add_argument(
+        "--without-stress", action="store_true", help="of TextGrids: the phone AH0 becomes AH"
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.alignment.align import align_command
+
+        align_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_splits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--splits", nargs="+", default=["train", "valid"], metavar="SPLIT", help="default: train valid"
+    )
+
+
+def add_frequent(commands) -> None:
+    parser = add_command(
+        commands,
+        "frequent",
+        "choose the frequent long words of a class file, an equal number of each, as the papers do for LibriSpeech",
+        f"CLASSES, FILE  class files of segments (header path<TAB>start<TAB>end<TAB>class)\n    {SEGMENTS_EXAMPLE}\n",
+    )
+    parser.add_argument("classes", metavar="CLASSES", type=Path)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--letters", type=int, default=5, metavar="N", help="fewest of a word (default 5)")
+    parser.add_argument(
+        "--instances",
+        type=int,
+        default=300,
+        metavar="N",
+        help="of each word that has more (default 300)",
+    )
+    parser.add_argument("--manifest", type=Path, metavar="FILE", help="only of this split, in its order")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="draw them (default: the first ones, as the papers' code)"
+    )
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.alignment.frequent import frequent_command
+
+        frequent_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_decode(commands) -> None:
+    parser = add_command(
+        commands,
+        "decode",
+        "recognise speech by a CTC model that fairseq has fine-tuned, and score it, with intervals",
+        MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="CHECKPOINT",
+        help="of the model wav2vec_ctc or ptsel_crdnn_ctc",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT")
+    parser.add_argument("--split", default="valid", help="default: valid")
+    add_search(parser)
+    parser.add_argument(
+        "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
+    )
+    parser.add_argument("--name", help="of the system in comparisons (default: the checkpoint's folder)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.asr.decode import decode_command
+
+        decode_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lexicon",
+        type=Path,
+        metavar="FILE",
+        help="beam search for these words, one a line (default: the best path, any letters)",
+    )
+    parser.add_argument("--lm", type=Path, metavar="FILE", help="n-gram model, .arpa or KenLM's binary")
+    parser.add_argument("--lm-weight", type=float, default=2.0, metavar="W", help="default 2")
+    parser.add_argument(
+        "--word-score", type=float, default=-1.0, metavar="S", help="added for each word (default -1)"
+    )
+    parser.add_argument("--beam", type=int, default=100, metavar="N", help="hypotheses (default 100)")
+
+
+def add_probe_asr(commands) -> None:
+    parser = add_command(
+        commands,
+        "probe-asr",
+        "recognise words by a small CTC recogniser trained on frozen features, with intervals",
+        MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument(
+        "--features",
+        nargs="+",
+        required=True,
+        metavar="FEATURES",
+        help="labels and pools of `ptsel labels`, such as mfcc, or checkpoints of wav2vec 2.0 (all layers)",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        default=["train", "valid", "test"],
+        metavar="SPLIT",
+        help="to train on, to choose on, to test on (default: train valid test)",
+    )
+    parser.add_argument(
+        "--unit",
+        choices=("word", "phone"),
+        default="word",
+        help="letters of <split>.wrd (default), or phones of .phn",
+    )
+    parser.add_argument(
+        "--head",
+        choices=("blstm", "linear"),
+        default="blstm",
+        help="two bidirectional LSTM layers, as SUPERB (default), or one linear layer",
+    )
+    parser.add_argument("--size", type=int, default=1024, metavar="N", help="of the LSTM (default 1024)")
+    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="at most (default 60)")
+    parser.add_argument("--batch", type=int, default=8, metavar="N", help="utterances of a step (default 8)")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, metavar="R", help="default 0.001")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings (default 1)")
+    parser.add_argument(
+        "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
+    )
+    add_search(parser)
+    add_memory(parser)
+    parser.add_argument("--device", default="cpu", help="cpu (default), or cuda for the recogniser")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.asr.probe import probe_asr_command
+        from ptsel_fairseq.downstream.asr.recogniser import Settings
+
+        names = ("head", "size", "learning_rate", "batch", "epochs", "device")
+        settings = Settings(**{name: options.pop(name) for name in names})
+        probe_asr_command(**options, settings=settings, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_verify(commands) -> None:
+    parser = add_command(
+        commands,
+        "verify",
+        "tell whether two utterances are of one speaker, by cosine or PLDA on frozen features, with intervals",
+        MANIFEST_HELP + VERIFY_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument(
+        "--trials", type=Path, required=True, metavar="FILE", help="1 or 0 and two utterances"
+    )
+    parser.add_argument(
+        "--features",
+        nargs="+",
+        required=True,
+        metavar="FEATURES",
+        help="labels and pools of `ptsel labels`, such as mfcc, or checkpoints of wav2vec 2.0",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--backend", choices=("cosine", "plda"), default="cosine", help="default: cosine")
+    parser.add_argument("--split", default="test", help="with the trials' utterances (default test)")
+    parser.add_argument(
+        "--train-split", metavar="SPLIT", help="to train PLDA on; for cosine, to take its mean off"
+    )
+    parser.add_argument("--speakers", type=Path, metavar="FILE", help="class file of utterances, for PLDA")
+    parser.add_argument(
+        "--dimensions", type=int, default=150, metavar="N", help="that LDA keeps before PLDA (default 150)"
+    )
+    parser.add_argument(
+        "--layer", type=int, metavar="N", help="of a checkpoint, from 0 (default: the mean of all)"
+    )
+    parser.add_argument(
+        "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.probing.verify import verify_command
+
+        verify_command(**options, command_line=command_line())
+
+    parser.set_defaults(command=run)
+
+
+def add_targets(commands) -> None:
+    parser = add_command(
+        commands,
+        "targets",
+        "write the classes of utterances as fairseq's classification reads them",
+        MANIFEST_HELP + TARGETS_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("--classes", type=Path, required=True, metavar="FILE", help="of utterances")
+    add_splits(parser)
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.downstream.probing.targets import targets_command
+
+        targets_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+ADDED = (add_align, add_frequent, add_decode, add_probe_asr, add_verify, add_targets)

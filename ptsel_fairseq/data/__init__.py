@@ -1,0 +1,1 @@
+"""Prepare and check the data that training reads."""

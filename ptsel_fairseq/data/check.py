@@ -1,0 +1,309 @@
+"""`ptsel check`: find in minutes what would stop or spoil a training run after hours."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.base.manifest import (
+    SEGMENT_HEADER,
+    UTTERANCE_HEADER,
+    Manifest,
+    read_classes,
+    read_manifest,
+)
+from ptsel_fairseq.base.weights_file import check_weights, read_weights
+from ptsel_fairseq.base.workers import available_cores
+
+SILENT_RMS = 1e-3  # of full scale, -60 dB
+SHOWN_OF_EACH_KIND = 5
+
+# By fingerprint of an audio content where it was first: split, file, and how messages name the utterance.
+Heard = dict[str, tuple[str, Path, str]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault of the data; `fatal` if training would fail on it."""
+
+    kind: str
+    fatal: bool
+    place: str
+    message: str
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """What decoding one file told; `fingerprint` is empty where it could not be decoded."""
+
+    findings: tuple[tuple[str, bool, str], ...]
+    fingerprint: str
+
+
+def check_command(
+    data_dir: Path | str,
+    classes: Path | str | None = None,
+    apart: Path | str | None = None,
+    store: Path | str | None = None,
+    weights: Path | str | None = None,
+    headers_only: bool = False,
+    jobs: int | None = None,
+) -> None:
+    """Check every manifest of a folder and what goes with it; print a report.
+
+    Raises:
+        PtselError: if training would fail.
+    """
+    manifests = read_manifests(Path(data_dir))
+    heard: Heard = {}
+    findings = [
+        finding for manifest in manifests for finding in check_audio(manifest, headers_only, jobs, heard)
+    ]
+    findings += find_shared_paths(manifests)
+    for manifest in manifests:
+        hours = sum(utterance.samples for utterance in manifest) / SAMPLE_RATE / 3600
+        print(f"{manifest.split}: {len(manifest)} utterances, {hours:.2f} h, audio in {manifest.root}")
+    if classes is not None:
+        findings += check_classes(Path(classes), manifests)
+    if apart is not None:
+        findings += check_apart(Path(apart), manifests)
+    if store is not None:
+        findings += check_store(Path(store), manifests, weights, headers_only)
+    report(findings)
+    fatal = sum(finding.fatal for finding in findings)
+    if fatal:
+        raise PtselError(f"{data_dir}: training would fail: {fatal} faults, listed above")
+    print(f"{data_dir}: fit for training" + (f", with {len(findings)} warnings above" if findings else ""))
+
+
+def read_manifests(data_dir: Path) -> list[Manifest]:
+    """All manifests of a folder, sorted by split; class files among them are passed over."""
+    if not data_dir.is_dir():
+        raise PtselError(f"{data_dir}: no such folder; expected one that holds <split>.tsv manifests")
+    class_headers = {"\t".join(UTTERANCE_HEADER), "\t".join(SEGMENT_HEADER)}
+    files = []
+    for file in sorted(data_dir.glob("*.tsv")):
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            if lines.readline().strip() not in class_headers:
+                files.append(file)
+    if not files:
+        raise PtselError(f"{data_dir}: expected manifests such as train.tsv and valid.tsv, found none")
+    return [read_manifest(file) for file in files]
+
+
+def check_audio(
+    manifest: Manifest, headers_only: bool, jobs: int | None, heard: Heard | None = None
+) -> list[Finding]:
+    """Look at every file of a split; with `headers_only` without decoding it.
+
+    Args:
+        heard: the audio of the splits before, which is added to: recordings in two splits under two names are found.
+    """
+    from tqdm import tqdm
+
+    heard = {} if heard is None else heard
+    findings = []
+    seen_paths: dict[str, int] = {}
+    inspect = partial(inspect_file, headers_only=headers_only)
+    arguments = [(manifest.audio_path(utterance), utterance.samples) for utterance in manifest]
+    with concurrent.futures.ProcessPoolExecutor(max_workers=jobs or available_cores()) as pool:
+        facts = pool.map(inspect, *zip(*arguments, strict=True), chunksize=16)
+        progress = tqdm(
+            facts, total=len(arguments), desc=f"checking {manifest.split}", unit="file", file=sys.stderr
+        )
+        for utterance, fact in zip(manifest, progress, strict=True):
+            place = manifest.where(utterance)
+            findings += [Finding(kind, fatal, place, message) for kind, fatal, message in fact.findings]
+            if utterance.path in seen_paths:
+                line = seen_paths[utterance.path] + 2
+                findings.append(Finding("duplicate", False, place, f"the same path as on line {line}"))
+            elif fact.fingerprint in heard:
+                split, path, twin = heard[fact.fingerprint]
+                if split == manifest.split:
+                    findings.append(Finding("duplicate", False, place, f"the same audio as {twin}"))
+                elif path != manifest.audio_path(utterance):  # the same path is found by `find_shared_paths`
+                    findings.append(Finding("in two splits", False, place, f"the same audio as {twin}"))
+            seen_paths.setdefault(utterance.path, utterance.index)
+            if fact.fingerprint:
+                heard.setdefault(fact.fingerprint, (manifest.split, manifest.audio_path(utterance), place))
+    return findings
+
+
+def inspect_file(path: Path, samples: int, headers_only: bool) -> AudioFacts:
+    """What is wrong with one audio file, as (kind, fatal, message)."""
+    import soundfile
+
+    if not path.is_file():
+        return AudioFacts((("missing", True, f"no such audio file: {path}"),), "")
+    findings: list[tuple[str, bool, str]] = []
+    try:
+        header = soundfile.info(path)
+        decoded = None if headers_only else soundfile.read(path, dtype="float32", always_2d=True)[0]
+    except soundfile.LibsndfileError as error:
+        return AudioFacts((("unreadable", True, f"cannot be decoded ({error.error_string})"),), "")
+    found = header.frames if decoded is None else len(decoded)
+    if header.samplerate != SAMPLE_RATE:
+        findings.append(
+            ("wrong rate", True, f"expected {SAMPLE_RATE} Hz, found {header.samplerate} Hz; resample it")
+        )
+    if found == 0:
+        findings.append(
+            ("empty", True, "no samples in it, or it is cut off; take its line out of the manifest")
+        )
+    elif found != samples:
+        findings.append(("wrong length", True, f"the manifest says {samples} samples, the audio has {found}"))
+    elif found < FrameGrid().window:
+        shortest = FrameGrid().window
+        findings.append(
+            ("too short", True, f"{found} samples make no frame; set task.min_sample_size >= {shortest}")
+        )
+    if header.channels > 1:
+        findings.append(("stereo", False, f"{header.channels} channels, which fairseq averages"))
+    if decoded is None or not len(decoded):
+        return AudioFacts(tuple(findings), "")
+    if not np.isfinite(decoded).all():
+        findings.append(("not finite", True, "holds samples that are not finite numbers"))
+    elif np.sqrt(np.mean(np.square(decoded, dtype=np.float64))) < SILENT_RMS:
+        findings.append(("silent", False, f"below {SILENT_RMS:g} of full scale (RMS)"))
+    return AudioFacts(tuple(findings), hashlib.sha256(decoded.tobytes()).hexdigest())
+
+
+def find_shared_paths(manifests: Iterable[Manifest]) -> list[Finding]:
+    """Utterances that are in two splits, so that validation would see training data."""
+    first_split: dict[Path, str] = {}
+    findings = []
+    for manifest in manifests:
+        for utterance in manifest:
+            path = manifest.audio_path(utterance)
+            split = first_split.setdefault(path, manifest.split)
+            if split != manifest.split:
+                where = manifest.where(utterance)
+                findings.append(Finding("in two splits", False, where, f"is in {split} as well"))
+    return findings
+
+
+def check_apart(file: Path, manifests: list[Manifest]) -> list[Finding]:
+    """Classes of utterances, such as speakers or notes, that are in two splits though each should be in one."""
+    seen: dict[str, tuple[str, str]] = {}
+    shared: dict[str, Finding] = {}
+    for manifest in manifests:
+        for segment in read_classes(file, manifest, SAMPLE_RATE).segments:
+            where = manifest.where(manifest.utterances[segment.utterance])
+            split, first = seen.setdefault(segment.name, (manifest.split, where))
+            if split != manifest.split and segment.name not in shared:
+                message = f"the class {segment.name!r} is in {split} as well ({first})"
+                shared[segment.name] = Finding("class in two splits", True, where, message)
+    print(f"{file}: {len(seen)} classes, {len(shared)} of them in two splits or more")
+    return list(shared.values())
+
+
+def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
+    """Read a class file against each split; a split it does not mention is a warning."""
+    findings, matched = [], 0
+    for manifest in manifests:
+        try:
+            classes = read_classes(file, manifest, SAMPLE_RATE)
+        except PtselError as error:
+            if "none of its" not in str(error):
+                raise
+            findings.append(
+                Finding("no classes", False, str(file), f"no line is about the split {manifest.split}")
+            )
+            continue
+        matched += 1
+        sizes: dict[str, int] = defaultdict(int)
+        for segment in classes.segments:
+            sizes[segment.name] += 1
+        print(
+            f"{file}: {manifest.split}: {len(classes.segments)} points in {len(sizes)} classes of "
+            f"{min(sizes.values())} to {max(sizes.values())}, {classes.unlabelled} utterances without a class"
+        )
+        single = sorted(name for name, size in sizes.items() if size == 1)
+        if single:
+            findings.append(
+                Finding("class with one member", False, f"{file}, {manifest.split}", ", ".join(single[:10]))
+            )
+    if not matched:
+        findings.append(Finding("no classes", True, str(file), "no line is about any of the manifests"))
+    return findings
+
+
+def check_store(
+    store: Path, manifests: list[Manifest], weights: Path | str | None, headers_only: bool = False
+) -> list[Finding]:
+    """Compare each split that the store holds with its manifest and its checksums, and the weights with its labels."""
+    from ptsel_fairseq.labels.store.reader import LabelStore
+
+    findings = []
+
+    def attempt(kind: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except PtselError as error:
+            findings.append(Finding(kind, True, str(store), str(error)))
+
+    for manifest in manifests:
+        if (store / manifest.split).is_dir():
+            attempt("store", partial(_compare_with_store, store, manifest))
+            if not headers_only:
+                findings += check_arrays(store, manifest.split)
+        else:
+            findings.append(
+                Finding("not extracted", False, str(store), f"no labels of the split {manifest.split}")
+            )
+    if weights is not None:
+        values, sum_to_one = read_weights(weights)
+        labels = LabelStore(store, "train").labels
+        attempt("weights", lambda: check_weights(values, labels, sum_to_one))
+    return findings
+
+
+def _compare_with_store(store: Path, manifest: Manifest) -> None:
+    from ptsel_fairseq.labels.store.reader import LabelStore
+
+    LabelStore(store, manifest.split).check_manifest(manifest)
+
+
+def check_arrays(store: Path, split: str) -> list[Finding]:
+    """Arrays of a split that are not those that were written; nothing if the header cannot be read."""
+    from tqdm import tqdm
+
+    from ptsel_fairseq.base.files import file_checksum
+    from ptsel_fairseq.labels.store.reader import LabelStore
+
+    try:
+        checksums = LabelStore(store, split).checksums()
+    except PtselError:  # said already
+        return []
+    findings = []
+    advice = f"remove {store / split} and extract it again"
+    for file, expected in tqdm(checksums.items(), desc=f"store of {split}", unit="array", file=sys.stderr):
+        if not file.is_file():
+            findings.append(Finding("store", True, str(file), f"no such array; {advice}"))
+        elif file_checksum(file) != expected:
+            message = f"its content is not what was written (its SHA-256 differs from the header's); {advice}"
+            findings.append(Finding("store", True, str(file), message))
+    return findings
+
+
+def report(findings: list[Finding]) -> None:
+    """Print the findings by kind, faults before warnings, the first few of each kind."""
+    by_kind: dict[tuple[bool, str], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_kind[(not finding.fatal, finding.kind)].append(finding)
+    for (warning, kind), found in sorted(by_kind.items()):
+        print(f"{'warning' if warning else 'fault'}: {kind}: {len(found)}")
+        for finding in found[:SHOWN_OF_EACH_KIND]:
+            print(f"    {finding.place}: {finding.message}")
+        if len(found) > SHOWN_OF_EACH_KIND:
+            print(f"    ... and {len(found) - SHOWN_OF_EACH_KIND} more")

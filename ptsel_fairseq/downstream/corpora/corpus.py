@@ -1,0 +1,124 @@
+"""The one form into which every corpus is read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ptsel_fairseq.base.errors import PtselError
+
+SHOWN = 3  # examples in a message
+
+Span = tuple[float, float, str]  # start and end in seconds, class
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording.
+
+    Attributes:
+        path: below `Reading.root`.
+        splits: of the corpus's own division; a clip may serve two tasks. ``task/split`` becomes a folder.
+        text: what is said, as it is to be recognised.
+        phones: the same in phones, separated by spaces.
+        classes: downstream class by kind, such as ``speaker``.
+        segments: classes of stretches by kind, such as ``phone``.
+    """
+
+    path: str
+    splits: tuple[str, ...]
+    text: str | None = None
+    phones: str | None = None
+    classes: Mapping[str, str] = field(default_factory=dict)
+    segments: Mapping[str, Sequence[Span]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A corpus as it was found.
+
+    Attributes:
+        root: what the clips' paths are below.
+        clips: every clip that the corpus's own lists name, whether the audio is there or not.
+        trials: files of verification trials to write, each a list of (same speaker, path, path).
+        labels: relevance of (path, class) pairs where an item has several classes, by split.
+        remarks: what the report says besides its table.
+    """
+
+    root: Path
+    clips: list[Clip]
+    trials: Mapping[str, Sequence[tuple[bool, str, str]]] = field(default_factory=dict)
+    labels: Mapping[str, Sequence[tuple[str, str, float]]] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """How a corpus is found, read and checked.
+
+    Attributes:
+        title: its name as published.
+        holds: what its folder must hold, for messages.
+        read: reads the folder.
+        published: utterances, and hours where they are published, by split.
+        source: where these figures are from.
+        convert: whether the audio has to be made 16 kHz.
+        searched: whether any audio below its folder is taken for its own.
+    """
+
+    title: str
+    holds: str
+    read: Callable[[Path], Reading]
+    published: Mapping[str, tuple[int, float | None]]
+    source: str
+    convert: bool = False
+    searched: bool = False
+
+
+def wrong_root(root: Path, expected: str) -> PtselError:
+    """The error of a folder that is not the corpus's, with what is there instead."""
+    try:
+        found = ", ".join(sorted(entry.name for entry in root.iterdir())[:5]) or "nothing"
+    except OSError:
+        found = "no such folder"
+    return PtselError(f"{root}: expected {expected}; found {found}")
+
+
+def read_csv(file: Path, columns: Sequence[str], delimiter: str = ",") -> Iterator[dict[str, str]]:
+    """The rows of a table with a header by column; raise PtselError if it cannot be read or lacks one."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            # A tab-separated table has no quotes: they are part of a text.
+            tabs = delimiter == "\t"
+            rows = csv.DictReader(
+                lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+            )
+            lacking = [column for column in columns if column not in (rows.fieldnames or ())]
+            if lacking:
+                raise PtselError(
+                    f"{file}, line 1: expected the columns {', '.join(columns)}, found "
+                    f"{', '.join(rows.fieldnames or ())}"
+                )
+            for row in rows:
+                if None in row or any(row[column] is None for column in columns):
+                    found = "more" if None in row else "fewer"
+                    raise PtselError(
+                        f"{file}, line {rows.line_num}: expected {len(rows.fieldnames or ())} fields, found {found}"
+                    )
+                yield row
+    except FileNotFoundError:
+        raise PtselError(
+            f"{file}: no such file; expected a table with the columns {', '.join(columns)}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise PtselError(f"{file}: not a UTF-8 text file ({error.reason}); unpack it again") from None
+    except csv.Error as error:
+        raise PtselError(f"{file}: not a table of fields ({error}); unpack it again") from None
+
+
+def check_none(faulty: Sequence[str], root: Path, what: str, advice: str) -> None:
+    """Raise PtselError with their number and the first three, if any are faulty."""
+    if faulty:
+        raise PtselError(f"{root}: {len(faulty)} {what} (first: {'; '.join(faulty[:SHOWN])}); {advice}")

@@ -1,0 +1,1 @@
+"""Feature vectors of utterances and segments from frozen front ends and encoders."""

@@ -1,0 +1,232 @@
+"""A system's answers on one test set, their metrics with intervals, and `result.json`, which keeps both.
+
+The answers are kept with the metrics, so that two systems can be compared item by item later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.downstream.metrics.bootstrap import (
+    Values,
+    check_resamples,
+    interval,
+    mean_values,
+    replicates,
+)
+from ptsel_fairseq.downstream.metrics.classification import ClassScorer, MultilabelScorer
+from ptsel_fairseq.downstream.metrics.eer import TARGET_PRIORS, TrialScorer
+from ptsel_fairseq.downstream.metrics.error_rates import TranscriptScorer
+from ptsel_fairseq.selection.label_score import versions
+
+FORMAT = 1
+RESULT = "result.json"
+RESAMPLES = 1000
+
+# Sorted as they are shown. Lower is better for these; for all others higher.
+TITLES = {
+    "wer": "WER %",
+    "cer": "CER %",
+    "per": "PER %",
+    "eer": "EER %",
+    **{f"min_dcf_{prior:g}": f"minDCF (prior {prior:g})" for prior in TARGET_PRIORS},
+    "accuracy": "accuracy %",
+    "uar": "UAR %",
+    "macro_f1": "macro-F1 %",
+    "mean_f1": "mean F1 %",
+    "mean_f1_both": "mean F1 of yes and no %",
+    "map": "mAP %",
+}
+LOWER_IS_BETTER = {"wer", "cer", "per", "eer", *(f"min_dcf_{prior:g}" for prior in TARGET_PRIORS)}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a system said about each item of a test set.
+
+    Attributes:
+        task: ``asr``, ``verification``, ``classification`` or ``multilabel``.
+        ids: the items' names, fields joined by tabs.
+        reference: text, 1 or 0, class, or relevance of each item.
+        runs: the system's answers, one sequence for each seed it was trained with.
+        groups: what is resampled together: the item itself, its speaker, or its recording.
+        unit: of ``asr``, ``word`` or ``phone``.
+    """
+
+    task: str
+    ids: tuple[str, ...]
+    reference: tuple[Any, ...]
+    runs: tuple[tuple[Any, ...], ...]
+    groups: tuple[str, ...]
+    unit: str = "word"
+
+    def scorers(self) -> list[Values]:
+        """The metrics of each run as functions of the items' weights."""
+        return [self._scorer(run) for run in self.runs]
+
+    def _scorer(self, run: Sequence[Any]) -> Values:
+        if self.task == "asr":
+            return TranscriptScorer(self.reference, run, self.unit)
+        if self.task == "verification":
+            return TrialScorer(self.reference, run)
+        if self.task == "multilabel":
+            return MultilabelScorer([item.split("\t")[1] for item in self.ids], self.reference, run)
+        return ClassScorer(self.reference, run)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric averaged over the runs, its 95 % interval over test items, and its value in each run."""
+
+    value: float
+    interval: tuple[float, float] | None
+    runs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Answers, their metrics, and how they were made."""
+
+    name: str
+    answers: Answers
+    metrics: dict[str, Metric]
+    provenance: dict[str, Any]
+
+
+def score(
+    name: str,
+    answers: Answers,
+    provenance: Mapping[str, Any],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Result:
+    """Compute every metric of a system with its interval."""
+    check_resamples(resamples)
+    runs = answers.scorers()
+    everything = np.ones(len(answers.ids))
+    single = [run(everything) for run in runs]
+    drawn = replicates([runs], answers.groups, resamples, seed)[0]
+    alone = len(set(answers.groups)) < 2
+    metrics = {
+        metric: Metric(
+            value,
+            None if alone else interval(drawn[metric]),
+            tuple(values[metric] for values in single),
+        )
+        for metric, value in mean_values(runs, everything).items()
+    }
+    undefined = [metric for metric, found in metrics.items() if not np.isfinite(found.value)]
+    if undefined:
+        raise PtselError(
+            f"{name}: {', '.join(undefined)} cannot be computed: the reference holds "
+            f"{len(set(answers.reference))} distinct values in {len(answers.ids)} items; expected symbols to "
+            "recognise, both kinds of trials, or positives of a class"
+        )
+    counts = {"counts": [run.counts() for run in runs if isinstance(run, TranscriptScorer)]}
+    details = {
+        "items": len(answers.ids),
+        "resampling": {"groups": len(set(answers.groups)), "resamples": resamples, "seed": seed},
+        **(counts if counts["counts"] else {}),
+        "versions": versions() | library_versions(),
+    }
+    return Result(name, answers, metrics, {**provenance, **details})
+
+
+def library_versions() -> dict[str, str]:
+    """Of what aligns texts and trains probes, as far as it is installed."""
+    found = {}
+    for name in ("jiwer", "scikit-learn", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def write_result(file: Path | str, result: Result) -> None:
+    """Write a result; no dates, so that equal systems give equal files."""
+    answers = result.answers
+    content = {
+        "format": FORMAT,
+        "name": result.name,
+        "task": answers.task,
+        "unit": answers.unit,
+        "metrics": {
+            name: {"value": metric.value, "interval": metric.interval, "runs": metric.runs}
+            for name, metric in result.metrics.items()
+        },
+        **result.provenance,
+    }
+    head = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    # The answers in one line each, so that the head stays readable.
+    columns = {
+        "ids": answers.ids,
+        "groups": None if answers.groups == answers.ids else answers.groups,
+        "reference": answers.reference,
+        "runs": answers.runs,
+    }
+    lines = [f'  "{key}": {json.dumps(column, ensure_ascii=False)}' for key, column in columns.items()]
+    tail = ",\n".join(lines)
+    write_text(file, f'{head.removesuffix("}").rstrip()},\n "answers": {{\n{tail}\n }}\n}}\n')
+
+
+def read_result(file: Path | str) -> Result:
+    """What `write_result` wrote; raise PtselError if it cannot be read."""
+    advice = "expected what `ptsel evaluate` or `ptsel probe` writes"
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
+            raise PtselError(f"{file}: a result of another format than {FORMAT}; {advice}; run it again")
+        columns = content.pop("answers")
+        ids = tuple(columns["ids"])
+        answers = Answers(
+            content.pop("task"),
+            ids,
+            tuple(columns["reference"]),
+            tuple(tuple(run) for run in columns["runs"]),
+            tuple(columns["groups"] or ids),
+            content.pop("unit"),
+        )
+        metrics = {
+            name: Metric(found["value"], found["interval"] and tuple(found["interval"]), tuple(found["runs"]))
+            for name, found in content.pop("metrics").items()
+        }
+        return Result(content.pop("name"), answers, metrics, content)
+    except FileNotFoundError:
+        raise PtselError(f"{file}: no such file; {advice}") from None
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PtselError(f"{file}: the result cannot be read ({error!r}); {advice}") from None
+
+
+def shown(metric: str, value: float) -> str:
+    """A metric for reading, in the unit of its title."""
+    return f"{100 * value:.2f}" if TITLES[metric].endswith("%") else f"{value:.4f}"
+
+
+def shown_interval(metric: str, found: Metric) -> str:
+    if found.interval is None:
+        return "no interval"
+    return "{}–{}".format(*(shown(metric, bound) for bound in found.interval))
+
+
+def result_lines(result: Result) -> list[str]:
+    """The metrics of one system for reading."""
+    lines = []
+    for name, metric in result.metrics.items():
+        spread = f", runs {' '.join(shown(name, run) for run in metric.runs)}" if len(metric.runs) > 1 else ""
+        lines.append(
+            f"{TITLES[name]}: {shown(name, metric.value)} (95 %: {shown_interval(name, metric)}{spread})"
+        )
+    for run in result.provenance.get("counts", []):
+        for rate, counts in run.items():
+            errors = ", ".join(f"{count} {kind}" for kind, count in counts.items() if kind != "reference")
+            lines.append(f"{rate.upper()}: {errors} in {counts['reference']}")
+    return lines

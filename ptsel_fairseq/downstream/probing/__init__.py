@@ -1,0 +1,1 @@
+"""Small classifiers and speaker verification on frozen features."""

@@ -1,0 +1,1 @@
+"""Pretext heads, their losses and balancing rules: torch modules."""

@@ -1,0 +1,1 @@
+"""Rules that rescale the pretext losses during training, on top of λ."""

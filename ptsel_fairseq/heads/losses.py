@@ -1,0 +1,120 @@
+"""The pretext losses of a batch, label by label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.heads.heads import around
+from ptsel_fairseq.heads.settings import HeadSettings
+
+
+class Errors(NamedTuple):
+    """What a batch says about one label, all on the device of the predictions.
+
+    Attributes:
+        loss: summed over frames [].
+        frames: how many count [].
+        of_constant: the loss of predicting one constant instead, summed [], without gradient; see `constant_loss`.
+    """
+
+    loss: Tensor
+    frames: Tensor
+    of_constant: Tensor
+
+
+def frame_loss(kind: str, predicted: Tensor, target: Tensor) -> Tensor:
+    """The loss of each frame, [..., dim] -> [...]; smooth_l1 turns from square to line at one deviation."""
+    if kind == "l1":
+        return (predicted - target).abs().mean(-1)
+    if kind == "mse":
+        return (predicted - target).square().mean(-1)
+    if kind == "smooth_l1":
+        return functional.smooth_l1_loss(predicted, target, reduction="none").mean(-1)
+    if kind == "cosine":
+        return 1 - functional.cosine_similarity(predicted, target, dim=-1)
+    return functional.binary_cross_entropy_with_logits(predicted, target, reduction="none").mean(-1)
+
+
+@torch.no_grad()
+def constant_loss(kind: str, target: Tensor, counts: Tensor) -> Tensor:
+    """Summed loss of the best prediction that is the same for every frame, over the frames that count.
+
+    That is their median for ``l1`` and ``smooth_l1`` (of skewed labels the mean is a much worse one), their mean for
+    ``mse`` and ``bce``. Without a direction of its own, as for ``cosine``, it loses 1 a frame.
+    """
+    if kind == "cosine":
+        return counts.sum().float()
+    target, counts = target.flatten(0, -2), counts.flatten()
+    number = counts.sum()
+    if kind in ("l1", "smooth_l1"):
+        ordered = target.masked_fill(~counts.unsqueeze(-1), torch.inf).sort(0).values
+        middle = (number - 1).clamp(min=0) // 2
+        constant = ordered.index_select(0, middle.reshape(1))
+    else:
+        constant = (target * counts.unsqueeze(-1)).sum(0, keepdim=True) / number.clamp(min=1)
+    if kind == "bce":
+        constant = torch.logit(constant, eps=1e-6)
+    losses = frame_loss(kind, constant.expand_as(target), target)
+    return losses.masked_fill(~counts, 0.0).sum()
+
+
+def pretext_errors(
+    net_output: Mapping[str, Any],
+    sample: Mapping[str, Any],
+    settings: Mapping[str, HeadSettings] | None = None,
+) -> dict[str, Errors]:
+    """Summed loss and number of valid frames of each label of a batch.
+
+    The loss of a frame is the mean over the label's dimensions, in float32. A head that predicts several
+    frames has each of them counted on its own.
+
+    Args:
+        net_output: of the model: the predictions under ``pretext``, ``pretext_mask`` bool [batch, frames].
+        sample: the batch, with the tracks under ``pretext``.
+        settings: of each label's head; linear heads and l1 where absent.
+
+    Returns:
+        label -> `Errors`.
+    """
+    predictions: dict[str, Tensor] = net_output["pretext"]
+    frames = next(iter(predictions.values())).size(1)
+    target, valid = sample["pretext"]["target"], sample["pretext"]["valid"]
+    # The model may cut frames at the end (crop_seq_to_multiple); anything else is a fault of alignment.
+    if frames > target.size(1):
+        raise PtselError(
+            f"the encoder gave {frames} frames for a crop whose tracks have {target.size(1)}; the store was made for "
+            "another conv_feature_layers"
+        )
+    target, valid = target[:, :frames].float(), valid[:, :frames]
+    if net_output["padding_mask"] is not None:
+        valid = valid & ~net_output["padding_mask"].unsqueeze(-1)
+    errors = {}
+    column = 0
+    for k, (label, predicted) in enumerate(predictions.items()):
+        head = settings[label] if settings else HeadSettings()
+        count = head.output_frames
+        dim = predicted.size(-1) // count
+        wanted, counts = target[..., column : column + dim], valid[..., k]
+        predicted = predicted.float()
+        if count > 1:
+            wanted, counts = around(wanted, count), around(counts, count)
+            predicted = predicted.unflatten(-1, (count, dim))
+        if head.frames != "all":
+            chosen = _chosen(net_output.get("pretext_mask"), head.frames, valid[..., k])
+            counts = counts & (chosen.unsqueeze(-1) if count > 1 else chosen)
+        loss = (frame_loss(head.loss, predicted, wanted) * counts).sum()
+        errors[label] = Errors(loss, counts.sum().float(), constant_loss(head.loss, wanted, counts))
+        column += dim
+    return errors
+
+
+def _chosen(mask: Tensor | None, frames: str, like: Tensor) -> Tensor:
+    """bool [batch, frames]: the frames from which a label is predicted; without a mask none is masked."""
+    masked = torch.zeros_like(like) if mask is None else mask[:, : like.size(1)]
+    return masked if frames == "masked" else ~masked

@@ -1,0 +1,1 @@
+"""Extract the tracks of a corpus into a label store."""

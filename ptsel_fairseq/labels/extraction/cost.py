@@ -1,0 +1,152 @@
+"""What an extraction will cost, said before it starts: disk, and time from a sample of the files themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptsel_fairseq.base.audio import AudioFile
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import readable_size, readable_time
+from ptsel_fairseq.base.manifest import Utterance
+from ptsel_fairseq.base.workers import LOCAL, jobs_for_audio
+from ptsel_fairseq.labels.compute import compute_tracks
+from ptsel_fairseq.labels.extraction.worker import one_thread
+from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.store.writer import StoreWriter
+
+if TYPE_CHECKING:
+    import torch
+
+SHARE_TIMED = 0.1  # of the files, but at least
+FEWEST_TIMED = 8
+SECONDS_TIMED = 4.0  # after which no further file is timed
+LONGEST_TIMED = 60.0  # seconds of audio of one file
+INTERPRETER_SECONDS = 0.5  # that a new process takes until it imports what the labels need
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of work.
+
+    start: until a process has loaded what it needs.
+    analysis: for each second of audio, of a worker.
+    finish: for each second of audio, of this process: statistics and checksums.
+    """
+
+    start: float
+    analysis: float
+    finish: float
+
+    def total(self, seconds: float, workers: int) -> float:
+        """Seconds that `workers` processes take for so many seconds of audio."""
+        return self.start * (workers > 1) + seconds * (self.analysis / workers + self.finish)
+
+
+def announce(
+    writers: Iterable[StoreWriter],
+    store: Path,
+    jobs: int | None,
+    engine: str = LOCAL,
+    device: torch.device | None = None,
+) -> None:
+    """Say what the work will cost before it starts; raise PtselError if the disk cannot hold it."""
+    needed, seconds, example = 0, 0.0, None
+    for writer in writers:
+        todo = writer.todo()
+        audio = sum(utterance.samples for utterance in todo) / writer.grid.sample_rate
+        needed += writer.bytes_missing()
+        seconds += audio if writer.missing else 0.0
+        names = ", ".join(f"{label.name} ({label.dim})" for label in writer.missing)
+        state = (
+            f"to do: {names}, {audio / 3600:.2f} h of audio" if writer.missing else "has all of them already"
+        )
+        print(f"{writer.manifest.split}: {len(writer.manifest)} utterances, {state}")
+        if writer.missing and todo and example is None:
+            example = writer, todo
+    existing = store
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if example is not None:
+        room = f"{readable_size(needed)} of {readable_size(free)} free"
+        print(f"{_expected(*example, seconds, jobs, engine, device)}, {room}")
+    if needed > free:
+        raise PtselError(f"{store}: the labels need {readable_size(needed)}, {readable_size(free)} are free")
+
+
+def _expected(
+    writer: StoreWriter,
+    todo: Sequence[Utterance],
+    seconds: float,
+    jobs: int | None,
+    engine: str,
+    device: torch.device | None,
+) -> str:
+    """How long so many seconds of audio will take, and where."""
+    here, takes, places = writer.missing, 0.0, []
+    if device is not None:
+        from ptsel_fairseq.labels.extraction.on_device import divide, measure_device
+
+        there, here = divide(writer.missing)
+        if there:
+            speed = measure_device(device, writer, todo)
+            takes = seconds / speed
+            places.append(f"on {device} ({speed:.0f} times real time)")
+    if here:
+        cost = measure_cost(writer, todo, here)
+        each = f"{1 / cost.analysis:.0f} times real time each"
+        if engine != LOCAL:
+            places.insert(0, f"{seconds * cost.analysis / 3600:.2f} hours of workers like this one ({each})")
+            return " and ".join(places)
+        workers = jobs_for_audio(seconds, jobs)
+        takes = max(takes, cost.total(seconds, workers))
+        places.append(f"with {workers} process{'es' * (workers > 1)} ({each})")
+    return f"about {readable_time(takes)} {' and '.join(places)}"
+
+
+def measure_cost(writer: StoreWriter, todo: Sequence[Utterance], labels: Sequence[Label]) -> Cost:
+    """What a sample of the utterances takes, of a long one its beginning; the first one tells the start."""
+    count = min(len(todo), max(FEWEST_TIMED, round(SHARE_TIMED * len(todo))))
+    sample = random.Random(0).sample(list(todo), count)
+    begun = time.perf_counter()
+    with one_thread():  # which imports torch
+        _timed(writer, sample[0], labels)
+        start = INTERPRETER_SECONDS + time.perf_counter() - begun
+        samples, analysis, finish = 0, 0.0, 0.0
+        for utterance in sample:
+            taken = _timed(writer, utterance, labels)
+            samples, analysis, finish = samples + taken[0], analysis + taken[1], finish + taken[2]
+            if analysis + finish > SECONDS_TIMED:
+                break
+    seconds = samples / writer.grid.sample_rate
+    return Cost(start, analysis / seconds, finish / seconds)
+
+
+def _timed(writer: StoreWriter, utterance: Utterance, labels: Sequence[Label]) -> tuple[int, float, float]:
+    """Samples of one utterance, seconds of its analysis, and of what the writer does with its tracks at the end."""
+    from ptsel_fairseq.labels.store.statistics import Moments
+
+    where = writer.manifest.where(utterance)
+    samples = min(utterance.samples, round(LONGEST_TIMED * writer.grid.sample_rate))
+    begun = time.perf_counter()
+    with AudioFile(writer.manifest.audio_path(utterance), writer.grid.sample_rate, where) as audio:
+        waveform = audio.read(samples)
+        if samples == utterance.samples or len(waveform) < samples:
+            audio.check_length(utterance.samples)
+    try:
+        tracks = compute_tracks(waveform, labels, writer.grid)
+    except PtselError as error:
+        raise PtselError(f"{where}: {error}") from error.__cause__
+    analysed = time.perf_counter()
+    for values, valid in tracks.values():
+        if len(values):
+            Moments(values.shape[1]).add(values, valid)
+            hashlib.sha256(values.tobytes()).digest()
+    return samples, analysed - begun, time.perf_counter() - analysed

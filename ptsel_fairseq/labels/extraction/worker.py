@@ -1,0 +1,105 @@
+"""One utterance's share of an extraction, as a worker does it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ptsel_fairseq.base.audio import AudioFile
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.manifest import Manifest, Utterance
+from ptsel_fairseq.labels.compute import resolve
+from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.store.partial_arrays import TrackArrays, named_errors
+from ptsel_fairseq.labels.user import UserFile, load_user_file
+
+if TYPE_CHECKING:
+    from ptsel_fairseq.labels.label import Track
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One utterance to be analysed.
+
+    arrays: where the worker puts the tracks of a long recording, which are too large to be sent, from the row
+        `first_row` on; None if the tracks shall come back.
+    owner: the process that may have them written, the worker's parent or itself.
+    backend: that computes them, None for this package.
+    """
+
+    file: Path
+    samples: int
+    where: str
+    labels: tuple[str, ...]
+    grid: FrameGrid
+    user_files: tuple[UserFile, ...] = ()
+    arrays: TrackArrays | None = None
+    first_row: int = 0
+    owner: int = 0
+    backend: str | None = None
+
+
+def analyse_one(
+    manifest: Manifest, utterance: Utterance, labels: Sequence[Label], grid: FrameGrid
+) -> dict[str, Track]:
+    """The tracks of one utterance; raise PtselError naming its line if the audio is not as the manifest says."""
+    from ptsel_fairseq.labels.extraction.long_recordings import joined_tracks
+
+    file, where = manifest.audio_path(utterance), manifest.where(utterance)
+    return joined_tracks(_tracks(Piece(file, utterance.samples, where, (), grid), labels))
+
+
+def analyse_piece(piece: Piece) -> dict[str, Track] | None:
+    """The tracks of a piece, or None once they are in its arrays."""
+    from ptsel_fairseq.labels.extraction.long_recordings import joined_tracks
+
+    for user_file in piece.user_files:
+        load_user_file(user_file)
+    with one_thread():
+        tracks = _tracks(piece, resolve(piece.labels, piece.backend))
+        if piece.arrays is None:
+            return joined_tracks(tracks)
+        try:
+            with named_errors(piece.arrays.folder):
+                for frame, part in tracks:
+                    # A killed extraction leaves workers behind; what comes after it may be another extraction's.
+                    if piece.owner not in (os.getpid(), os.getppid()):
+                        raise PtselError(f"{piece.where}: the extraction that this was for has ended")
+                    piece.arrays.write(piece.first_row + frame, part, piece.where)
+        finally:
+            piece.arrays.close()
+    return None
+
+
+def _tracks(piece: Piece, labels: Sequence[Label]) -> Iterator[tuple[int, dict[str, Track]]]:
+    """`tracks_of` the piece's file; an error of a label names its line."""
+    from ptsel_fairseq.labels.extraction.long_recordings import tracks_of
+
+    def opened() -> AudioFile:
+        return AudioFile(piece.file, piece.grid.sample_rate, piece.where)
+
+    try:
+        yield from tracks_of(opened, piece.samples, labels, piece.grid)
+    except PtselError as error:
+        if str(error).startswith(piece.where):
+            raise
+        raise PtselError(f"{piece.where}: {error}") from error.__cause__  # a user's error, for --debug
+
+
+class one_thread:  # noqa: N801  (used like a function)
+    """Analyse with one thread, so that tracks do not depend on how many cores there are."""
+
+    def __enter__(self) -> None:
+        import torch
+
+        self._before = torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    def __exit__(self, *exception: object) -> None:
+        import torch
+
+        torch.set_num_threads(self._before)

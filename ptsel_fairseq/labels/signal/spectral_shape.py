@@ -1,0 +1,132 @@
+"""Labels of the shape of the spectrum and of its change, with librosa's definitions where it has them.
+
+Written for tensors on any device, frames in the last dimension but one: one waveform, or a batch of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.labels.signal.spectral import LONG_N_FFT, N_FFT, POWER_FLOOR, rows_of
+
+ROLLOFF_SHARE = 0.85
+BINS = N_FFT // 2 + 1
+LONG_BINS = LONG_N_FFT // 2 + 1
+CONTRAST_BANDS = 6  # octaves from 200 Hz, and one band below them
+CONTRAST_LOWEST = 200.0  # Hz
+CONTRAST_QUANTILE = 0.02
+QUIETEST = 1e-5  # magnitude, -100 dB
+Masked = tuple[Tensor, Tensor]
+
+# All but flux and contrast have no value in digital silence, where they would be 0 / 0.
+
+
+def centroid(power: tuple[Tensor, ...], grid: FrameGrid) -> Masked:
+    """Mean frequency of the magnitude spectrum, float32 [T, 1] in Hz, and where there is a sound, bool [T]."""
+    share, heard = _shares(power)
+    return _masked(share @ _frequencies(grid, share), heard)
+
+
+def bandwidth(power: tuple[Tensor, ...], grid: FrameGrid) -> Masked:
+    """Standard deviation of frequency in the magnitude spectrum, float32 [T, 1] in Hz, and its mask."""
+    share, heard = _shares(power)
+    frequency = _frequencies(grid, share)
+    distance = frequency - (share @ frequency).unsqueeze(-1)
+    return _masked((share * distance.square()).sum(dim=-1).sqrt(), heard)
+
+
+def rolloff(power: tuple[Tensor, ...], grid: FrameGrid) -> Masked:
+    """The frequency below which 85 % of the magnitude spectrum lies, float32 [T, 1] in Hz, and its mask."""
+    share, heard = _shares(power)
+    below = (share.double().cumsum(dim=-1) < ROLLOFF_SHARE).sum(dim=-1).clamp(max=BINS - 1)
+    return _masked(_frequencies(grid, share)[below], heard)
+
+
+def flatness(power: tuple[Tensor, ...]) -> Masked:
+    """Geometric over arithmetic mean of the power spectrum, float32 [T, 1]: 0 a tone, 1 white; and its mask."""
+    found = rows_of(power, BINS).clamp(min=POWER_FLOOR)
+    return _masked(found.log().mean(dim=-1).exp() / found.mean(dim=-1), _heard(power))
+
+
+def entropy(power: tuple[Tensor, ...]) -> Masked:
+    """Entropy of the power spectrum taken as a distribution, over its largest (Misra et al. 2004).
+
+    Returns:
+        float32 [T, 1]: 0 one bin, 1 white; and its mask, bool [T].
+    """
+    found = rows_of(power, BINS)
+    share = found / found.sum(dim=-1, keepdim=True).clamp(min=POWER_FLOOR)
+    return _masked(-torch.xlogy(share, share).sum(dim=-1) / math.log(BINS), _heard(power))
+
+
+def flux(between: tuple[Tensor, ...]) -> Tensor:
+    """Change of the magnitude spectrum, each scaled to sum 1, from half a hop before to half a hop after.
+
+    Tzanetakis and Cook (2002), with the root of the squared difference.
+
+    Args:
+        between: power midway between the frames, blocks of [T + 1, 257] in all.
+
+    Returns:
+        float32 [T, 1], 0 to 1.4.
+    """
+    magnitude = rows_of(between, BINS).sqrt()
+    share = magnitude / magnitude.sum(dim=-1, keepdim=True).clamp(min=BINS * QUIETEST)
+    return (share[..., 1:, :] - share[..., :-1, :]).norm(dim=-1).unsqueeze(-1)
+
+
+def contrast(long_power: tuple[Tensor, ...], grid: FrameGrid) -> Tensor:
+    """Peaks over valleys in seven octave bands of 128 ms magnitude spectra: Jiang et al. (2002).
+
+    Bands and quantiles are librosa's, and so is the unit, 10 log10 of magnitudes. Unlike there, a loud frame does not
+    lift the valleys of quiet ones: the floor is -100 dB re full scale for every frame.
+
+    Returns:
+        float32 [T, 7], dB.
+    """
+    magnitude = rows_of(long_power, LONG_BINS).sqrt()
+    columns = []
+    for first, last, counted in _contrast_bands(grid.sample_rate):
+        band = magnitude[..., first:last]
+        peak, valley = (
+            band.topk(counted, dim=-1, largest=largest).values.mean(dim=-1).clamp(min=QUIETEST)
+            for largest in (True, False)
+        )
+        columns.append(10 * (peak / valley).log10())
+    return torch.stack(columns, dim=-1)
+
+
+def _contrast_bands(sample_rate: int) -> list[tuple[int, int, int]]:
+    """For each band the bins ``[first, last)`` and how many of them a peak or valley is the mean of."""
+    frequency = np.arange(LONG_BINS) * sample_rate / LONG_N_FFT
+    edges = [0.0, *(CONTRAST_LOWEST * 2.0 ** np.arange(CONTRAST_BANDS))]
+    bands = []
+    for k, low in enumerate(edges):
+        high = edges[k + 1] if k + 1 < len(edges) else sample_rate / 2
+        first = int(np.searchsorted(frequency, low)) - (k > 0)  # a bin of the band below, as in librosa
+        last = int(np.searchsorted(frequency, high, side="right"))
+        counted = max(round(CONTRAST_QUANTILE * (last - first)), 1)
+        bands.append((first, last if k + 1 == len(edges) else last - 1, counted))
+    return bands
+
+
+def _shares(power: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    magnitude = rows_of(power, BINS).sqrt()
+    return magnitude / magnitude.sum(dim=-1, keepdim=True).clamp(min=QUIETEST), _heard(power)
+
+
+def _heard(power: tuple[Tensor, ...]) -> Tensor:
+    return rows_of(power, BINS).sum(dim=-1) > POWER_FLOOR
+
+
+def _frequencies(grid: FrameGrid, like: Tensor) -> Tensor:
+    return torch.arange(BINS, dtype=like.dtype, device=like.device) * (grid.sample_rate / N_FFT)
+
+
+def _masked(values: Tensor, heard: Tensor) -> Masked:
+    return torch.where(heard, values, 0.0).unsqueeze(-1), heard

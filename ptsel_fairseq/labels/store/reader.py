@@ -1,0 +1,268 @@
+"""The label store: one folder a split, arrays that are memory-mapped, a header that says what they are.
+
+``STORE/<split>/`` holds
+
+* ``header.json``: grid, manifest checksum, and for each label its definition, statistics and the checksums of
+  its arrays; written last, so a label that is in the header is finished;
+* ``lengths.npy``: int64 [utterances], samples of each manifest line, from which the frame offsets follow;
+* ``<label>.npy``: float32 or float16 [frames of the split, dim], as the header says;
+* ``<label>.valid.npy``: bool [frames of the split], only for labels that can be undefined.
+
+No pickle anywhere. Names ending in ``.partial`` belong to an extraction that has not finished.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.manifest import Manifest
+
+FORMAT = 1
+HEADER = "header.json"
+LENGTHS = "lengths.npy"
+DTYPES = ("float32", "float16")
+SOFTWARE = "backend"  # in a label's entry of the header, if another program computed it
+THIS_PACKAGE = "ptsel_fairseq itself"
+
+
+@dataclass(frozen=True)
+class LabelInfo:
+    """What a label is.
+
+    Attributes:
+        unit: of its values; statistics and tracks are in this unit.
+        undefined: when it has no value, in words; None if it always has one.
+        unvoiced_value: what openSMILE prints there, used by the estimator `reference` only.
+        version: of the definition; raised whenever its values change.
+    """
+
+    name: str
+    dim: int
+    unit: str
+    description: str
+    version: int
+    parameters: dict[str, Any]
+    undefined: str | None = None
+    unvoiced_value: float | None = None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation of each dimension over the `frames` valid frames of a split, float64 [dim]."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    frames: int
+
+
+class LabelStore:
+    """The tracks of one split, read lazily from memory maps.
+
+    Can be pickled; each process opens the arrays that it reads, once.
+
+    Raises:
+        PtselError: no such store, an unfinished one, or arrays that do not fit the header.
+    """
+
+    def __init__(self, folder: Path | str, split: str) -> None:
+        self.folder = Path(folder)
+        self.split = split
+        self._folder = self.folder / split
+        header = read_header(self._folder)
+        self.grid = FrameGrid(**header["grid"])
+        self.manifest_checksum: str = header["manifest_checksum"]
+        self._labels: dict[str, Any] = header["labels"]
+        self._arrays: dict[str, np.ndarray] = {}
+        lengths = _load(self._folder / LENGTHS, None, np.int64)
+        self._lengths = lengths
+        self.num_utterances = len(lengths)
+        frames = np.array([self.grid.num_frames(int(samples)) for samples in lengths], dtype=np.int64)
+        self._offsets = np.concatenate([[0], np.cumsum(frames)])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_arrays": {}}
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the finished labels, sorted."""
+        return tuple(sorted(self._labels))
+
+    def info(self, label: str) -> LabelInfo:
+        return LabelInfo(**self._entry(label)["info"])
+
+    def statistics(self, label: str) -> Statistics:
+        return _statistics(self._entry(label))
+
+    def itemsize(self, label: str) -> int:
+        """Bytes of one value on disk."""
+        return np.dtype(_dtype(self._entry(label))).itemsize
+
+    def software(self, label: str) -> str:
+        """The program that computed a label: `THIS_PACKAGE`, or name and version of a backend."""
+        return software_of(self._entry(label))
+
+    def num_frames(self, index: int) -> int:
+        place = self._place(index)
+        return place.stop - place.start
+
+    def track(self, label: str, index: int) -> np.ndarray:
+        """float32 [frames, dim] of one manifest line, a view of the memory map if it can be; 0 where undefined."""
+        return self._array(label)[self._place(index)].astype(np.float32, copy=False)
+
+    def valid(self, label: str, index: int) -> np.ndarray:
+        """bool [frames]: where the label is defined."""
+        if self._entry(label)["info"]["undefined"] is None:
+            return np.ones(self.num_frames(index), dtype=bool)
+        return self._array(label, ".valid")[self._place(index)]
+
+    def checksums(self) -> dict[Path, str]:
+        """The arrays of the finished labels, and the SHA-256 that each had when it was written."""
+        return {
+            self._folder / name: checksum
+            for entry in self._labels.values()
+            for name, checksum in entry["checksums"].items()
+        }
+
+    def check_manifest(self, manifest: Manifest) -> None:
+        """Raise PtselError if the store was made from another manifest, naming the first line that differs."""
+        advice = f"run `ptsel extract` for {manifest.file} into a new store"
+        for utterance in manifest:
+            if utterance.index >= self.num_utterances:
+                break
+            if utterance.samples != self._lengths[utterance.index]:
+                raise PtselError(
+                    f"{manifest.where(utterance)}: {utterance.samples} samples, but the store {self._folder} was "
+                    f"made from a manifest with {self._lengths[utterance.index]} on that line; {advice}"
+                )
+        if len(manifest) != self.num_utterances:
+            raise PtselError(
+                f"{manifest.file}: {len(manifest)} utterances, but the store {self._folder} was made from a manifest "
+                f"of {self.num_utterances}; {advice}"
+            )
+        if manifest.checksum != self.manifest_checksum:
+            raise PtselError(
+                f"{manifest.file}: the paths differ from those of the manifest that the store {self._folder} was "
+                f"made from, though the lengths agree; {advice}"
+            )
+
+    def _place(self, index: int) -> slice:
+        """The frames of one manifest line in the arrays."""
+        if not 0 <= index < self.num_utterances:
+            raise PtselError(
+                f"{self._folder}: no utterance {index}; the store holds 0 to {self.num_utterances - 1}"
+            )
+        return slice(int(self._offsets[index]), int(self._offsets[index + 1]))
+
+    def _entry(self, label: str) -> dict[str, Any]:
+        if label not in self._labels:
+            raise PtselError(
+                f"{self._folder}: no label {label!r} in this store, which holds {', '.join(self.labels) or 'none'}; "
+                f"add it with `ptsel extract --labels {label}`"
+            )
+        return self._labels[label]
+
+    def _array(self, label: str, kind: str = "") -> np.ndarray:
+        name = label + kind
+        if name not in self._arrays:
+            entry = self._entry(label)
+            total = int(self._offsets[-1])
+            shape = (total, entry["info"]["dim"]) if not kind else (total,)
+            self._arrays[name] = _load(
+                self._folder / f"{name}.npy", shape, np.bool_ if kind else _dtype(entry)
+            )
+        return self._arrays[name]
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """The header of one split's folder; raise PtselError if it is absent or of another format."""
+    file = folder / HEADER
+    try:
+        header = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        state = "an extraction that has not finished" if list(folder.glob("*.partial")) else "nothing"
+        raise PtselError(
+            f"{folder}: expected a label store with {HEADER}, found {state}; run `ptsel extract`"
+        ) from None
+    except (OSError, ValueError) as error:  # not UTF-8, not JSON
+        raise PtselError(f"{file}: the header of the label store cannot be read ({error})") from None
+    if not isinstance(header, dict):
+        raise PtselError(
+            f"{file}: expected the header of a label store, found {type(header).__name__}; "
+            f"remove {folder} and extract it again"
+        )
+    if header.get("format") != FORMAT:
+        raise PtselError(
+            f"{file}: a label store of format {header.get('format')}, this version reads {FORMAT}; extract it again"
+        )
+    try:
+        FrameGrid(**header["grid"])
+        header["manifest_checksum"]
+        for entry in header["labels"].values():
+            LabelInfo(**entry["info"])
+            entry["checksums"].items()
+            _dtype(entry)
+            _statistics(entry)
+            software_of(entry)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PtselError(
+            f"{file}: the header of the label store is damaged ({error!r}); remove {folder} and extract it again"
+        ) from None
+    return header
+
+
+def software_of(entry: dict[str, Any]) -> str:
+    """The program that computed a label, by its entry of the header."""
+    found = entry.get(SOFTWARE)
+    return THIS_PACKAGE if found is None else f"{found['name']} {found['version']}"
+
+
+def _statistics(entry: dict[str, Any]) -> Statistics:
+    found = entry["statistics"]
+    return Statistics(
+        np.array(found["mean"], dtype=np.float64),
+        np.array(found["std"], dtype=np.float64),
+        int(found["frames"]),
+    )
+
+
+def _dtype(entry: dict[str, Any]) -> type:
+    name = entry.get("dtype", "float32")
+    if name not in DTYPES:
+        raise ValueError(f"dtype {name!r}")
+    return np.dtype(name).type
+
+
+def label_entry(
+    info: LabelInfo, statistics: Statistics, checksums: dict[str, str], dtype: str
+) -> dict[str, Any]:
+    """How one finished label stands in the header."""
+    return {
+        "info": asdict(info),
+        "dtype": dtype,
+        "statistics": {
+            "mean": statistics.mean.tolist(),
+            "std": statistics.std.tolist(),
+            "frames": statistics.frames,
+        },
+        "checksums": checksums,
+    }
+
+
+def _load(file: Path, shape: tuple[int, ...] | None, dtype: type) -> np.ndarray:
+    advice = f"remove {file.parent} and extract it again"
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise PtselError(f"{file}: the label store is damaged ({error}); {advice}") from None
+    if array.dtype != dtype or (shape is not None and array.shape != shape):
+        expected = f"{np.dtype(dtype)} of shape {shape}" if shape is not None else str(np.dtype(dtype))
+        raise PtselError(f"{file}: expected {expected}, found {array.dtype} of shape {array.shape}; {advice}")
+    return array.view(np.ndarray)  # the same map; slices of numpy's own class for maps take ten times as long

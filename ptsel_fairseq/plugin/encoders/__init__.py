@@ -1,0 +1,1 @@
+"""Encoders with pretext heads, as models of fairseq."""

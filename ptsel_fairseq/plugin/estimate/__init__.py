@@ -1,0 +1,1 @@
+"""Estimate the cost of a recipe before training."""

@@ -1,0 +1,81 @@
+"""What scores and groups ask of their arrays, and labels made ready for an estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.selection.estimators.hsic import MINIMUM_SAMPLES
+from ptsel_fairseq.selection.estimators.kernels import as_columns, check_finite, standardise
+from ptsel_fairseq.selection.label_score import LabelScore
+
+
+def prepare_labels(
+    x: np.ndarray, labels: Mapping[str, np.ndarray], classes: np.ndarray, estimator: str
+) -> tuple[dict[str, np.ndarray], dict[str, LabelScore]]:
+    """Check the arrays; labels ready for the estimator, float64 [N, d], and records of those without a score.
+
+    `reference` takes labels as they are, the others in standard deviations.
+    """
+    if x.ndim != 2 or not len(x):
+        raise PtselError(f"x: expected points of shape [N, d], found {x.shape}")
+    if not labels:
+        raise PtselError("labels: expected at least one label, found none")
+    if classes.shape != (len(x),):
+        raise PtselError(
+            f"classes: expected one for each of {len(x)} points, found an array of shape {classes.shape}"
+        )
+    check_finite(x, "x")
+    ready: dict[str, np.ndarray] = {}
+    unscored: dict[str, LabelScore] = {}
+    for name in sorted(labels):
+        z = as_columns(labels[name])
+        if len(z) != len(x):
+            raise PtselError(f"label {name}: expected a value for each of {len(x)} points, found {len(z)}")
+        defined = ~np.isnan(z).any(axis=1)
+        if not defined.any():
+            unscored[name] = LabelScore(None, points_undefined=len(z), reason="undefined for every sample")
+            continue
+        check_finite(np.where(defined[:, None], z, 0.0), f"label {name}")
+        scaled = standardise(z[defined])
+        if scaled is None:
+            undefined = int(np.count_nonzero(~defined))
+            unscored[name] = LabelScore(
+                None, points_undefined=undefined, reason="constant: the same for every sample"
+            )
+            continue
+        ready[name] = np.full((len(z), z.shape[1] if estimator == "reference" else scaled.shape[1]), np.nan)
+        ready[name][defined] = z[defined] if estimator == "reference" else scaled
+    return ready, unscored
+
+
+def no_class_left(estimator: str, classes: np.ndarray) -> str:
+    """The message for data in which no class can be scored."""
+    sizes = np.unique(classes, return_counts=True)[1]
+    return (
+        f"classes: expected at least one class with {minimum_points(estimator)} or more points in which speech and "
+        f"label vary, found {len(sizes)} classes of at most {sizes.max()} points and none that can be scored; score "
+        "more data or coarser classes"
+    )
+
+
+def minimum_points(estimator: str) -> int:
+    """The fewest samples of a class that the estimator can score."""
+    return MINIMUM_SAMPLES["reference" if estimator == "reference" else "unbiased"]
+
+
+def all_defined(labels: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Whether every label, of values [N] or [N, dim], is defined for a sample, bool [N]."""
+    return ~np.any([np.isnan(as_columns(z)).any(axis=1) for z in labels.values()], axis=0)
+
+
+def balanced_rows(
+    rows: np.ndarray, classes: np.ndarray, most_classes: int, most_points: int, rng: np.random.Generator
+) -> np.ndarray:
+    """At most `most_points` random ones of the `rows` in each of the `most_classes` largest classes, sorted."""
+    names, sizes = np.unique(classes[rows], return_counts=True)
+    largest = names[np.argsort(-sizes, kind="stable")[:most_classes]]
+    drawn = [rng.permutation(rows[classes[rows] == name])[:most_points] for name in largest]
+    return np.sort(np.concatenate(drawn)) if drawn else rows

@@ -1,0 +1,1 @@
+"""Estimators of a label's score from speech vectors, label summaries and classes."""

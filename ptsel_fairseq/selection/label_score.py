@@ -1,0 +1,121 @@
+"""What is known about each label's score, and `scores.json`, which keeps it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ptsel_fairseq import __version__
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import write_text
+
+FORMAT = 1
+SCORES, POINTS, PICTURE = "scores.json", "points.npz", "scores.png"
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """What is known about one label; also readable as ``record["score"]``.
+
+    Attributes:
+        score: dependence inside the classes, lower is better; None if it is undefined, see `reason`.
+        interval: of 95 %, from resampling classes; None for fewer than two classes. Over ten classes or more it holds
+            the expected score about as often as it says, over five in nine cases of ten.
+        standard_error: of the score, from the same resampling.
+        p: share of within-class permutations of the label that score at least as high. Small means that
+            the label depends on the speech inside the classes.
+        z: the score in standard deviations of the permutations' scores, from their mean.
+        null_interval: where 95 % of the permutations' scores lie.
+        points: samples used.
+        points_undefined: samples left out since the label has no value there.
+        classes: classes used.
+        classes_too_small: classes left out for too few points.
+        classes_constant: classes left out since the label, or the speech, does not vary in them.
+        effective_classes: number of equal classes that would average as these do.
+        floor: of the estimator `reference`: what it would give if all values differed, the mean of 1/n.
+        reason: why the score is None.
+        per_class: score by class.
+        points_per_class: samples used by class.
+    """
+
+    score: float | None
+    interval: tuple[float, float] | None = None
+    standard_error: float | None = None
+    p: float | None = None
+    z: float | None = None
+    null_interval: tuple[float, float] | None = None
+    points: int = 0
+    points_undefined: int = 0
+    classes: int = 0
+    classes_too_small: int = 0
+    classes_constant: int = 0
+    effective_classes: float = 0.0
+    floor: float | None = None
+    reason: str | None = None
+    per_class: dict[str, float] = field(default_factory=dict)
+    points_per_class: dict[str, int] = field(default_factory=dict)
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in {entry.name for entry in fields(self)}:
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LabelScore:
+        """The inverse of `to_dict`, also after JSON has made lists of the tuples."""
+        pairs = {
+            name: tuple(values[name]) for name in ("interval", "null_interval") if values[name] is not None
+        }
+        return cls(**{**values, **pairs})
+
+
+def versions() -> dict[str, str]:
+    """Of what the numbers depend on."""
+    import numpy
+    import scipy
+
+    return {
+        "ptsel_fairseq": __version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+        "scipy": scipy.__version__,
+    }
+
+
+def write_scores(file: Path | str, scores: Mapping[str, LabelScore], provenance: Mapping[str, Any]) -> None:
+    """Write scores and how they were made, by renaming; no dates, so that equal runs give equal files."""
+    content = {
+        "format": FORMAT,
+        **provenance,
+        "scores": {name: scores[name].to_dict() for name in sorted(scores)},
+    }
+    write_text(file, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_scores(file: Path | str) -> tuple[dict[str, LabelScore], dict[str, Any]]:
+    """The scores by label, and the rest of the file; raise PtselError if they cannot be read."""
+    advice = "expected what `ptsel score` writes; run it again"
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise PtselError(
+                f"{file}: scores of format {content['format']}, this version reads {FORMAT}; {advice}"
+            )
+        scores = {name: LabelScore.from_dict(values) for name, values in content.pop("scores").items()}
+    except FileNotFoundError:
+        raise PtselError(f"{file}: no such file; expected what `ptsel score` writes") from None
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise PtselError(f"{file}: the scores cannot be read ({error!r}); {advice}") from None
+    return dict(sorted(scores.items())), content
+
+
+def in_order(scores: Mapping[str, LabelScore]) -> list[tuple[str, LabelScore]]:
+    """Lowest score first, equal ones by name, labels without a score last."""
+    return sorted(scores.items(), key=lambda item: (item[1].score is None, item[1].score or 0.0, item[0]))

@@ -1,0 +1,1 @@
+"""Scores and weights as text, pictures and a report."""

@@ -1,0 +1,249 @@
+"""Pictures of scores and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ptsel_fairseq.base.pictures import BLUE, COLOURS, GREY, ORANGE
+from ptsel_fairseq.selection.label_score import LabelScore, in_order
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ptsel_fairseq.selection.weighting.comparison import Comparison
+    from ptsel_fairseq.selection.weighting.method import Weights
+
+SIGNIFICANT = 0.05
+MOST_CLASSES = 60  # columns of the picture of classes
+MOST_NUMBERS = 20  # labels up to which a matrix has its numbers written in
+SHOWN_WEIGHT = 0.005  # less has no number and no line
+LINES = ("-", "--", ":", "-.")  # where there are more labels than colours
+AXIS = {
+    "cka": "CKA of speech and label given the class (debiased; at most 1, 0 = independent)",
+    "hsic": "HSIC of speech and label given the class (unbiased; 0 = independent)",
+    "reference": "score of the papers' released code, labels in their own units",
+}
+
+
+def scores_figure(scores: Mapping[str, LabelScore], estimator: str) -> Figure:
+    """Score of each label with its interval, over the range of scores that chance gives; lowest on top."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    rows = in_order(scores)
+    figure, axes = _rows_figure([name for name, _ in rows], f"Conditional independence scores ({estimator})")
+    for y, (_, record) in enumerate(rows):
+        if record.score is None:
+            axes.text(
+                0.01,
+                y,
+                f"no score: {record.reason}",
+                transform=axes.get_yaxis_transform(),
+                va="center",
+                color=GREY,
+            )
+            continue
+        if record.null_interval:
+            low, high = record.null_interval
+            axes.barh(y, high - low, left=low, height=0.62, color=GREY, alpha=0.35, linewidth=0)
+        if record.interval:
+            axes.plot(record.interval, [y, y], color=BLUE, linewidth=2.4, solid_capstyle="round")
+        dependent = record.p is not None and record.p < SIGNIFICANT
+        axes.plot(
+            record.score, y, "o", markersize=8, color=BLUE, markerfacecolor=BLUE if dependent else "white"
+        )
+        axes.text(
+            1.01, y, _beside(record), transform=axes.get_yaxis_transform(), va="center", fontsize="small"
+        )
+    axes.use_sticky_edges = False  # else a band would end at the frame
+    legend = [
+        Line2D([], [], color=BLUE, marker="o", linewidth=2.4, label="score, 95 % interval over classes"),
+        Patch(color=GREY, alpha=0.35, linewidth=0, label="95 % of within-class permutations"),
+        Line2D(
+            [], [], color=BLUE, marker="o", markerfacecolor="white", linewidth=0, label=f"p ≥ {SIGNIFICANT}"
+        ),
+    ]
+    if estimator == "reference":
+        floor: dict[str, Any] = {
+            "color": ORANGE,
+            "marker": "|",
+            "markersize": 16,
+            "markeredgewidth": 2,
+            "linewidth": 0,
+        }
+        for y, (_, record) in enumerate(rows):
+            if record.floor is not None:
+                axes.plot(record.floor, y, **floor)
+        legend.append(Line2D([], [], **floor, label="floor 1/n"))
+    else:
+        axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel(f"{AXIS[estimator]}\n← better: closer to conditional independence")
+    figure.legend(
+        handles=legend, loc="outside lower center", ncols=len(legend), frameon=False, fontsize="small"
+    )
+    return figure
+
+
+def weights_figure(found: Weights, estimator: str) -> Figure:
+    """λ by label, largest on top."""
+    rows = sorted(found.weights.items(), key=lambda item: (-item[1], item[0]))
+    how = ", ".join(part for part in (found.method, found.projection) if part)
+    figure, axes = _rows_figure([name for name, _ in rows], f"Weights λ ({how}; scores by {estimator})")
+    axes.barh(range(len(rows)), [weight for _, weight in rows], color=BLUE, height=0.62)
+    for y, (_, weight) in enumerate(rows):
+        text = f" {weight:.3f}" if weight else " 0 (no head)"
+        axes.text(weight, y, text, va="center", fontsize="small", color="black" if weight else GREY)
+    axes.set_xlim(0, 1.12 * max(1e-9, *found.weights.values()))
+    total = sum(found.weights.values())
+    axes.set_xlabel(f"weight of the label's loss in pretraining (sum {total:.3g})")
+    return figure
+
+
+def comparison_figure(compared: Comparison, estimator: str) -> Figure:
+    """λ over its sum, one row a method and one column a label, those with the most weight first."""
+    rows = {title: row for title, row in compared.rows.items() if row.reason is None}
+    names = compared.label_order()
+    shares = np.array(
+        [[row.weights[name] / sum(row.weights.values()) for name in names] for row in rows.values()]
+    )
+    figure, axes = _matrix_figure(len(names), len(rows), f"Weights λ by method (scores by {estimator})")
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    _name_axes(axes, names, list(rows))
+    for (y, x), share in np.ndenumerate(shares):
+        if share > SHOWN_WEIGHT:
+            colour = "white" if share > 0.6 else "black"
+            axes.text(
+                x, y, f"{share:.2f}".lstrip("0") or "0", ha="center", va="center", fontsize=8, color=colour
+            )
+    figure.colorbar(image, ax=axes, label="share of the total weight", pad=0.02)
+    return figure
+
+
+def dependence_figure(labels: Sequence[str], R: np.ndarray) -> Figure:
+    """Dependence of each two labels on each other given the class, similar labels beside each other."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    order = np.arange(len(labels))
+    if len(labels) > 2:
+        distance = np.clip(1 - R, 0, None)
+        np.fill_diagonal(distance, 0.0)
+        order = leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
+    names, shown = [labels[int(i)] for i in order], R[np.ix_(order, order)]
+    figure, axes = _matrix_figure(len(names), len(names), "Dependence of labels, given the class")
+    image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=1)
+    _name_axes(axes, names, names)
+    if len(names) <= MOST_NUMBERS:
+        for (y, x), value in np.ndenumerate(shown):
+            colour = "white" if value > 0.6 else "black"
+            axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    figure.colorbar(image, ax=axes, label="CKA (debiased; 1 = the same)", pad=0.02)
+    return figure
+
+
+def classes_figure(scores: Mapping[str, LabelScore], estimator: str) -> Figure:
+    """Score of each label in each class, the largest classes first, labels as in `scores_figure`."""
+    rows = [(name, record) for name, record in in_order(scores) if record.score is not None]
+    sizes: dict[str, int] = {}
+    for _, record in rows:
+        for name, count in record.points_per_class.items():
+            sizes[name] = max(count, sizes.get(name, 0))
+    classes = sorted(sizes, key=lambda name: (-sizes[name], name))[:MOST_CLASSES]
+    values = np.array([[record.per_class.get(name, np.nan) for name in classes] for _, record in rows])
+    title = f"Scores by class ({estimator})"
+    if len(sizes) > len(classes):
+        title += f", the {len(classes)} largest of {len(sizes)}"
+    figure, axes = _matrix_figure(len(classes), len(rows), title)
+    largest = float(np.nanquantile(np.abs(values), 0.98)) or 1.0
+    axes.set_facecolor("#DDDDDD")
+    image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
+    _name_axes(axes, [f"{name} ({sizes[name]})" for name in classes], [name for name, _ in rows])
+    figure.colorbar(image, ax=axes, label="score (grey: none)", pad=0.02)
+    axes.set_xlabel("class (points)")
+    return figure
+
+
+def paths_figure(compared: Comparison) -> Figure:
+    """λ of `direct` over its setting τ, and λ of `group` over the steps of its descent from equal weights."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    direct, group = compared.direct_path, compared.group_path
+    names = compared.label_order()
+    for axes, path, along in (
+        (left, direct, direct["tau"]),
+        (right, group, range(len(group["weights"]))),
+    ):
+        weights = np.array(path["weights"])
+        for name, track in zip(path["labels"], weights.T, strict=True):
+            if track.max() > SHOWN_WEIGHT:
+                number = names.index(name)
+                style = LINES[number // len(COLOURS) % len(LINES)]
+                axes.plot(
+                    along,
+                    track,
+                    color=COLOURS[number % len(COLOURS)],
+                    linestyle=style,
+                    marker="." if len(weights) < 20 else "",
+                    label=name,
+                )
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    left.set(xscale="log", xlabel="τ (in units of the scores)", ylabel="weight λ")
+    left.set_title("direct: from the best label to all")
+    right.set(xlabel="step", title="group: descent from equal weights")
+    entries: dict[str, Any] = {}
+    for axes in (left, right):
+        lines, shown = axes.get_legend_handles_labels()
+        entries |= dict(zip(shown, lines, strict=True))
+    ordered = sorted(entries, key=names.index)
+    figure.legend(
+        [entries[name] for name in ordered],
+        ordered,
+        loc="outside right upper",
+        frameon=False,
+        fontsize="small",
+    )
+    return figure
+
+
+def _matrix_figure(columns: int, rows: int, title: str) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6 + 0.42 * columns, 1.8 + 0.36 * rows), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontweight="bold")
+    return figure, axes
+
+
+def _name_axes(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
+    axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _beside(record: LabelScore) -> str:
+    p = "" if record.p is None else f"p = {record.p:.2g}   "
+    return f"{p}{record.points:,} points, {record.classes} classes"
+
+
+def _rows_figure(names: list[str], title: str) -> tuple[Figure, Axes]:
+    """A figure with one row a name, the first on top."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.9 + 0.36 * len(names)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_title(title, loc="left", fontweight="bold")
+    axes.grid(axis="x", alpha=0.25)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    return figure, axes

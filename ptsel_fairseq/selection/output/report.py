@@ -1,0 +1,237 @@
+"""`ptsel report`: scores, weights and how they were made as one page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.selection.estimators.one_class import MEMORY
+from ptsel_fairseq.selection.label_score import SCORES, LabelScore, in_order, read_scores
+from ptsel_fairseq.selection.output import figures
+from ptsel_fairseq.selection.output.text import indifferent_lines, readable_details
+from ptsel_fairseq.selection.run import load_points
+from ptsel_fairseq.selection.weighting.comparison import (
+    ALL_METHODS,
+    METHODS_FILE,
+    Comparison,
+    read_comparison,
+)
+from ptsel_fairseq.selection.weighting.dependence import label_dependence
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ESTIMATORS = {
+    "cka": "debiased centred kernel alignment: at most 1, comparable between labels",
+    "hsic": "unbiased HSIC: invariant to units, smaller for labels that vary little",
+    "reference": "the papers' released code: its order of the labels follows their units",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: its text, and the number that it is sorted by (NaN last)."""
+
+    text: str
+    value: float | None = None
+
+
+def report_command(
+    ci_dir: Path | str, out: Path | str, memory: float = MEMORY, command_line: str = ""
+) -> None:
+    """Write the page of a folder that `ptsel score` wrote; with the weights by all methods if they are there.
+
+    Raises:
+        PtselError: scores, points or methods.json that cannot be read, or a page that cannot be written.
+    """
+    ci_dir = Path(ci_dir)
+    scores, made = read_scores(ci_dir / SCORES)
+    compared = None
+    if (ci_dir / METHODS_FILE).exists():
+        compared, _ = read_comparison(ci_dir / METHODS_FILE)
+        labels, R = compared.labels, np.array(compared.dependence)
+    else:
+        points = load_points(ci_dir, scores)
+        names, R, _ = label_dependence(points.x, points.labels, points.classes, memory)
+        labels = list(names)
+    estimator = made["estimator"]
+    sections = [
+        _scores_section(scores, estimator),
+        _section(
+            "Classes", _picture(figures.classes_figure(scores, estimator), "Heat map of scores by class")
+        ),
+        _section(
+            "Redundancy",
+            "<p>Two labels that depend on each other inside the classes say partly the same; the method "
+            "<code>redundancy</code> lets them share their weight.</p>"
+            + _picture(
+                figures.dependence_figure(labels, R), "Heat map of the labels' dependence on each other"
+            ),
+        ),
+        _weights_section(compared, estimator, ci_dir),
+        _provenance_section(made, command_line),
+    ]
+    template = resources.files("ptsel_fairseq.selection.output").joinpath("report.html").read_text("utf-8")
+    page = Template(template).substitute(
+        title=f"Pretext labels for the classes of {escape(Path(made['classes']).name)}",
+        subtitle=f"{len(scores)} labels, {made['points']:,} points in {len(made['class_sizes']):,} classes; scores by "
+        f"<code>{escape(estimator)}</code>, {ESTIMATORS[estimator]}",
+        sections="\n".join(sections),
+    )
+    write_text(out, page)
+    print(
+        f"wrote {out}" + ("" if compared else f"; without weights, see `ptsel select --method {ALL_METHODS}`")
+    )
+
+
+def _scores_section(scores: Mapping[str, LabelScore], estimator: str) -> str:
+    heads = [
+        "label",
+        "score",
+        "95 % low",
+        "95 % high",
+        "p",
+        "z",
+        "points",
+        "undefined",
+        "classes",
+        "left out",
+    ]
+    rows, reasons = [], []
+    for name, record in in_order(scores):
+        low, high = record.interval or (None, None)
+        left_out = record.classes_too_small + record.classes_constant
+        rows.append(
+            [
+                Cell(name),
+                *(_number(value) for value in (record.score, low, high)),
+                *(_number(value, digits) for value, digits in ((record.p, 2), (record.z, 3))),
+                *(_count(n) for n in (record.points, record.points_undefined, record.classes, left_out)),
+            ]
+        )
+        if record.score is None:
+            reasons.append(f"{name} has no score: {record.reason}")
+    warnings = "".join(
+        f'<p class="warn">{escape(line)}</p>' for line in [*reasons, *indifferent_lines(scores)]
+    )
+    return _section(
+        "Scores",
+        "<p>How much each label still depends on the speech once the class is known. <b>Lower is better</b>: closer to "
+        "conditional independence. The interval is of 95 %, from resampling classes; p is the share of shuffles of "
+        "the label inside the classes that score at least as high, z the distance from their mean in their standard "
+        "deviations. Whether a low score means a good pretext label is what the papers argue for their estimator; "
+        "it is not shown for the others.</p>"
+        + warnings
+        + _table(heads, rows)
+        + '<p class="note">Left out: classes with too few points where the label is defined, or in which it does not '
+        "vary.</p>"
+        + _picture(figures.scores_figure(scores, estimator), "Scores with intervals and null range"),
+    )
+
+
+def _weights_section(compared: Comparison | None, estimator: str, ci_dir: Path) -> str:
+    if compared is None:
+        return _section(
+            "Weights",
+            f"<p>None were computed for all methods. <code>ptsel select {escape(str(ci_dir))} --method {ALL_METHODS}"
+            "</code> does, and this page will show them.</p>",
+        )
+    names = compared.label_order()
+    heads = ["method", "labels", "effective", "group score", "mean score", "redundancy", *names]
+    rows: list[list[Cell]] = []
+    notes: dict[str, list[str]] = {}
+    for title, row in compared.rows.items():
+        said = row.reason or row.details.get("finding")
+        if said:
+            notes.setdefault(said, []).append(title)
+        if row.reason is not None:
+            continue
+        rows.append(
+            [
+                Cell(title),
+                _count(row.labels),
+                _number(row.effective_labels),
+                *(_number(value) for value in (row.group_score, row.mean_score, row.redundancy)),
+                *(
+                    Cell(f"{row.weights[name]:.3f}" if row.weights[name] else "0", row.weights[name])
+                    for name in names
+                ),
+            ]
+        )
+    return _section(
+        "Weights",
+        "<p>λ by each method. Effective: how many equal weights would be as concentrated. Group score: of the labels "
+        "as one weighted group; mean score: the weighted mean of their own scores; redundancy: how much they depend "
+        "on each other. The three are of weights that sum to one, lower is better.</p>"
+        + _table(heads, rows)
+        + "".join(
+            f'<p class="note">{escape("; ".join(titles))}: {escape(said)}</p>'
+            for said, titles in notes.items()
+        )
+        + _picture(figures.comparison_figure(compared, estimator), "Heat map of weights by method")
+        + _picture(
+            figures.paths_figure(compared), "Weights over the setting of direct and the steps of group"
+        ),
+    )
+
+
+def _provenance_section(made: Mapping[str, Any], command_line: str) -> str:
+    shown = {key: value for key, value in made.items() if key not in ("format", "labels", "class_sizes")}
+    facts = {**readable_details(shown), "page": command_line}
+    labels = [
+        [Cell(name), Cell(str(info["version"])), Cell(info["unit"])] for name, info in made["labels"].items()
+    ]
+    entries = "".join(
+        f"<dt>{escape(key.replace('_', ' '))}</dt><dd><code>{escape(value)}</code></dd>"
+        for key, value in facts.items()
+    )
+    return _section(
+        "How this was made", f"<dl>{entries}</dl>{_table(['label', 'definition', 'unit'], labels)}"
+    )
+
+
+def _number(value: float | None, digits: int = 4) -> Cell:
+    return Cell("–", float("nan")) if value is None else Cell(f"{value:.{digits}g}", value)
+
+
+def _count(value: int) -> Cell:
+    return Cell(f"{value:,}", value)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A table that sorts by a column when its head is pressed."""
+    head = "".join(f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in heads)
+    body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(cell: Cell) -> str:
+    if cell.value is None:
+        return f'<td class="text">{escape(cell.text)}</td>'
+    value = "" if np.isnan(cell.value) else repr(float(cell.value))
+    return f'<td data-value="{value}">{escape(cell.text)}</td>'
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+
+
+def _picture(figure: Figure, description: str) -> str:
+    """A figure in the page itself, the same bytes from the same data."""
+    import matplotlib
+
+    content = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "ptsel"}):
+        figure.savefig(content, format="svg", metadata={"Date": None})
+    data = base64.b64encode(content.getvalue()).decode("ascii")
+    return f'<figure><img alt="{escape(description)}" src="data:image/svg+xml;base64,{data}"></figure>'

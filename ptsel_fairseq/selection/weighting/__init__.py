@@ -1,0 +1,1 @@
+"""From scores to weights λ: one method a file."""

@@ -1,0 +1,211 @@
+"""The weights by every method side by side, and how they change along a method's setting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.selection.estimators.one_class import MEMORY
+from ptsel_fairseq.selection.label_score import LabelScore
+from ptsel_fairseq.selection.points import Points
+from ptsel_fairseq.selection.weighting import baselines
+from ptsel_fairseq.selection.weighting import simplex as solve
+from ptsel_fairseq.selection.weighting.group import GroupObjective
+from ptsel_fairseq.selection.weighting.method import Options, Weights, weigh
+from ptsel_fairseq.selection.weighting.prepared import Prepared
+
+ALL_METHODS = "all-methods"
+METHODS_FILE = "methods.json"
+FORMAT = 1
+NEGLIGIBLE = 1e-3  # of the weight
+TAUS = 60  # points of the path over τ
+COMPARED: dict[str, dict[str, Any]] = {
+    "all": {"method": "all"},
+    "naive": {"method": "naive"},
+    "random": {"method": "random"},
+    "mrmr": {"method": "mrmr"},
+    "rfe": {"method": "rfe"},
+    "direct": {"method": "direct"},
+    "redundancy": {"method": "redundancy"},
+    "group, sparsemax": {"method": "group", "projection": "sparsemax"},
+    "group, softmax": {"method": "group", "projection": "softmax"},
+    "group, entmax15": {"method": "group", "projection": "entmax15"},
+}
+PAPERS: dict[str, dict[str, Any]] = {
+    f"group, {projection}, papers' optimizer": {
+        "method": "group",
+        "projection": projection,
+        "reference_optimizer": True,
+    }
+    for projection in ("sparsemax", "softmax")
+}  # compared for the papers' estimator
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method.
+
+    Attributes:
+        weights: label -> λ, as the method gives it.
+        sum_to_one: whether it sums to one.
+        labels: how many have more than a thousandth of the weight.
+        effective_labels: 1 / Σ λ², of λ over its sum: the number of equal weights that would be as concentrated.
+        group_score: of the weighted group (see `group`), at λ over its sum; None without an objective.
+        mean_score: <λ, s> of λ over its sum.
+        redundancy: λ' R λ of λ over its sum, R the labels' dependence on each other; None if that is undefined.
+        reason: why the method gave nothing; then the rest is empty.
+    """
+
+    weights: dict[str, float] = field(default_factory=dict)
+    sum_to_one: bool = True
+    labels: int = 0
+    effective_labels: float = 0.0
+    group_score: float | None = None
+    mean_score: float = 0.0
+    redundancy: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `ptsel select --method all-methods` found.
+
+    Attributes:
+        rows: method -> what it gave.
+        labels: names of the labels that depend on each other as `dependence` [k][k] says.
+        direct_path: λ of `direct` [TAUS][label] over `taus`, and the names of these labels.
+        group_path: λ of `group` from equal weights after each step [steps][label], the objective, and the names.
+    """
+
+    rows: dict[str, Row]
+    labels: list[str]
+    dependence: list[list[float]]
+    direct_path: dict[str, Any]
+    group_path: dict[str, Any]
+
+    def label_order(self) -> list[str]:
+        """The labels, those first that get the largest shares from all methods together."""
+        total: dict[str, float] = {}
+        for row in self.rows.values():
+            for name, weight in row.weights.items():
+                total[name] = total.get(name, 0.0) + weight / sum(row.weights.values())
+        return sorted(total, key=lambda name: (-total[name], name))
+
+
+def compare_methods(
+    points: Points,
+    scores: Mapping[str, LabelScore],
+    estimator: str,
+    seed: int = 0,
+    memory: float = MEMORY,
+    **options: Any,
+) -> Comparison:
+    """Weigh the labels by every method, each with its own default settings.
+
+    Raises:
+        PtselError: an option that belongs to one method, or no label that can be weighed.
+    """
+    from tqdm import tqdm
+
+    given = sorted(name for name, value in options.items() if value != getattr(Options(), name))
+    if given:
+        raise PtselError(
+            f"--{given[0].replace('_', '-')} belongs to one method; all-methods takes each with its defaults"
+        )
+    names = [name for name in sorted(scores) if scores[name].score is not None]
+    values = np.array([scores[name].score for name in names], dtype=np.float64)
+    if not names:
+        raise PtselError("no label has a score, so there is nothing to compare")
+    prepared = Prepared(points, estimator, memory)
+    labels, R, _ = prepared.dependence(sorted(points.labels))
+    compared = COMPARED | (PAPERS if estimator == "reference" else {})
+    rows = {}
+    for title, settings in tqdm(compared.items(), desc="methods", unit="method"):
+        try:
+            own = {key: value for key, value in settings.items() if key != "method"}
+            found = weigh(prepared, scores, settings["method"], Options(seed=seed, **own))
+        except PtselError as error:  # for instance direct, where a single class gives no standard errors
+            rows[title] = Row(reason=str(error))
+            continue
+        rows[title] = _row(found, scores, prepared.objective, labels, R)
+    return Comparison(
+        rows, list(labels), R.tolist(), _direct_path(names, values), _group_path(prepared.objective)
+    )
+
+
+def _row(
+    found: Weights,
+    scores: Mapping[str, LabelScore],
+    objective: GroupObjective,
+    labels: tuple[str, ...],
+    R: np.ndarray,
+) -> Row:
+    weights = found.weights
+    total = sum(weights.values())
+    shares = {name: weight / total for name, weight in weights.items()}
+    kept = [name for name in weights if shares[name] > NEGLIGIBLE]
+    in_group = np.array([shares[name] for name in objective.labels])
+    dependent = np.array([shares[name] for name in labels])
+    return Row(
+        weights=weights,
+        sum_to_one=found.sum_to_one,
+        labels=len(kept),
+        effective_labels=1 / sum(share**2 for share in shares.values()),
+        group_score=objective(in_group)[0] if set(kept) <= set(objective.labels) else None,
+        mean_score=float(sum(share * float(scores[name].score or 0.0) for name, share in shares.items())),
+        redundancy=float(dependent @ R @ dependent) if set(kept) <= set(labels) else None,
+        details=found.details,
+    )
+
+
+def _direct_path(names: list[str], scores: np.ndarray) -> dict[str, Any]:
+    """λ of `direct` from one label alone to nearly equal weights; its corners are where another label comes in."""
+    spread = float(np.ptp(scores)) or 1.0
+    taus = np.geomspace(spread / 50, spread * 2 * len(names), TAUS)
+    weights = np.array([baselines.direct_weights(scores, tau) for tau in taus])
+    return {"labels": names, "tau": taus.tolist(), "weights": weights.tolist()}
+
+
+def _group_path(objective: GroupObjective) -> dict[str, Any]:
+    """λ of `group` at each step of the descent from equal weights."""
+    k = len(objective.labels)
+    uniform = np.full(k, 1 / k)
+    scale = solve.scale_of(objective, k)
+    visited: list[tuple[np.ndarray, float]] = []
+
+    solve.projected_gradient(
+        solve.scaled(objective, scale), uniform, visit=lambda weights, value: visited.append((weights, value))
+    )
+    return {
+        "labels": list(objective.labels),
+        "weights": [weights.tolist() for weights, _ in visited],
+        "objective": [value * scale for _, value in visited],
+    }
+
+
+def write_comparison(file: Path, compared: Comparison, provenance: Mapping[str, object]) -> None:
+    """Write methods.json by renaming."""
+    content = {"format": FORMAT, **provenance, **asdict(compared)}
+    write_text(file, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_comparison(file: Path) -> tuple[Comparison, dict[str, Any]]:
+    """What `write_comparison` wrote, and the rest of the file; raise PtselError if it cannot be read."""
+    advice = "expected what `ptsel select --method all-methods` writes; run it again"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise PtselError(f"{file}: of format {content['format']}, this version reads {FORMAT}; {advice}")
+        parts = {name: content.pop(name) for name in Comparison.__dataclass_fields__}
+        parts["rows"] = {name: Row(**row) for name, row in parts["rows"].items()}
+        return Comparison(**parts), content
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise PtselError(f"{file}: cannot be read ({error!r}); {advice}") from None

@@ -1,0 +1,157 @@
+"""One function over many pieces, by processes and by a real cluster of two workers: the same results, in order."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.workers import LOCAL, check_jobs, map_ordered
+
+distributed = pytest.importorskip("distributed")
+
+
+def gram_trace(x):
+    return float(np.linalg.norm(x @ x.T))
+
+
+def pieces(count=12):
+    for number in range(count):
+        yield np.random.default_rng(number).standard_normal((30 + number, 7))
+
+
+def process_of(_):
+    return os.getpid()
+
+
+def fail_on_three(number):
+    if number == 3:
+        raise PtselError("piece 3 is broken")
+    return number
+
+
+def die(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def slow_square(number):
+    time.sleep(0.3)
+    return number**2
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", processes=True
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def engine(cluster):
+    return cluster.scheduler_address.replace("tcp://", "dask://")
+
+
+def test_every_engine_gives_the_same_results_in_order(engine):
+    here = list(map(gram_trace, pieces()))
+    for results in (
+        map_ordered(gram_trace, pieces(), jobs=1),
+        map_ordered(gram_trace, pieces(), LOCAL, jobs=2),
+        map_ordered(gram_trace, pieces(), engine),
+    ):
+        np.testing.assert_allclose(list(results), here, rtol=1e-12)
+
+
+def test_work_is_done_elsewhere(engine):
+    assert set(map_ordered(process_of, range(4), jobs=1)) == {os.getpid()}
+    for results in (map_ordered(process_of, range(40), LOCAL, 2), map_ordered(process_of, range(40), engine)):
+        workers = set(results)
+        assert os.getpid() not in workers
+        assert len(workers) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_pieces_are_prepared_as_they_are_needed(jobs):
+    made = []
+
+    def prepare():
+        for number in range(100):
+            made.append(number)
+            yield number
+
+    results = map_ordered(np.square, prepare(), LOCAL, jobs)
+    assert next(results) == 0
+    assert len(made) < 20
+    results.close()
+
+
+def test_an_error_in_a_worker_reaches_the_caller(engine):
+    for results in (
+        map_ordered(fail_on_three, range(9), jobs=2),
+        map_ordered(fail_on_three, range(9), engine),
+    ):
+        with pytest.raises(PtselError, match="piece 3 is broken"):
+            list(results)
+
+
+def test_a_lost_process_is_named():
+    with pytest.raises(PtselError, match=r"a worker process ended early.*fewer --jobs"):
+        list(map_ordered(die, range(4), jobs=2))
+
+
+def test_the_work_of_a_lost_worker_is_redone():
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", processes=True
+    ) as own:
+        results = map_ordered(slow_square, range(10), own.scheduler_address.replace("tcp://", "dask://"))
+        assert next(results) == 0
+        os.kill(next(iter(own.workers.values())).pid, signal.SIGKILL)
+        assert list(results) == [number**2 for number in range(1, 10)]
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ("spark://x:1", "expected local, dask://HOST:PORT or ray://HOST:PORT, found 'spark://x:1'"),
+        ("dask", "expected local, dask://"),
+        ("dask://", "expected local, dask://"),
+    ],
+)
+def test_an_unknown_engine_is_refused(engine, message):
+    with pytest.raises(PtselError, match=message):
+        list(map_ordered(gram_trace, pieces(), engine))
+
+
+def test_a_cluster_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr("ptsel_fairseq.base.workers.SECONDS_TO_CONNECT", 1)
+    with pytest.raises(PtselError, match=r"dask://127.0.0.1:9: no cluster answers there"):
+        list(map_ordered(gram_trace, pieces(), "dask://127.0.0.1:9"))
+
+
+@pytest.mark.slow
+def test_ray(monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    pytest.importorskip("ray")
+    ray = [sys.executable, "-m", "ray.scripts.scripts"]
+    start = [
+        *ray,
+        "start",
+        "--head",
+        "--num-cpus=2",
+        "--include-dashboard=false",
+        "--ray-client-server-port=9381",
+    ]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 120}
+    try:
+        subprocess.run(start, check=True, **quiet)
+        found = list(map_ordered(np.linalg.norm, pieces(), "ray://127.0.0.1:9381"))  # importable there
+        np.testing.assert_allclose(found, list(map(np.linalg.norm, pieces())), rtol=1e-12)
+        with pytest.raises(PtselError, match=r"--jobs: expected .* found -1"):
+            list(map_ordered(check_jobs, [1, 1, -1], "ray://127.0.0.1:9381"))
+    finally:
+        subprocess.run([*ray, "stop", "--force"], **quiet)

@@ -1,0 +1,512 @@
+"""From scores to weights: projections, gradients, optimisers and the methods, on random and recorded data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ASTERISK, ROOT, run_command
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.weights_file import read_weights
+from ptsel_fairseq.selection import (
+    GroupObjective,
+    LabelScore,
+    Points,
+    cka,
+    cosine_kernel,
+    hsic,
+    label_kernel,
+    score_labels,
+    select_weights,
+)
+from ptsel_fairseq.selection.estimators.kernels import median_variance, squared_distances, standardise
+from ptsel_fairseq.selection.weighting import simplex as solve
+from ptsel_fairseq.selection.weighting.baselines import direct_weights, tau_of_support
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "sparsemax.json"
+ESTIMATORS = ("cka", "hsic", "reference")
+vectors = st.lists(st.floats(-10, 10), min_size=1, max_size=12).map(np.array)
+
+
+def make_points(seed: int = 0, sizes=(14, 10, 20), labels: int = 5, alike: bool = True) -> Points:
+    """Speech and labels of several kinds: some follow the speech, some only the class, one is a vector."""
+    rng = np.random.default_rng(seed)
+    number = np.repeat(np.arange(len(sizes)), sizes)
+    x = rng.normal(size=(len(number), 8)) + 2 * rng.normal(size=(len(sizes), 8))[number] + (3 if alike else 0)
+    values = {
+        f"l{i}": (0.3 * i * x[:, i % 8] + rng.normal(size=len(x)) + number)[:, None] * 0.4
+        for i in range(labels - 1)
+    }
+    values[f"l{labels - 1}"] = np.column_stack([x[:, 0], rng.normal(size=len(x))])
+    return Points(x.astype(np.float32), values, np.array([f"c{i}" for i in number]))
+
+
+def objective(points: Points, estimator: str) -> GroupObjective:
+    return GroupObjective(points.x, points.labels, points.classes, estimator)
+
+
+# Projections
+
+
+def bisected(w: np.ndarray, power: float) -> np.ndarray:
+    """max(w - t, 0)^power that sums to one, t found by halving: sparsemax for 1, entmax 1.5 of 2 w for 2."""
+    low, high = w.max() - 1, w.max()
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (np.maximum(w - middle, 0) ** power).sum() >= 1 else (low, middle)
+    return np.maximum(w - low, 0) ** power
+
+
+def test_sparsemax_golden():
+    for case in json.loads(GOLDEN.read_text()):
+        np.testing.assert_allclose(
+            solve.sparsemax(np.array(case["in"], float)), case["sparsemax"], atol=1e-12
+        )
+
+
+@given(w=vectors, scale=st.sampled_from([1e-5, 1e-2, 1.0, 1e2, 1e4]))
+def test_projections_equal_a_bisection(w, scale):
+    np.testing.assert_allclose(solve.sparsemax(scale * w), bisected(scale * w, 1), atol=1e-9)
+    np.testing.assert_allclose(solve.entmax15(scale * w), bisected(scale * w / 2, 2), atol=1e-6)
+
+
+@given(w=vectors, projection=st.sampled_from(sorted(solve.PROJECTIONS)), shift=st.floats(-100, 100))
+def test_projections_lie_on_the_simplex_and_ignore_a_shift(w, projection, shift):
+    weights = solve.project(w, projection)
+    assert weights.min() >= 0
+    assert weights.sum() == pytest.approx(1, abs=1e-12)
+    np.testing.assert_allclose(solve.project(w + shift, projection), weights, atol=1e-6)
+    assert (np.diff(weights[np.argsort(w, kind="stable")]) >= -1e-12).all()
+
+
+def test_projections_equal_the_entmax_package():
+    entmax = pytest.importorskip("entmax")
+    torch = pytest.importorskip("torch")
+    theirs = {"sparsemax": entmax.sparsemax, "entmax15": entmax.entmax15, "softmax": torch.softmax}
+    for seed in range(20):
+        w = np.random.default_rng(seed).normal(size=7) * 2
+        upstream = np.random.default_rng(seed + 100).normal(size=7)
+        for name, function in theirs.items():
+            tensor = torch.tensor(w, requires_grad=True)
+            weights = function(tensor, dim=-1)
+            (weights * torch.tensor(upstream)).sum().backward()
+            ours = solve.project(w, name)
+            np.testing.assert_allclose(ours, weights.detach(), atol=1e-9)
+            np.testing.assert_allclose(solve.pull_back(upstream, ours, name), tensor.grad, atol=1e-9)
+
+
+# The group's objective
+
+
+def literal_objective(points: Points, estimator: str, weights: np.ndarray) -> float:
+    """The mean over classes of the score of the product kernel, from the matrices themselves."""
+    values, counts = [], []
+    scaled = {name: standardise(z) for name, z in points.labels.items()}
+    for name in np.unique(points.classes):
+        rows = points.classes == name
+        K = cosine_kernel(points.x[rows])
+        kernels = []
+        for label in sorted(points.labels):
+            if estimator == "reference":
+                kernels.append(np.maximum(label_kernel(points.labels[label][rows]), np.exp(-10)))
+            else:
+                z = scaled[label][rows]
+                kernels.append(label_kernel(z, median_variance(squared_distances(z))))
+        product = np.prod([L**w for L, w in zip(kernels, weights, strict=True)], axis=0)
+        values.append(cka(K, product) if estimator == "cka" else hsic(K, product, FORM[estimator]))
+        counts.append(rows.sum())
+    return float(np.average(values, weights=None if estimator == "reference" else counts))
+
+
+FORM = {"hsic": "unbiased", "reference": "reference"}
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_objective_is_the_score_of_the_product_kernel(estimator):
+    points = make_points()
+    J = objective(points, estimator)
+    for seed in range(5):
+        weights = np.random.default_rng(seed).dirichlet(np.ones(5))
+        assert J(weights)[0] == pytest.approx(
+            literal_objective(points, estimator, weights), rel=1e-10, abs=1e-14
+        )
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_at_a_vertex_it_is_the_labels_own_score(estimator):
+    points = make_points(labels=4)
+    points = Points(points.x, {f"l{i}": points.labels[f"l{i}"] for i in range(3)}, points.classes)
+    if estimator == "reference":  # the group cuts exponents at 10, the score does not
+        points = Points(points.x, {name: 0.05 * z for name, z in points.labels.items()}, points.classes)
+    scores = score_labels(points.x, points.labels, points.classes, estimator, permutations=0, bootstrap=0)
+    J = objective(points, estimator)
+    for vertex, name in zip(np.eye(3), J.labels, strict=True):
+        assert J(vertex)[0] == pytest.approx(scores[name].score, rel=1e-9)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_gradient_equals_autograd_and_differences(estimator):
+    torch = pytest.importorskip("torch")
+    points = make_points()
+    J = objective(points, estimator)
+    weights = np.array([0.1, 0.3, 0.2, 0.15, 0.25])
+    gradient = J(weights)[1]
+    step = 1e-6
+    differences = [(J(weights + step * e)[0] - J(weights - step * e)[0]) / (2 * step) for e in np.eye(5)]
+    np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-9)
+
+    w = torch.tensor(weights, requires_grad=True)
+    total, shares = 0.0, []
+    for name in np.unique(points.classes):
+        rows = points.classes == name
+        n = int(rows.sum())
+        K = torch.tensor(cosine_kernel(points.x[rows]))
+        logs = []
+        for label in sorted(points.labels):
+            z = points.labels[label] if estimator == "reference" else standardise(points.labels[label])
+            distances = squared_distances(z[rows])
+            variance = 0.05 if estimator == "reference" else median_variance(distances)
+            log = torch.tensor(np.log(np.maximum(label_kernel(z[rows], variance), 1e-300)))
+            logs.append(log.clamp(min=-10) if estimator == "reference" else log)
+        L = torch.exp((w[:, None, None] * torch.stack(logs)).sum(0))
+        if estimator == "reference":
+            H = torch.eye(n, dtype=torch.float64) - 1 / n**2
+            value, share = torch.trace(K @ H @ L @ H) / n**2, 1.0
+        else:
+            off = 1 - torch.eye(n, dtype=torch.float64)
+
+            def song(A, B, n=n, off=off):
+                A, B = A * off, B * off
+                return (
+                    (A * B).sum()
+                    + A.sum() * B.sum() / ((n - 1) * (n - 2))
+                    - 2 / (n - 2) * A.sum(0) @ B.sum(0)
+                ) / (n * (n - 3))
+
+            value, share = song(K, L), float(n)
+            if estimator == "cka":
+                value = value / torch.sqrt(song(K, K) * song(L, L))
+        total = total + share * value
+        shares.append(share)
+    (total / sum(shares)).backward()
+    np.testing.assert_allclose(gradient, w.grad.numpy(), rtol=0, atol=1e-10)
+
+
+def test_the_group_uses_the_samples_where_all_labels_are_defined():
+    points = make_points()
+    points.labels["l0"][:9] = np.nan
+    points.labels["l2"][20] = np.nan
+    J = objective(points, "hsic")
+    assert (J.points, J.points_given) == (len(points) - 10, len(points))
+    weights = np.full(5, 0.2)
+    kept = ~np.any([np.isnan(z[:, 0]) for z in points.labels.values()], axis=0)
+    # As scores do, labels are standardised over all the samples where they are defined.
+    assert J.classes == 3
+    points.labels["l0"][:12] = np.nan  # three samples of c0 remain, too few
+    assert objective(points, "hsic").classes == 2
+    assert np.isfinite(J(weights)[0])
+    assert kept.sum() == J.points
+
+
+# Optimisers
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_random_weights_and_no_vertex_are_better(estimator, seed):
+    points = make_points(seed)
+    J = objective(points, estimator)
+    found = select_weights(points, "group", estimator=estimator)
+    best = found.details["objective"]
+    assert list(found.weights) == sorted(points.labels)
+    assert J(np.array(list(found.weights.values())))[0] == pytest.approx(best, rel=1e-9)
+    candidates = [*np.random.default_rng(seed).dirichlet(np.ones(5), 1000), *np.eye(5)]
+    assert best <= min(J(weights)[0] for weights in candidates) + 1e-12
+    assert found.details["residual"] < 1e-6
+    assert sum(found.weights.values()) == pytest.approx(1)
+
+
+def test_projected_gradient_solves_a_quadratic_programme():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        A = rng.normal(size=(8, 8))
+        A, b = A @ A.T, rng.normal(size=8) * 3
+
+        def quadratic(w, A=A, b=b):
+            return float(w @ A @ w / 2 + b @ w), A @ w + b
+
+        found = solve.projected_gradient(quadratic, np.full(8, 1 / 8))
+        theirs = minimize(
+            lambda w, f=quadratic: f(w)[0],
+            np.full(8, 1 / 8),
+            jac=lambda w, f=quadratic: f(w)[1],
+            bounds=[(0, 1)] * 8,
+            constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
+            method="SLSQP",
+            options={"ftol": 1e-15, "maxiter": 1000},
+        )
+        assert found.objective <= theirs.fun + 1e-9
+        assert found.gap < 1e-6
+        assert found.residual < 1e-6
+
+
+def test_the_gap_bounds_what_is_left_of_a_convex_objective():
+    def quadratic(w):
+        return float((w - 0.1) @ (w - 0.1)), 2 * (w - 0.1)
+
+    best = solve.projected_gradient(quadratic, np.eye(4)[0])
+    for seed in range(20):
+        there = solve.describe(quadratic, np.random.default_rng(seed).dirichlet(np.ones(4)), 0)
+        assert there.gap >= there.objective - best.objective - 1e-12
+
+
+def test_softmax_approaches_the_same_minimum():
+    points = make_points(3)
+    sparse = select_weights(points, "group", "sparsemax").details["objective"]
+    dense = select_weights(points, "group", "softmax")
+    assert dense.details["objective"] >= sparse - 1e-9
+    assert dense.details["objective"] == pytest.approx(sparse, abs=1e-4)
+    assert min(dense.weights.values()) >= 0
+    assert "softmax reaches no edge" in dense.details["note"]
+
+
+def released_optimiser(J: GroupObjective, w: np.ndarray, projection: str) -> np.ndarray:
+    """The papers' loop on torch's own optimiser and entmax's own projection."""
+    import entmax
+    import torch
+
+    function = {"softmax": torch.softmax, "sparsemax": entmax.sparsemax, "entmax15": entmax.entmax15}[
+        projection
+    ]
+    parameter = torch.nn.Parameter(torch.tensor(w))
+    optimiser = torch.optim.SGD([parameter], lr=0.01, momentum=0.9)
+    for _ in range(1000):
+        optimiser.zero_grad()
+        weights = function(parameter, dim=-1)
+        weights.backward(torch.tensor(J(weights.detach().numpy())[1]))
+        optimiser.step()
+    return weights.detach().numpy()
+
+
+@pytest.mark.parametrize("projection", ["softmax", "sparsemax", "entmax15"])
+def test_the_reference_optimiser_is_torchs(projection):
+    pytest.importorskip("entmax")
+    J = objective(make_points(4, sizes=(6, 5)), "reference")
+    start = np.random.default_rng(1).standard_normal(5)
+    found = solve.reference_descent(J, start, projection)
+    np.testing.assert_allclose(found.weights, released_optimiser(J, start, projection), atol=1e-10)
+
+
+def test_the_reference_optimiser_restarts_ten_times_and_keeps_the_lowest():
+    points = make_points(4, sizes=(6, 5))
+    found = select_weights(points, "group", "softmax", "reference", reference_optimizer=True)
+    J = objective(points, "reference")
+    starts = np.random.default_rng(0).standard_normal((10, 5))
+    runs = [solve.reference_descent(J, start, "softmax") for start in starts]
+    assert found.details["objective"] == min(run.objective for run in runs)
+    assert found.details["restarts"] == 10
+    converged = select_weights(points, "group", "sparsemax", "reference")
+    assert converged.details["objective"] <= found.details["objective"] + 1e-12
+
+
+# Methods
+
+
+def records(**scores: float | None) -> dict[str, LabelScore]:
+    return {
+        name: LabelScore(score, standard_error=0.02, reason=None if score is not None else "constant")
+        for name, score in scores.items()
+    }
+
+
+SCORES = records(a=0.30, b=0.10, c=0.15, d=None, e=0.12)
+
+
+@settings(deadline=None)
+@given(scores=st.lists(st.floats(-1, 1), min_size=2, max_size=6).map(np.array), tau=st.floats(0.01, 5))
+def test_direct_minimises_its_objective(scores, tau):
+    weights = direct_weights(scores, tau)
+    value = weights @ scores + tau / 2 * weights @ weights
+    for other in [*np.random.default_rng(0).dirichlet(np.ones(len(scores)), 200), *np.eye(len(scores))]:
+        assert value <= other @ scores + tau / 2 * other @ other + 1e-9
+
+
+def test_direct_sets_tau_from_the_standard_errors():
+    found = select_weights(SCORES, "direct")
+    assert found.details["tau"] == pytest.approx(2 * np.sqrt(2) * 0.02)
+    assert found.weights["a"] == found.weights["d"] == 0
+    assert found.weights["b"] > found.weights["e"] > found.weights["c"] >= 0
+    assert found.sum_to_one
+    # Labels further apart than tau never share weight.
+    assert select_weights(records(a=0.1, b=0.16), "direct").weights == {"a": 1, "b": 0}
+
+
+@pytest.mark.parametrize("support", [1, 2, 3, 4])
+def test_a_wished_number_of_labels(support):
+    for method in ("direct", "naive"):
+        weights = select_weights(SCORES, method, support=support).weights
+        assert [name for name in "becad" if weights[name] > 0] == list("beca"[:support])
+        assert sum(weights.values()) == pytest.approx(1)
+    with pytest.raises(PtselError, match="tie"):
+        tau_of_support(np.array([0.1, 0.2, 0.2]), 2)
+    with pytest.raises(PtselError, match="between 1 and 4"):
+        select_weights(SCORES, "naive", support=5)
+
+
+def test_all_and_random():
+    everything = select_weights(SCORES, "all")
+    assert everything.weights == {"a": 1, "b": 1, "c": 1, "d": 0, "e": 1}
+    assert not everything.sum_to_one
+    assert "constant" in everything.details["left_out"]["d"]
+    drawn = select_weights(SCORES, "random", seed=3)
+    assert drawn == select_weights(SCORES, "random", seed=3)
+    assert drawn.weights != select_weights(SCORES, "random", seed=4).weights
+    assert sum(drawn.weights.values()) == pytest.approx(1)
+    assert drawn.weights["d"] == 0
+
+
+def test_a_constant_label_gets_no_weight_in_a_group():
+    points = make_points()
+    points.labels["l1"][:] = 4.2
+    found = select_weights(points, "group")
+    assert found.weights["l1"] == 0
+    assert "constant" in found.details["left_out"]["l1"]
+
+
+def test_duplicated_labels_are_no_trouble():
+    points = make_points()
+    points.labels["twin"] = points.labels["l3"].copy()
+    found = select_weights(points, "group", estimator="hsic")
+    without = select_weights(make_points(), "group", estimator="hsic")
+    assert sum(found.weights.values()) == pytest.approx(1)
+    assert found.details["objective"] == pytest.approx(without.details["objective"], rel=1e-6)
+
+
+def test_more_labels_than_points():
+    rng = np.random.default_rng(0)
+    x, classes = rng.normal(size=(12, 5)), np.repeat(["a", "b"], 6)
+    points = Points(x, {f"l{i:02d}": rng.normal(size=(12, 1)) for i in range(40)}, classes)
+    scores = score_labels(points.x, points.labels, classes, permutations=9)
+    assert all(record.score is not None and record.points == 12 for record in scores.values())
+    for method in ("group", "direct", "redundancy", "mrmr", "rfe"):
+        found = select_weights(points, method, scores=scores)
+        assert len(found.weights) == 40
+        assert sum(found.weights.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        (SCORES, {"method": "group"}, "expected points"),
+        (SCORES, {"method": "best"}, "a method among group, direct"),
+        (SCORES, {"method": "direct", "projection": "hardmax"}, "a projection among"),
+        (SCORES, {"method": "all", "tau": 0.1}, "--tau belongs to direct"),
+        (SCORES, {"method": "direct", "tau": 0.1, "support": 2}, "give one of them"),
+        (SCORES, {"method": "direct", "tau": 0.0}, "tau above 0, found 0"),
+        (SCORES, {"method": "direct", "tau": float("nan")}, "tau above 0, found nan"),
+        (SCORES, {"method": "naive", "reference_optimizer": True}, "--reference-optimizer belongs to group"),
+        (records(a=None), {"method": "direct"}, "no label has a score: a constant"),
+        ({"a": LabelScore(0.1)}, {"method": "direct"}, "no standard errors"),
+    ],
+)
+def test_what_cannot_be_selected_is_refused(source, options, message):
+    with pytest.raises(PtselError, match=message):
+        select_weights(source, **options)
+
+
+# The command, on recorded speech
+
+
+@pytest.fixture(scope="module")
+def ci_dir(data_dir, store_dir, tmp_path_factory):
+    out = tmp_path_factory.mktemp("ci")
+    classes = ASTERISK / "classes" / "phone.tsv"
+    done = run_command(
+        "ptsel", "score", data_dir, "--store", store_dir, "--classes", classes, "--out", out,
+        "--permutations", 9, "--bootstrap", 200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.parametrize("method", ["group", "direct", "all", "naive", "random"])
+def test_the_command_writes_weights_with_their_origin(ci_dir, tmp_path, method):
+    out = tmp_path / "weights.yaml"
+    done = run_command("ptsel", "select", ci_dir, "--method", method, "--out", out)
+    assert done.returncode == 0, done.stderr
+    weights, sum_to_one = read_weights(out)
+    scores = json.loads((ci_dir / "scores.json").read_text())
+    assert list(weights) == sorted(scores["scores"])
+    assert sum_to_one is (method != "all")
+    if sum_to_one:
+        assert sum(weights.values()) == pytest.approx(1, abs=1e-4)
+    text = out.read_text()
+    assert text.startswith("# @package _global_\n")
+    for said in (
+        str(ci_dir),
+        "cka",
+        f"method: {method}",
+        scores["manifest_checksum"],
+        "ptsel select",
+        "numpy",
+    ):
+        assert said in text
+    if method == "group":
+        assert "objective: " in text
+        assert "gap: " in text
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["weights.png", "weights.yaml"]
+    for label in weights:
+        assert label in done.stdout
+
+
+def test_the_command_writes_into_a_recipe(ci_dir, tmp_path):
+    original = next((ROOT / "configs" / "pretraining").glob("*tiny*.yaml")).read_text()
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(original)
+    done = run_command(
+        "ptsel", "select", ci_dir, "--method", "direct", "--out", tmp_path / "w.yaml", "--config", recipe
+    )
+    assert done.returncode == 0, done.stderr
+    assert read_weights(recipe) == read_weights(tmp_path / "w.yaml")
+    ours = ("pretext_weights", "pretext_sum_to_one")
+    before, after = yaml.safe_load(original), yaml.safe_load(recipe.read_text())
+    for content in (before, after):
+        for setting in ours:
+            content["criterion"].pop(setting, None)
+    assert after == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("projection", ["sparsemax", "softmax"])
+def test_the_command_with_the_papers_optimiser(ci_dir, tmp_path, projection):
+    out = tmp_path / "w.yaml"
+    done = run_command(
+        "ptsel", "select", ci_dir, "--projection", projection, "--reference-optimizer", "--out", out
+    )
+    assert done.returncode == 0, done.stderr
+    assert sum(read_weights(out)[0].values()) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent"], "scores.json: no such file"),
+        (["CI", "--method", "all", "--tau", "1"], "--tau belongs to direct"),
+        (["CI", "--method", "naive", "--support", "0"], "between 1 and"),
+        (["CI", "--method", "all", "--config", "absent.yaml"], "absent.yaml: the recipe cannot be read"),
+    ],
+)
+def test_the_command_refuses_in_one_line(ci_dir, tmp_path, arguments, message):
+    arguments = [ci_dir if word == "CI" else word for word in arguments]
+    done = run_command("ptsel", "select", *arguments, "--out", tmp_path / "w.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
