@@ -14,7 +14,15 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("*.md", "LICENSE", "CITATION.cff", "docs/*", "examples/**/*.md", "examples/**/LICENSE", "examples/**/CREDITS")
+PAGES = (
+    "*.md",
+    "LICENSE",
+    "CITATION.cff",
+    "docs/*",
+    "examples/**/*.md",
+    "examples/**/LICENSE",
+    "examples/**/CREDITS",
+)
 # Linked from pages, and offered for download.
 FILES = (
     "examples/*.py", "examples/*.ipynb", "examples/slurm/*", "examples/*/*.py", "examples/*/*.yaml",
@@ -30,8 +38,20 @@ def main() -> None:
         pages = Path(folder)
         stage(pages)
         done = subprocess.run(
-            [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "-b", "html"]
-            + ["-c", str(ROOT / "docs" / "site"), str(pages), str(arguments.out)],
+            [
+                sys.executable,
+                "-m",
+                "sphinx",
+                "--fail-on-warning",
+                "--keep-going",
+                "--quiet",
+                "-b",
+                "html",
+                "-c",
+                str(ROOT / "docs" / "site"),
+                str(pages),
+                str(arguments.out),
+            ],
             cwd=ROOT,
         )
     if done.returncode != 0:
