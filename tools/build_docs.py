@@ -37,22 +37,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ptsel-docs-") as folder:
         pages = Path(folder)
         stage(pages)
+        options = ["--fail-on-warning", "--keep-going", "--quiet", "-b", "html", "-c", ROOT / "docs" / "site"]
         done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "sphinx",
-                "--fail-on-warning",
-                "--keep-going",
-                "--quiet",
-                "-b",
-                "html",
-                "-c",
-                str(ROOT / "docs" / "site"),
-                str(pages),
-                str(arguments.out),
-            ],
-            cwd=ROOT,
+            [sys.executable, "-m", "sphinx", *map(str, (*options, pages, arguments.out))], cwd=ROOT
         )
     if done.returncode != 0:
         sys.exit("docs: the site has faults, named above")
