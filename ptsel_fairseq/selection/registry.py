@@ -12,7 +12,7 @@ import traceback
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 from ptsel_fairseq.base.errors import PtselError
 
@@ -27,6 +27,7 @@ class Named(Protocol):
 
 
 T = TypeVar("T", bound=Named)
+S = TypeVar("S", bound=Named)
 
 
 class Registry(Generic[T]):
@@ -42,7 +43,7 @@ class Registry(Generic[T]):
         self._items: dict[str, T] = {}
         self._loaded = False
 
-    def register(self, item: T) -> T:
+    def register(self, item: S) -> S:
         """Make an object known; raise PtselError for a name that is taken or cannot be used."""
         if not NAME.fullmatch(item.name):
             raise PtselError(
@@ -51,7 +52,7 @@ class Registry(Generic[T]):
             )
         if item.name in self._items:
             raise PtselError(f"{self.kind} {item.name}: the name is taken; choose another one")
-        self._items[item.name] = item
+        self._items[item.name] = cast("T", item)
         return item
 
     def remove(self, name: str) -> None:

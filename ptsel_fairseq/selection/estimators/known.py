@@ -5,6 +5,7 @@ Nothing is imported here that computes: the command line reads this list to answ
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ptsel_fairseq.selection.estimators.estimator import KernelEstimator, TaskEstimator, register
@@ -92,6 +93,17 @@ REFERENCE = register(
         own_units=True,
         average="plain",
         floor=True,
+    )
+)
+REFERENCE_FIRST = register(
+    replace(
+        REFERENCE,
+        name="reference_first",
+        title="score of the first paper's released code",
+        help="the same by the first paper's rule: divisor (n - 1)², classes of up to 3 points are 0 and count",
+        divisor="(n-1)2",
+        zero_up_to=3,
+        least_points=1,
     )
 )
 LOGME = register(
