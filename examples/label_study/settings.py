@@ -28,7 +28,7 @@ KERNEL = 5
 DILATIONS = (1, 1, 2)
 CROP = 100  # frames
 BATCH = 16
-UPDATES = 600
+UPDATES = 400
 LEARNING_RATE = 2e-3
 GAP = 12  # frames of zeros between recordings: more than the encoder sees to one side
 
