@@ -18,9 +18,9 @@ from settings import (
     Settings,
 )
 
-from ptsel_fairseq.errors import PtselError
-from ptsel_fairseq.files import write_text
-from ptsel_fairseq.manifest import Manifest, read_manifest
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.manifest import Manifest, read_manifest
 
 CORPORA = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs", "fluidr3mono")
 LANGUAGES = ("en", "es", "fr", "it", "ru")

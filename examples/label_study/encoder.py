@@ -10,7 +10,7 @@ from pool import Pool, Track
 from settings import BATCH, CHANNELS, CROP, DILATIONS, GAP, KERNEL, LEARNING_RATE
 from torch import Tensor, nn
 
-from ptsel_fairseq.plugin.losses import frame_loss
+from ptsel_fairseq.heads.losses import frame_loss
 
 BLOCK = 4000  # frames at a time where features are computed
 WARM_UP = 0.05  # of the updates; then the rate falls to 0 along a line
@@ -54,7 +54,9 @@ def pretrain(
     encoder = new_encoder(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1000 + seed)
-        heads = nn.ModuleDict({name: nn.Linear(CHANNELS, tracks[name].values.shape[1]) for name in sorted(weights)})
+        heads = nn.ModuleDict(
+            {name: nn.Linear(CHANNELS, tracks[name].values.shape[1]) for name in sorted(weights)}
+        )
     optimizer = torch.optim.AdamW(
         [*encoder.parameters(), *heads.parameters()], lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
     )
@@ -82,7 +84,9 @@ def pretrain(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return encoder, {name: float(np.mean(values)) if values else float("nan") for name, values in last.items()}
+    return encoder, {
+        name: float(np.mean(values)) if values else float("nan") for name, values in last.items()
+    }
 
 
 @torch.no_grad()

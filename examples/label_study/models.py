@@ -79,7 +79,9 @@ def random_groups(labels: Sequence[str], pool: str, number: int, seed: int) -> l
         members = sorted(rng.choice(list(labels), rng.integers(1, 11), replace=False))
         weights = rng.dirichlet(np.ones(len(members)))
         models.append(
-            Model(name, "group", pool, seed, {str(m): float(w) for m, w in zip(members, weights, strict=True)})
+            Model(
+                name, "group", pool, seed, {str(m): float(w) for m, w in zip(members, weights, strict=True)}
+            )
         )
     return models
 

@@ -20,7 +20,7 @@ from settings import (
     Task,
 )
 
-from ptsel_fairseq.manifest import read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.selection.embedding import downsampling_filters
 
 VALID_SHARE = 0.2  # of the training part's recordings, to choose a head's penalty and epoch on
@@ -71,7 +71,9 @@ class Points:
             lengths += [n] * width
         pointers = np.concatenate([[0], np.cumsum(lengths)])
         data = np.concatenate(values).astype(np.float32)
-        return sparse.csr_matrix((data, np.concatenate(columns), pointers), shape=(len(lengths), self.end.max()))
+        return sparse.csr_matrix(
+            (data, np.concatenate(columns), pointers), shape=(len(lengths), self.end.max())
+        )
 
     def summarise(self, frames: np.ndarray) -> np.ndarray:
         """Vectors of all points from features of every frame of the stream, float32 [frames, dim] -> [points, width]."""
@@ -96,7 +98,10 @@ class Points:
         if raw:
             values = values * track.std.astype(np.float32) + track.mean.astype(np.float32)
             if track.unvoiced is not None:
-                values, valid = np.where(valid[:, None], values, np.float32(track.unvoiced)), np.ones(end, bool)
+                values, valid = (
+                    np.where(valid[:, None], values, np.float32(track.unvoiced)),
+                    np.ones(end, bool),
+                )
             return self._masked_mean(values, valid)[0]
         if valid[self._frames].all():
             return self.summarise(values)
@@ -132,7 +137,9 @@ class Points:
             known = np.flatnonzero(valid[first:last])
             if len(known):
                 times = np.arange(last - first)
-                filled = np.column_stack([np.interp(times, known, column) for column in values[first:last][known].T])
+                filled = np.column_stack(
+                    [np.interp(times, known, column) for column in values[first:last][known].T]
+                )
                 found[i] = (downsampling_filters(last - first, DOWNSAMPLED, 0.07, 0.1) @ filled).ravel()
         return found
 

@@ -9,8 +9,8 @@ import numpy as np
 from corpora import POOL_SPLIT, is_test
 from settings import GAP, Settings
 
-from ptsel_fairseq.labels.store import LabelStore
-from ptsel_fairseq.manifest import read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.labels.store.reader import LabelStore
 
 
 @dataclass(frozen=True)

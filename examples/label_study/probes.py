@@ -119,7 +119,9 @@ def outcome(logits: Tensor, y: Tensor) -> Outcome:
     right = logits.argmax(1) == y
     recalls = [right[y == name].float().mean() for name in y.unique()]
     return Outcome(
-        float(right.float().mean()), float(torch.stack(recalls).mean()), float(functional.cross_entropy(logits, y))
+        float(right.float().mean()),
+        float(torch.stack(recalls).mean()),
+        float(functional.cross_entropy(logits, y)),
     )
 
 

@@ -31,10 +31,16 @@ def main() -> None:
     study = Study(settings)
     if "baselines" in settings.tiers:
         run_tier(study, study.table("baselines"), baselines(study))
+    first, *others = settings.seeds
+    if "2" in settings.tiers:  # single labels before anything else
+        early = (m for m in models_of(study) if m.seed == first and m.kind not in ("group", "oracle"))
+        run_tier(study, study.table("tier2"), tier2(study, early))
+    if "1" in settings.tiers:
+        run_tier(study, study.table("tier1"), tier1(study, first))
     if "2" in settings.tiers:
         run_tier(study, study.table("tier2"), tier2(study, models_of(study)))
     if "1" in settings.tiers:
-        for seed in settings.seeds:
+        for seed in others:
             run_tier(study, study.table("tier1"), tier1(study, seed))
 
 
@@ -45,7 +51,9 @@ def parse() -> Settings:
     parser.add_argument("--corpora", type=Path, help="where corpora are fetched to (default: OUT/corpora)")
     parser.add_argument("--tiers", nargs="+", choices=TIERS, default=list(TIERS))
     parser.add_argument("--seeds", type=int, default=len(SEEDS), metavar="N", help="how many (default 3)")
-    parser.add_argument("--tiny", action="store_true", help="a few recordings and updates: to see that all works")
+    parser.add_argument(
+        "--tiny", action="store_true", help="a few recordings and updates: to see that all works"
+    )
     options = parser.parse_args()
     out = options.out.resolve()
     return Settings(

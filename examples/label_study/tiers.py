@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from controls import oracle_names, planted
@@ -38,9 +37,7 @@ class Study:
 
     @cached_property
     def points(self) -> dict[str, Points]:
-        return {
-            task.name: points_of(self.settings, self.pool(task.pool), task) for task in TASKS.values()
-        }
+        return {task.name: points_of(self.settings, self.pool(task.pool), task) for task in TASKS.values()}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -162,7 +159,8 @@ def tier1(study: Study, seed: int) -> Iterator[Judged]:
         for name in (*study.labels, *CONTROLS, *oracle_names(pool)):
             kind = "oracle" if name.startswith("orc_") else "control" if name in CONTROLS else "single"
             own = (name.removeprefix("orc_").rsplit("_", 1)[0],) if kind == "oracle" else ()
-            for what in ("prediction", "span"):
+            scalar = study.track(pool, name).values.shape[1] == 1
+            for what in ("prediction",) if scalar else ("prediction", "span"):
                 yield Judged(
                     {"tier": "1", "pool": pool, "kind": kind, "model": name, "features": what, "seed": seed},
                     lambda name=name, what=what, pool=pool, shared=shared: shared.vectors(
@@ -180,7 +178,9 @@ def tier2(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
         ("pool", "model", "seed", "label"),
     )  # fmt: skip
     weights = Table(
-        study.settings.results / "lambda.csv", ("pool", "model", "label", "weight"), ("pool", "model", "label")
+        study.settings.results / "lambda.csv",
+        ("pool", "model", "label", "weight"),
+        ("pool", "model", "label"),
     )
     for model in models:
         for label, weight in model.weights.items():
@@ -221,18 +221,18 @@ class Encoded:
 
     def joined(self) -> Callable[[Points], np.ndarray]:
         frames = self.frames
-        return lambda points: np.hstack(
-            [points.summarise(frames), self.study.summaries[points.task.name]]
-        )
+        return lambda points: np.hstack([points.summarise(frames), self.study.summaries[points.task.name]])
 
 
-def run_tier(study: Study, table: Table, work: Iterable[Judged], log: Path | None = None) -> None:
+def run_tier(study: Study, table: Table, work: Iterable[Judged]) -> None:
     """Judge one kind of features after the other, and say how long each took."""
     for judged in work:
         begun = time.monotonic()
         added = judge(study, table, judged)
         if added:
-            what = " ".join(str(judged.row[column]) for column in ("tier", "pool", "model", "features", "seed"))
+            what = " ".join(
+                str(judged.row[column]) for column in ("tier", "pool", "model", "features", "seed")
+            )
             print(f"{what}: {added} rows, {time.monotonic() - begun:.1f} s", flush=True)
 
 
