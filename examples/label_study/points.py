@@ -76,7 +76,7 @@ class Points:
         )
 
     def summarise(self, frames: np.ndarray) -> np.ndarray:
-        """Vectors of all points from features of every frame of the stream, float32 [frames, dim] -> [points, width]."""
+        """Vectors of all points from features of every frame, float32 [frames, dim] -> [points, width]."""
         frames = frames[: self.rows.shape[1]]
         mean = self.rows @ frames
         if self.task.summary == "mean":
@@ -107,7 +107,7 @@ class Points:
             return self.summarise(values)
         if self.task.summary == "downsample":
             return self._downsample_masked(values, valid)
-        mean, share = self._masked_mean(values, valid)
+        mean, _ = self._masked_mean(values, valid)
         if self.task.summary == "mean":
             return mean
         square, _ = self._masked_mean(values * values, valid)

@@ -19,7 +19,7 @@ CLIPS_A_SENTENCE = 450
 MUSIC_SECONDS = 4  # of a note, cut into pieces of one second
 
 MOST_CLASSES = 50  # of a task, the most frequent
-FEWEST_POINTS = {"train": 8, "test": 3}
+FEWEST_POINTS = {"train": 5, "test": 2}
 EXAMPLES = (5, 20, 100)  # labelled examples a class of the learning curves
 
 # The encoder: convolutions on log mel; and its training.
