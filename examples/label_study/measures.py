@@ -36,7 +36,7 @@ def spearman(score: np.ndarray, gain: np.ndarray) -> float:
 
 
 def regret(score: np.ndarray, gain: np.ndarray, first: int, rng: np.random.Generator) -> float:
-    """The largest gain less the largest among the `first` labels by the score, in the unit of the gain; ties averaged."""
+    """The largest gain less the largest among the `first` labels by the score; ties are averaged over orders."""
     tied = len(np.unique(score)) < len(score)
     lost = []
     for _ in range(TIES if tied else 1):

@@ -55,6 +55,7 @@ CONTROLS = (
     "ctl_loudness_gain",
     "ctl_mfcc_other",
 )
+GAMMAS = (0.01, 0.03, 0.1, 0.3, 1.0)  # of V_γ, each over the number of labels
 NOISE_CONTROLS = ("ctl_white_noise", "ctl_utterance_noise")
 
 

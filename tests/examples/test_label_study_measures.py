@@ -110,7 +110,8 @@ def test_bootstrap_covers_the_expected_tau_and_pairs_the_scores():
 def test_measured_puts_labels_without_a_score_last():
     gain = np.array([1.0, 2.0, 3.0])
     tau, _, first, _ = measures.measured(np.array([np.nan, 1.0, 2.0]), gain, np.random.default_rng(0))
-    assert tau == 1 and first == 0
+    assert tau == 1
+    assert first == 0
 
 
 def test_every_pair_is_counted_once_a_side():
