@@ -85,4 +85,3 @@ ESTIMATORS: dict[str, tuple[str, Callable[[TrainingPart], Scores]]] = {
     "dimension": (HIGHER, lambda part: {name: float(dim) for name, dim in part.dims.items()}),
     "log_std": (HIGHER, lambda part: dict(part.spread)),
 }
-STATIC = ("dimension", "log_std", "other_tasks", "random")
