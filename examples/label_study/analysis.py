@@ -177,7 +177,7 @@ def default_by_rule(data: Ranked, planted: Sequence[Mapping[str, Any]]) -> list[
 def main_effects(
     outcomes: Outcomes, weights: Mapping[tuple[str, str], Mapping[str, float]]
 ) -> list[dict[str, Any]]:
-    """Of random groups: how a group's gain goes with the λ-weighted mean gain of its labels alone, and with its size."""
+    """Of random groups: how their gains go with those of their labels alone, weighted by λ, and with their size."""
     from measures import spearman
 
     rows = []

@@ -34,20 +34,25 @@ def single(name: str, kind: str, pool: str, seed: int) -> Model:
 
 
 def plan(settings: Settings, labels: Sequence[str], chosen: Sequence[Model] = ()) -> Iterator[Model]:
-    """All encoders: singles and controls of the first seed, the first groups, and so on; pools in turn.
+    """All encoders in blocks; in a block pools take turns.
+
+    Singles, controls and named groups of the first seed; half of the random groups; what the ways to λ chose; the
+    other seeds of singles and of what was chosen; the other half of the random groups; oracles.
 
     Args:
         labels: of the catalogue.
-        chosen: groups whose λ a method chose for a task, for the first seed.
+        chosen: groups whose λ a way chose for a task, for the first seed.
     """
     first, *others = settings.seeds
-    yield from in_turn([singles(labels, pool, first) for pool in POOLS])
-    yield from in_turn([named(labels, pool, first) for pool in POOLS])
-    yield from in_turn([random_groups(labels, pool, settings.num_groups, first) for pool in POOLS])
+    groups = {pool: random_groups(labels, pool, settings.num_groups, first) for pool in POOLS}
+    half = settings.num_groups // 2
+    yield from in_turn([singles(labels, pool, first) + named(labels, pool, first) for pool in POOLS])
+    yield from in_turn([groups[pool][:half] for pool in POOLS])
     yield from chosen
     for seed in others:
         yield from in_turn([singles(labels, pool, seed) + named(labels, pool, seed) for pool in POOLS])
         yield from (Model(m.name, m.kind, m.pool, seed, m.weights) for m in chosen)
+    yield from in_turn([groups[pool][half:] for pool in POOLS])
     for seed in settings.seeds:
         yield from in_turn([[single(n, "oracle", pool, seed) for n in oracle_names(pool)] for pool in POOLS])
 

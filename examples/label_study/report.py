@@ -1,4 +1,4 @@
-"""Tables and pictures of the study: CSV in `results/summary`, tables between marks in docs/study.md, pictures beside it."""
+"""Tables of the study: CSV files, and markdown between marks of a page."""
 
 from __future__ import annotations
 
