@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from settings import GAMMAS
-
-from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators.audible import Audible, Plain
 from ptsel_fairseq.selection.estimators.lee import lee
 from ptsel_fairseq.selection.estimators.logme import logme
 from ptsel_fairseq.selection.estimators.probe import probe
 from ptsel_fairseq.selection.estimators.relevance import Relevance
 from ptsel_fairseq.selection.estimators.task import Task, stack
+from settings import GAMMAS
+
+from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.score import score_labels
 
 if TYPE_CHECKING:
