@@ -27,7 +27,7 @@ class Encoder(nn.Module):
             padding = dilation * (KERNEL // 2)
             layers += [nn.Conv1d(before, channels, KERNEL, padding=padding, dilation=dilation), nn.GELU()]
             before = channels
-        self.layers = nn.Sequential(*layers)
+        self.layers, self.channels = nn.Sequential(*layers), channels
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.layers(frames.transpose(1, 2)).transpose(1, 2)
@@ -90,11 +90,19 @@ def pretrain(
 
 
 @torch.no_grad()
-def features(encoder: Encoder, pool: Pool) -> np.ndarray:
-    """Features of every frame of a pool's stream, float32 [frames, channels]."""
-    found = []
-    for first in range(0, pool.total, BLOCK):
-        begin, end = max(0, first - GAP), min(pool.total, first + BLOCK + GAP)
-        block = encoder(torch.from_numpy(pool.input[None, begin:end]))[0]
-        found.append(block[first - begin : first - begin + BLOCK])
-    return torch.cat(found).numpy()
+def features(encoder: Encoder, pool: Pool, needed: np.ndarray | None = None) -> np.ndarray:
+    """Features of the frames of a pool's stream, float32 [frames, channels].
+
+    Args:
+        needed: bool [frames]; features of other frames are of no use. Default: all.
+    """
+    if needed is None:
+        needed = np.ones(pool.total, bool)
+    # What is needed with as much around it as the encoder sees, closed up: frames at the seams are not needed.
+    around = np.flatnonzero(np.convolve(needed, np.ones(2 * GAP + 1), mode="same") > 0.5)
+    found = np.zeros((pool.total, encoder.channels), np.float32)
+    for first in range(0, len(around), BLOCK):
+        begin, end = max(0, first - GAP), min(len(around), first + BLOCK + GAP)
+        block = encoder(torch.from_numpy(pool.input[None, around[begin:end]]))[0]
+        found[around[first : first + BLOCK]] = block[first - begin : first - begin + BLOCK].numpy()
+    return found

@@ -29,6 +29,7 @@ class Study:
     settings: Settings
     _pools: dict[str, Pool] = field(default_factory=dict)
     _planted: dict[tuple[str, str], Track] = field(default_factory=dict)
+    _needed: dict[str, np.ndarray] = field(default_factory=dict)
 
     def pool(self, name: str) -> Pool:
         if name not in self._pools:
@@ -54,6 +55,16 @@ class Study:
 
     def tasks(self, pool: str) -> list[Points]:
         return [self.points[task.name] for task in TASKS.values() if task.pool == pool]
+
+    def needed(self, pool: str) -> np.ndarray:
+        """The frames of a pool's stream that lie in a point of any task, bool [frames]."""
+        if pool not in self._needed:
+            found = np.zeros(self.pool(pool).total, bool)
+            for points in self.tasks(pool):
+                for first, last in zip(points.start, points.end, strict=True):
+                    found[first:last] = True
+            self._needed[pool] = found
+        return self._needed[pool]
 
     def table(self, name: str) -> Table:
         return Table(self.settings.results / f"{name}.csv", OUTCOMES, OUTCOME_KEY)
@@ -188,7 +199,7 @@ def tier2(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
         encoded = Encoded(study, model, losses)
         row = {"tier": "2", "pool": model.pool, "kind": model.kind, "model": model.name, "seed": model.seed}
         own = (model.name.removeprefix("orc_").rsplit("_", 1)[0],) if model.kind == "oracle" else ()
-        curves = model.seed == SEEDS[0] and model.kind in ("random", "single", "named", "chosen")
+        curves = model.seed == SEEDS[0] and model.kind in ("random", "named", "chosen")
         yield Judged({**row, "features": "encoder"}, encoded.vectors, curves=curves, tasks=own)
         if model.seed == SEEDS[0] and model.kind in ("random", "named", "chosen"):
             yield Judged({**row, "features": "joined"}, encoded.joined)
@@ -204,16 +215,16 @@ class Encoded:
 
     @cached_property
     def frames(self) -> np.ndarray:
-        model, pool = self.model, self.study.pool(self.model.pool)
+        model, pool, needed = self.model, self.study.pool(self.model.pool), self.study.needed(self.model.pool)
         if model.name == RANDOM:
-            return features(new_encoder(model.seed), pool)
+            return features(new_encoder(model.seed), pool, needed)
         tracks = {name: self.study.track(model.pool, name) for name in model.weights}
         encoder, losses = pretrain(pool, tracks, model.weights, model.seed, self.study.settings.updates)
         for label, loss in losses.items():
             self.losses.add(
                 {"pool": model.pool, "model": model.name, "seed": model.seed, "label": label, "loss": loss}
             )
-        return features(encoder, pool)
+        return features(encoder, pool, needed)
 
     def vectors(self) -> Callable[[Points], np.ndarray]:
         frames = self.frames

@@ -200,6 +200,13 @@ def test_features_in_blocks_are_those_of_the_whole_stream(label_study, pool, mon
         whole = encoder(torch.from_numpy(pool.input[None]))[0].numpy()
     edge = label_study.settings.GAP
     np.testing.assert_allclose(found[edge:-edge], whole[edge:-edge], atol=1e-5)
+    points = points_of(label_study, pool, "mean")
+    needed = np.zeros(pool.total, bool)
+    for first, last in zip(points.start, points.end, strict=True):
+        needed[first:last] = True
+    some = label_study.encoder.features(encoder, pool, needed)
+    np.testing.assert_allclose(some[needed], whole[needed], atol=1e-5)
+    assert not some[np.abs(np.arange(pool.total)[:, None] - np.flatnonzero(needed)).min(axis=1) > edge].any()
 
 
 def test_ridge_is_that_of_scikit_learn(label_study, pool, monkeypatch):
