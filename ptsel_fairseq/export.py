@@ -105,6 +105,12 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
         raise PtselError(
             f"{where}: expected a checkpoint of the model ptsel_wav2vec2, found {name!r}; {hint}"
         )
+    if state["cfg"]["model"].get("frontend", "waveform") != "waveform":
+        raise PtselError(
+            f"{where}: expected a checkpoint of model.frontend: waveform, found "
+            f"{state['cfg']['model']['frontend']!r}; stock fairseq has no such front end. Fine-tune the checkpoint "
+            "itself with fairseq's model wav2vec_ctc and common.user_dir (configs/finetuning/tiny_filterbank.yaml)"
+        )
     cfg = {
         section: dict(value) if isinstance(value, Mapping) else value
         for section, value in state["cfg"].items()
