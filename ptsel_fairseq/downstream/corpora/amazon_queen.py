@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
 from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, sentence_of, split_of
 
@@ -37,8 +37,8 @@ def read(root: Path) -> Reading:
     for name, data in speech.items():
         file = folder / clip_file(name)
         if not file.is_file():
-            with replacing(file) as unfinished:
-                unfinished.write_bytes(data)
+            with WholeFile(file) as out:
+                out.write(data)
     texts: dict[str, str] = {}
     characters: dict[str, str] = {}
     for name, data in sorted(entries.items()):
