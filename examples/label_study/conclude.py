@@ -200,7 +200,7 @@ def gains_of_ways(outcomes: Outcomes, scores: Scores, results: Path) -> dict[str
 
 
 def of_seeds(gained: Mapping[str, Mapping[str, np.ndarray]]) -> list[list[dict[str, Any]]]:
-    """Comparisons with every label equal: of all ways by the first seed, and of those that have several by all seeds."""
+    """Comparisons with every label equal: of all ways by the first seed, of those with several seeds by all."""
     base = "every label equal"
     if base not in gained:
         return []
