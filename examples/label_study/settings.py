@@ -121,5 +121,10 @@ class Settings:
         return 4 if self.tiny else UPDATES
 
     @property
+    def resamplings(self) -> int:
+        """Of the bootstrap."""
+        return 50 if self.tiny else 2000
+
+    @property
     def num_groups(self) -> int:
         return 2 if self.tiny else NUM_GROUPS
