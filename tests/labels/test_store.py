@@ -420,7 +420,7 @@ def test_killed_while_another_plan_clears_the_arrays(tmp_path, valid_manifest, m
         raise Kill
 
     with monkeypatch.context() as patch:
-        patch.setattr("ptsel_fairseq.labels.store.journal.write_atomically", die)
+        patch.setattr("ptsel_fairseq.labels.store.journal.write_text", die)
         with pytest.raises(Kill):
             extract(valid_manifest, ["rms_energy", "zcr"], store, jobs=1)
     assert_finishes_as_clean(store, valid_manifest, ["zcr"])

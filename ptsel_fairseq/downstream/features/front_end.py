@@ -16,7 +16,7 @@ import numpy as np
 
 from ptsel_fairseq.base.audio import read_whole_audio
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import file_checksum, replacing
+from ptsel_fairseq.base.files import WholeFile, file_checksum
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import ClassFile, Manifest, Segment
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
@@ -181,7 +181,7 @@ def extract(
         total=len(blocks), initial=len(blocks) - len(todo), desc=title, unit="block", file=sys.stderr
     ) as bar:
         for i, vectors in zip(todo, found, strict=True):
-            with replacing(folder / f"{i:06d}.npy") as partial_file, partial_file.open("wb") as out:
+            with WholeFile(folder / f"{i:06d}.npy") as out:
                 np.save(out, vectors)
             bar.update()
     return np.concatenate([np.load(folder / f"{i:06d}.npy") for i in range(len(blocks))])
