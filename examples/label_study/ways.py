@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from models import Model
-from ptsel_fairseq.selection.estimators.audible import Audible
-from ptsel_fairseq.selection.estimators.relevance import Relevance
-from ptsel_fairseq.selection.estimators.task import Task
-from ptsel_fairseq.selection.weighting.relevance import GroupRelevance, maximise
 from scores import TrainingPart, kind_of, training_part
 from settings import GAMMAS, NOISE_CONTROLS, PAPERS, SEEDS, TASKS
 from tables import Table, read
 from tiers import Study
 
 from ptsel_fairseq.selection import Points, score_labels, select_weights
+from ptsel_fairseq.selection.estimators.audible import Audible
+from ptsel_fairseq.selection.estimators.relevance import Relevance
+from ptsel_fairseq.selection.estimators.task import Task
+from ptsel_fairseq.selection.weighting.relevance import GroupRelevance, maximise
 
 WAYS = ("task", "way", "model", "label", "weight", "noise_weight")
 SMALLEST = 1e-3  # of λ: less is left out, and the rest made to sum to one
