@@ -22,7 +22,7 @@ import numpy as np
 import soundfile
 from common import ASTERISK, Figure, bundled, finish, parse, parser_of
 
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.manifest import read_classes
 from ptsel_fairseq.downstream.alignment.aligner import NotAligned
 from ptsel_fairseq.downstream.alignment.ctc import CtcAligner
 from ptsel_fairseq.downstream.alignment.sphinx import SphinxAligner, pronunciations
@@ -100,10 +100,10 @@ def words_of_bundled() -> list[Word]:
     found = []
     for segment in segments[:200]:
         if segment.name.lower() in known and segment.end - segment.start > LONG_ENOUGH:
-            waveform, _ = soundfile.read(
-                manifest.audio_path(manifest.utterances[segment.utterance]), dtype="float32"
-            )
-            found.append((segment.name, cut_to_speech(waveform[round(RATE * segment.start) : round(RATE * segment.end)])))
+            file = manifest.audio_path(manifest.utterances[segment.utterance])
+            first, last = round(RATE * segment.start), round(RATE * segment.end)
+            waveform, _ = soundfile.read(file, start=first, stop=last, dtype="float32")
+            found.append((segment.name, cut_to_speech(waveform)))
     return found
 
 

@@ -30,8 +30,8 @@ from tqdm import tqdm
 
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
 from ptsel_fairseq.labels.label import Track
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 HOP = 0.010  # seconds between openSMILE's frames
 SHORT, LONG = 0.020, 0.060  # seconds of its frames
@@ -98,7 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     return finish(
         options,
         [
-            Figure(f"r with openSMILE, {label}, {first}", float(np.nanmedian(found[first][f"{label}|same place"])))
+            Figure(
+                f"r with openSMILE, {label}, {first}",
+                float(np.nanmedian(found[first][f"{label}|same place"])),
+            )
             for label in ("loudness", "alpha_ratio", "zcr", "rasta_l1", "f0 (log)")
         ],
     )

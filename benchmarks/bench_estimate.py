@@ -39,8 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser.add_argument(
         "--clock", action="store_true", help="time as the clock says (default: processor time)"
     )
-    parser.add_argument("--hours", type=float, help="of audio to extract (default: as many as take some seconds)")
-    parser.add_argument("--jobs", nargs="+", type=int, default=[1, 2], metavar="N", help="numbers of processes")
+    parser.add_argument(
+        "--hours", type=float, help="of audio to extract (default: as many as take some seconds)"
+    )
+    parser.add_argument(
+        "--jobs", nargs="+", type=int, default=[1, 2], metavar="N", help="numbers of processes"
+    )
     options = parse(parser, arguments, {"rounds": 1, "labels": ["zcr"], "hours": 0.01, "jobs": [1]})
     measure = by_clock if options.clock else by_processor_time
     times, rooms = defaultdict(list), defaultdict(list)
@@ -97,7 +101,7 @@ EXTRACTION = """
 import resource, sys, time
 from ptsel_fairseq.base import workers
 from ptsel_fairseq.labels.extraction import cost as estimate
-from ptsel_fairseq.labels.compute import resolve
+from ptsel_fairseq.labels.tracks import resolve
 from ptsel_fairseq.labels.extraction.extract import fill
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.labels.store.writer import StoreWriter

@@ -36,8 +36,8 @@ from common import (
 from ptsel_fairseq.base.audio import read_audio
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
-from ptsel_fairseq.labels.compute import compute_tracks, names, resolve
 from ptsel_fairseq.labels.signal.framing import half_step_frames
+from ptsel_fairseq.labels.tracks import compute_tracks, names, resolve
 
 GRID = FrameGrid()
 SEVEN_NAME, ALL_NAME, FLOOR, OPENSMILE = "seven labels", "all labels", "bare FFTs", "openSMILE's two sets"
@@ -47,7 +47,9 @@ GOAL_OPENSMILE, GOAL_SEVEN, GOAL_ALL, GOAL_ALL_REAL_TIME = 35, 4.6, 17.8, 250
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser = parser_of(__doc__)
-    parser.add_argument("manifest", nargs="?", type=Path, default=ASTERISK / "train.tsv", metavar="MANIFEST.tsv")
+    parser.add_argument(
+        "manifest", nargs="?", type=Path, default=ASTERISK / "train.tsv", metavar="MANIFEST.tsv"
+    )
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--utterances", type=int, default=60, metavar="N", help="at most (default 60)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes against one, and nothing else")
@@ -64,12 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     started = time.perf_counter()
     compute_tracks(waveforms[0], resolve(["all"]), GRID)
     print(f"first utterance, with imports and compilation: {time.perf_counter() - started:.1f} s")
-    times = in_turns({name: partial(of_all, work, waveforms) for name, work in candidates().items()}, options.rounds)
+    times = in_turns(
+        {name: partial(of_all, work, waveforms) for name, work in candidates().items()}, options.rounds
+    )
     print("| what | xRT | time, seven labels = 1 |\n| --- | --- | --- |")
     for name, middle in medians(times).items():
         print(f"| {name} | {seconds / middle:.0f} | {ratio(times, name, SEVEN_NAME):.2f} |")
     figures = [
-        Figure("seven labels, over the bare FFTs of their frames", ratio(times, SEVEN_NAME, FLOOR), GOAL_SEVEN, True),
+        Figure(
+            "seven labels, over the bare FFTs of their frames",
+            ratio(times, SEVEN_NAME, FLOOR),
+            GOAL_SEVEN,
+            True,
+        ),
         Figure("all labels, over the bare FFTs of the seven", ratio(times, ALL_NAME, FLOOR), GOAL_ALL, True),
         Figure("all labels, times real time", seconds / medians(times)[ALL_NAME], GOAL_ALL_REAL_TIME),
     ]

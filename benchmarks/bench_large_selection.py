@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
         f"all of it: {readable_time(total)}, {HOURS * 3600 / total:.0f} times real time for {HOURS} h of speech"
     )
     print({key: found.details.get(key) for key in ("residual", "restarts", "starts_tried_on_a_sample")})
-    return finish(options, [Figure(f"scores and weights of {HOURS} h, times real time", HOURS * 3600 / total)])
+    return finish(
+        options, [Figure(f"scores and weights of {HOURS} h, times real time", HOURS * 3600 / total)]
+    )
 
 
 def report(what: str, seconds: float, memory: PeakMemory) -> None:

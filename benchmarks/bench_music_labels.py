@@ -19,7 +19,7 @@ import torch
 from common import Figure, finish, in_turns, medians, parse, parser_of, ratio
 
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 GRID = FrameGrid()
 POOL, APART = "the pool music", ", one librosa call each"
@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     return finish(
         options,
         [
-            Figure(f"separate librosa calls, over {title}", ratio(times, title + APART, title), GOALS.get(title))
+            Figure(
+                f"separate librosa calls, over {title}", ratio(times, title + APART, title), GOALS.get(title)
+            )
             for title in sets
         ],
     )

@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/bench_selection.py [--points 2000] [--labels 20] [--dimensions 800] [--rounds 5]
 
 Scalar labels, one class. `explicit` builds H and multiplies K H L H for each label, as the released code does; it is
-timed on two labels, whose kernels are there, and scaled. `floor` is the one matrix product that the exact features cannot do without. They take
-turns, but for `explicit`, which is timed once.
+timed once on two labels, whose kernels are there, and scaled. `floor` is the one matrix product that the exact features
+cannot do without. All but `explicit` take turns.
 """
 
 from __future__ import annotations

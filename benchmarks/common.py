@@ -57,10 +57,12 @@ class Figure:
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
-    """A parser with the options that every benchmark has; the description is its docstring, of which the first line counts."""
+    """A parser with the options of every benchmark, described by the first line of the benchmark's docstring."""
     parser = argparse.ArgumentParser(description=description.split("\n")[0])
     parser.add_argument(
-        "--tiny", action="store_true", help="the smallest size at which everything runs; its times mean nothing"
+        "--tiny",
+        action="store_true",
+        help="the smallest size at which everything runs; its times mean nothing",
     )
     parser.add_argument(
         "--figures", type=Path, metavar="FILE.json", help="also write the figures that have goals"

@@ -57,7 +57,9 @@ SMALL = {
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser = parser_of(__doc__)
     parser.add_argument(
-        "--out", type=Path, help="folder of data, store and both runs; must be new (default: one that is removed)"
+        "--out",
+        type=Path,
+        help="folder of data, store and both runs; must be new (default: one that is removed)",
     )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument(

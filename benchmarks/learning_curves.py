@@ -54,7 +54,9 @@ CONDITIONS = {
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser = parser_of(__doc__)
     parser.add_argument(
-        "--out", type=Path, help="folder of data, stores, runs, numbers and picture (default: one that is removed)"
+        "--out",
+        type=Path,
+        help="folder of data, stores, runs, numbers and picture (default: one that is removed)",
     )
     parser.add_argument("--updates", type=int, default=400, help="of each run (default 400)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])

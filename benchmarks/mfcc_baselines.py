@@ -45,7 +45,10 @@ Item = tuple[str, str, np.ndarray, np.ndarray]  # path, class, cepstra [frames, 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser = parser_of(__doc__)
     parser.add_argument(
-        "corpora", type=Path, nargs="?", help="folder of the corpora (with --tiny: the bundled voices are taken)"
+        "corpora",
+        type=Path,
+        nargs="?",
+        help="folder of the corpora (with --tiny: the bundled voices are taken)",
     )
     parser.add_argument("names", nargs="*", default=["polish-emotions", "tonejs", "amazon-queen"])
     options = parse(parser, arguments, {})
@@ -57,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     for name in options.names:
         corpus = options.corpora / name
         if name == "amazon-queen":
-            figures += show(f"{name}, at most 150 clips of a character", load(corpus, "character_sure"), by_clip)
+            figures += show(
+                f"{name}, at most 150 clips of a character", load(corpus, "character_sure"), by_clip
+            )
             figures += show(f"{name}, all clips of these characters", of_sure_characters(corpus), by_clip)
         elif name == "tonejs":
             figures += show(name, load(corpus, "instrument_seconds"), by_note)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ptsel_fairseq import __version__
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import WholeFile
 
 STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec"}
 HEADS_PREFIX = "pretext_heads."
@@ -151,8 +151,8 @@ def pretext_weights(state: Mapping[str, Any]) -> dict[str, float]:
 def save_atomically(state: Mapping[str, Any], out: Path) -> None:
     import torch
 
-    with replacing(out) as partial:
+    with WholeFile(out) as file:
         try:
-            torch.save(dict(state), partial)
+            torch.save(dict(state), file)
         except RuntimeError as error:  # how torch reports a full disk
-            raise PtselError(f"{out}: cannot be written ({error})") from None
+            raise PtselError(f"{out}: cannot be written; is the disk full? ({error})") from None
