@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
 from ptsel_fairseq.cli.arguments import CLASSES_HELP, MANIFEST_HELP, STORE_HELP, WEIGHTS_HELP, add_command
+
+CONVERT_HELP = f"""\
+OUT/audio/**.flac     one for each recording, or one for each piece with --split-long
+OUT/<split>.tsv       fairseq's manifest
+    {MANIFEST_EXAMPLE}
+OUT/conversion.csv    which recording each file comes from, and from which second of it on
+    path,source,start,seconds
+OUT/bad.txt           path<TAB>reason of each file that cannot be used
+"""
 
 
 def add_manifest(commands) -> None:
@@ -70,4 +80,43 @@ def add_check(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_manifest, add_check)
+def add_convert(commands) -> None:
+    parser = add_command(
+        commands,
+        "convert",
+        "make 16 kHz mono FLAC and manifests of recordings of any format, rate and channels",
+        CONVERT_HELP,
+    )
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="folder of recordings")
+    parser.add_argument("out", metavar="OUT", type=Path, help="where everything goes, outside SOURCE")
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave files that cannot be used out and list them in OUT/bad.txt, instead of stopping",
+    )
+    parser.add_argument(
+        "--split-long",
+        type=float,
+        metavar="SECONDS",
+        help="cut longer recordings at silences into pieces of at most this length",
+    )
+    parser.add_argument(
+        "--valid-percent", type=float, default=5.0, help="share of the recordings for valid.tsv (default 5)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of valid.tsv (default 0)")
+    parser.add_argument(
+        "--resampler",
+        choices=("torchaudio", "soxr"),
+        help="default: torchaudio if it can be imported here, else soxr; OUT/conversion.jsonl says which",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.data.convert import convert_command
+
+        convert_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+ADDED = (add_convert, add_manifest, add_check)

@@ -16,9 +16,8 @@ import numpy as np
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import (
-    SEGMENT_HEADER,
-    UTTERANCE_HEADER,
     Manifest,
+    manifests_of,
     read_classes,
     read_manifest,
 )
@@ -87,15 +86,10 @@ def check_command(
 
 
 def read_manifests(data_dir: Path) -> list[Manifest]:
-    """All manifests of a folder, sorted by split; class files among them are passed over."""
+    """All manifests of a folder, sorted by split; class files and other tables are passed over."""
     if not data_dir.is_dir():
         raise PtselError(f"{data_dir}: no such folder; expected one that holds <split>.tsv manifests")
-    class_headers = {"\t".join(UTTERANCE_HEADER), "\t".join(SEGMENT_HEADER)}
-    files = []
-    for file in sorted(data_dir.glob("*.tsv")):
-        with file.open(encoding="utf-8", errors="replace") as lines:
-            if lines.readline().strip() not in class_headers:
-                files.append(file)
+    files = manifests_of(data_dir)
     if not files:
         raise PtselError(f"{data_dir}: expected manifests such as train.tsv and valid.tsv, found none")
     return [read_manifest(file) for file in files]
