@@ -15,7 +15,7 @@ def be_quiet(quiet: bool = True) -> None:
     _quiet = quiet
 
 
-def progress(items: Iterable | None = None, **settings: Any) -> Any:
+def progress_bar(items: Iterable | None = None, **settings: Any) -> Any:
     """tqdm's bar on standard error, silent where that is no terminal.
 
     Args:

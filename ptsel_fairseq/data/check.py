@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ptsel_fairseq.base.manifest import (
     read_classes,
     read_manifest,
 )
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.weights_file import check_weights, read_weights
 from ptsel_fairseq.base.workers import available_cores
 
@@ -103,8 +103,6 @@ def check_audio(
     Args:
         heard: the audio of the splits before, which is added to: recordings in two splits under two names are found.
     """
-    from tqdm import tqdm
-
     heard = {} if heard is None else heard
     findings = []
     seen_paths: dict[str, int] = {}
@@ -112,9 +110,7 @@ def check_audio(
     arguments = [(manifest.audio_path(utterance), utterance.samples) for utterance in manifest]
     with concurrent.futures.ProcessPoolExecutor(max_workers=jobs or available_cores()) as pool:
         facts = pool.map(inspect, *zip(*arguments, strict=True), chunksize=16)
-        progress = tqdm(
-            facts, total=len(arguments), desc=f"checking {manifest.split}", unit="file", file=sys.stderr
-        )
+        progress = progress_bar(facts, total=len(arguments), desc=f"checking {manifest.split}", unit="file")
         for utterance, fact in zip(manifest, progress, strict=True):
             place = manifest.where(utterance)
             findings += [Finding(kind, fatal, place, message) for kind, fatal, message in fact.findings]
@@ -270,8 +266,6 @@ def _compare_with_store(store: Path, manifest: Manifest) -> None:
 
 def check_arrays(store: Path, split: str) -> list[Finding]:
     """Arrays of a split that are not those that were written; nothing if the header cannot be read."""
-    from tqdm import tqdm
-
     from ptsel_fairseq.base.files import file_checksum
     from ptsel_fairseq.labels.store.reader import LabelStore
 
@@ -281,7 +275,7 @@ def check_arrays(store: Path, split: str) -> list[Finding]:
         return []
     findings = []
     advice = f"remove {store / split} and extract it again"
-    for file, expected in tqdm(checksums.items(), desc=f"store of {split}", unit="array", file=sys.stderr):
+    for file, expected in progress_bar(checksums.items(), desc=f"store of {split}", unit="array"):
         if not file.is_file():
             findings.append(Finding("store", True, str(file), f"no such array; {advice}"))
         elif file_checksum(file) != expected:

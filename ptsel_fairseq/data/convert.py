@@ -13,7 +13,7 @@ from typing import Any
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import readable_size, write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.base.progress import progress
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import available_cores, map_ordered
 from ptsel_fairseq.data.audio_folder import AudioFolder, copy_names, look_into
 from ptsel_fairseq.data.conversion import SHORT_WORK, Converted, check_longest, convert_file, files_of
@@ -115,7 +115,7 @@ def _convert_all(
         jobs = 1
     one = partial(_convert_one, resampler=settings["resampler"], longest=settings["split_long"])
     converted = map_ordered(one, work, jobs=min(jobs or available_cores(), max(1, len(work))))
-    bar = progress(converted, total=len(work), desc="converting to 16 kHz", unit="file")
+    bar = progress_bar(converted, total=len(work), desc="converting to 16 kHz", unit="file")
     yield from zip(paths, bar, strict=True)
 
 

@@ -12,7 +12,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, manifests_of, read_manifest
-from ptsel_fairseq.base.progress import progress
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.data.audio_folder import UNUSABLE, AudioFolder, look_into
 from ptsel_fairseq.data.decoding import SUFFIXES as ALL_SUFFIXES
 
@@ -75,7 +75,7 @@ def scan_audio(source: Path, out: Path, valid_percent: float, seed: int) -> None
     rates: Counter[int] = Counter()
     seconds: dict[str, float] = {}
     unreadable: list[str] = []
-    for path in progress(folder.files, desc="reading headers", unit="file"):
+    for path in progress_bar(folder.files, desc="reading headers", unit="file"):
         try:
             header = soundfile.info(source / path)
         except soundfile.LibsndfileError as error:

@@ -11,7 +11,7 @@ from typing import Any
 from ptsel_fairseq.base.audio import PIECE, AudioFile
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.progress import progress
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import map_ordered
 from ptsel_fairseq.data.conversion import CUT_OFF, SHORT_WORK, convert_file
 from ptsel_fairseq.data.decoding import promised_by_header
@@ -37,7 +37,7 @@ def measure(
     function = partial(read, root) if copies is None else partial(_convert, root, copies)
     found = map_ordered(function, paths, jobs=1 if len(paths) < SHORT_WORK else jobs)
     what = "converting to 16 kHz" if copies else "reading" if decode else "reading headers"
-    return dict(zip(paths, progress(found, total=len(paths), desc=what, unit="file"), strict=True))
+    return dict(zip(paths, progress_bar(found, total=len(paths), desc=what, unit="file"), strict=True))
 
 
 def copy_of(path: str) -> str:
