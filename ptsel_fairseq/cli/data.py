@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
+from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
 from ptsel_fairseq.cli.arguments import CLASSES_HELP, MANIFEST_HELP, STORE_HELP, WEIGHTS_HELP, add_command
 
 CONVERT_HELP = f"""\
@@ -15,6 +15,15 @@ OUT/<split>.tsv       fairseq's manifest
 OUT/conversion.csv    which recording each file comes from, and from which second of it on
     path,source,start,seconds
 OUT/bad.txt           path<TAB>reason of each file that cannot be used
+"""
+
+
+CLASS_FILE_HELP = f"""\
+--from-table FILE  a line for each recording, or for each segment with --start-column and --end-column
+    path,speaker,start,end
+--out FILE  class file, header path<TAB>class or path<TAB>start<TAB>end<TAB>class
+    {CLASSES_EXAMPLE}
+    {SEGMENTS_EXAMPLE}
 """
 
 
@@ -119,4 +128,55 @@ def add_convert(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_convert, add_manifest, add_check)
+def add_classes(commands) -> None:
+    parser = add_command(
+        commands,
+        "classes",
+        "write a class file from folders, from a table, or from the names of the files",
+        MANIFEST_HELP + CLASS_FILE_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the class file")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--from-folders",
+        type=int,
+        metavar="LEVEL",
+        help="the class is a folder's name: 1 the first below the audio folder, 2 the next, -1 the innermost",
+    )
+    source.add_argument(
+        "--from-table",
+        type=Path,
+        metavar="FILE",
+        help="CSV or TSV with a header; quotes as spreadsheets write them",
+    )
+    source.add_argument(
+        "--from-names",
+        metavar="PATTERN",
+        help="'{class}_*' of the name without its suffix, or a regular expression with (?P<class>...)",
+    )
+    parser.add_argument(
+        "--path-column", metavar="NAME", help="of the table (default: path, file, filename, ...)"
+    )
+    parser.add_argument(
+        "--class-column", metavar="NAME", help="of the table (default: class, label, or the one other column)"
+    )
+    parser.add_argument("--start-column", metavar="NAME", help="of segments: their start in seconds")
+    parser.add_argument("--end-column", metavar="NAME", help="of segments: their end in seconds")
+    parser.add_argument(
+        "--min-size",
+        type=int,
+        default=1,
+        metavar="N",
+        help="leave out classes with fewer members (default 1)",
+    )
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.data.classes import classes_command
+
+        classes_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+ADDED = (add_convert, add_manifest, add_classes, add_check)
