@@ -15,14 +15,10 @@ from typing import Any
 
 from ptsel_fairseq import __version__
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import WholeFile
 
 STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec"}
 HEADS_PREFIX = "pretext_heads."
-HINTS = {
-    STOCK_NAMES["model"]: "it is stock already",
-    "ptsel_crdnn": "stock fairseq has no such encoder; fine-tune the checkpoint itself with the model ptsel_crdnn_ctc",
-}
 OURS = (HEADS_PREFIX, "pretext_balancing.")
 
 
@@ -99,17 +95,14 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
 
     Raises PtselError if the checkpoint is of another model.
     """
-    name = state["cfg"]["model"].get("_name")
-    if name != "ptsel_wav2vec2":
-        hint = HINTS.get(name, "only that one can be exported")
-        raise PtselError(
-            f"{where}: expected a checkpoint of the model ptsel_wav2vec2, found {name!r}; {hint}"
+    settings = state["cfg"]["model"]
+    if settings.get("_name") != "ptsel_wav2vec2" or settings.get("frontend", "waveform") != "waveform":
+        found = " with model.frontend: ".join(
+            str(settings[key]) for key in ("_name", "frontend") if settings.get(key)
         )
-    if state["cfg"]["model"].get("frontend", "waveform") != "waveform":
         raise PtselError(
-            f"{where}: expected a checkpoint of model.frontend: waveform, found "
-            f"{state['cfg']['model']['frontend']!r}; stock fairseq has no such front end. Fine-tune the checkpoint "
-            "itself with fairseq's model wav2vec_ctc and common.user_dir (configs/finetuning/tiny_filterbank.yaml)"
+            f"{where}: expected a checkpoint of the model ptsel_wav2vec2 with its own front end, found {found}; "
+            f"{_why_not(settings)}"
         )
     cfg = {
         section: dict(value) if isinstance(value, Mapping) else value
@@ -143,6 +136,17 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
     }
 
 
+def _why_not(settings: Mapping[str, Any]) -> str:
+    """What to do with a checkpoint that has no stock twin, as its encoder knows where fairseq is at hand."""
+    try:
+        from ptsel_fairseq.plugin.encoders import encoder as known
+    except ImportError:
+        kind = None
+    else:
+        kind = known.find(settings.get("_name"))
+    return (kind and kind.no_export(settings)) or "only that one can be exported"
+
+
 def pretext_weights(state: Mapping[str, Any]) -> dict[str, float]:
     """The λ that a checkpoint was trained with."""
     return dict(state["cfg"]["criterion"].get("pretext_weights") or {})
@@ -151,8 +155,8 @@ def pretext_weights(state: Mapping[str, Any]) -> dict[str, float]:
 def save_atomically(state: Mapping[str, Any], out: Path) -> None:
     import torch
 
-    with replacing(out) as partial:
+    with WholeFile(out) as file:
         try:
-            torch.save(dict(state), partial)
+            torch.save(dict(state), file)
         except RuntimeError as error:  # how torch reports a full disk
-            raise PtselError(f"{out}: cannot be written ({error})") from None
+            raise PtselError(f"{out}: cannot be written; is the disk full? ({error})") from None

@@ -179,4 +179,35 @@ def add_classes(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_convert, add_manifest, add_classes, add_check)
+def add_example_data(commands) -> None:
+    parser = add_command(
+        commands,
+        "example-data",
+        "copy the bundled speech, 11 minutes with classes and texts, to try every step on",
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="a new folder")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.data.example_data import example_data_command
+
+        example_data_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+def add_recipe(commands) -> None:
+    parser = add_command(commands, "recipe", "list the training recipes, print one, or write it to a file")
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="such as pretraining/tiny (default: list all)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE.yaml", help="write it there (default: print it)")
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.data.recipes import recipe_command
+
+        recipe_command(**options)
+
+    parser.set_defaults(command=run)
+
+
+ADDED = (add_example_data, add_convert, add_manifest, add_classes, add_check, add_recipe)

@@ -23,6 +23,7 @@ from ptsel_fairseq.base.manifest import (
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.weights_file import check_weights, read_weights
 from ptsel_fairseq.base.workers import available_cores
+from ptsel_fairseq.data.make_manifest import CONVERT, LONG_SECONDS
 
 SILENT_RMS = 1e-3  # of full scale, -60 dB
 SHOWN_OF_EACH_KIND = 5
@@ -70,8 +71,10 @@ def check_command(
     ]
     findings += find_shared_paths(manifests)
     for manifest in manifests:
-        hours = sum(utterance.samples for utterance in manifest) / SAMPLE_RATE / 3600
-        print(f"{manifest.split}: {len(manifest)} utterances, {hours:.2f} h, audio in {manifest.root}")
+        findings += find_long(manifest)
+        print(
+            f"{manifest.split}: {len(manifest)} utterances, {real_hours(manifest):.2f} h, audio in {manifest.root}"
+        )
     if classes is not None:
         findings += check_classes(Path(classes), manifests)
     if apart is not None:
@@ -144,7 +147,7 @@ def inspect_file(path: Path, samples: int, headers_only: bool) -> AudioFacts:
     found = header.frames if decoded is None else len(decoded)
     if header.samplerate != SAMPLE_RATE:
         findings.append(
-            ("wrong rate", True, f"expected {SAMPLE_RATE} Hz, found {header.samplerate} Hz; resample it")
+            ("wrong rate", True, f"expected {SAMPLE_RATE} Hz, found {header.samplerate} Hz; {CONVERT}")
         )
     if found == 0:
         findings.append(
@@ -166,6 +169,34 @@ def inspect_file(path: Path, samples: int, headers_only: bool) -> AudioFacts:
     elif np.sqrt(np.mean(np.square(decoded, dtype=np.float64))) < SILENT_RMS:
         findings.append(("silent", False, f"below {SILENT_RMS:g} of full scale (RMS)"))
     return AudioFacts(tuple(findings), hashlib.sha256(decoded.tobytes()).hexdigest())
+
+
+def real_hours(manifest: Manifest) -> float:
+    """Hours of a split, each file counted by its own rate; one that cannot be read is taken to be at 16 kHz."""
+    import soundfile
+
+    seconds = 0.0
+    for utterance in manifest:
+        try:
+            seconds += utterance.samples / soundfile.info(manifest.audio_path(utterance)).samplerate
+        except soundfile.LibsndfileError:
+            seconds += utterance.samples / SAMPLE_RATE
+    return seconds / 3600
+
+
+def find_long(manifest: Manifest) -> list[Finding]:
+    """Recordings far longer than a crop, of which an epoch of training sees a small part."""
+    return [
+        Finding(
+            "long",
+            False,
+            manifest.where(utterance),
+            f"{utterance.samples / SAMPLE_RATE:.0f} s, and an epoch of training takes one crop of it; "
+            "`ptsel convert --split-long 30` cuts at silences",
+        )
+        for utterance in manifest
+        if utterance.samples > LONG_SECONDS * SAMPLE_RATE
+    ]
 
 
 def find_shared_paths(manifests: Iterable[Manifest]) -> list[Finding]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.data.decoding import Sound, UndecodableError, open_sound
 from ptsel_fairseq.data.resampling import make_resampler
@@ -156,11 +156,13 @@ def write_flac(file: Path, blocks: Iterable[np.ndarray]) -> int:
     samples = 0
     blocks = iter(blocks)
     first = next(blocks, np.zeros(0, np.float32))  # what cannot be decoded at all makes no file
-    with replacing(file) as unfinished:
+    with WholeFile(file, sync=False) as out:  # its header is read before it is used again
         try:
-            with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16", format="FLAC") as out:
+            with soundfile.SoundFile(
+                out.fileno(), "w", SAMPLE_RATE, 1, "PCM_16", format="FLAC", closefd=False
+            ) as flac:
                 for block in chain([first], blocks):
-                    out.write(np.nan_to_num(block))
+                    flac.write(np.nan_to_num(block))
                     samples += len(block)
         except soundfile.LibsndfileError as error:
             raise OSError(f"{error.error_string} Is the disk full?") from None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.files import WholeFile, write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, manifests_of, read_manifest
 from ptsel_fairseq.base.progress import progress_bar
@@ -50,7 +50,8 @@ def rewrite_manifests(source: Path, files: Sequence[Path], out: Path) -> None:
         print(f"{written}: {len(manifest)} utterances, {hours(u.samples for u in manifest):.2f} h")
     for file in sorted(source.iterdir()):
         if file.suffix in (*LINE_ALIGNED, ".txt"):
-            shutil.copyfile(file, out / file.name)
+            with WholeFile(out / file.name) as copy, file.open("rb") as content:
+                shutil.copyfileobj(content, copy)
 
 
 def scan_audio(source: Path, out: Path, valid_percent: float, seed: int) -> None:

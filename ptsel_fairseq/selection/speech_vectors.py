@@ -20,12 +20,13 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import lock_folder, write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import Manifest, Segment
+from ptsel_fairseq.base.partial_array import PartialArray
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, map_ordered
 from ptsel_fairseq.selection.embedding import NUM_MELS, embed
 
 VERSION = 1  # of what `embed` computes
-VECTORS, PARTIAL, DONE = "vectors.npy", "vectors.npy.partial", "done"
+VECTORS, DONE = "vectors", "done"
 SECONDS_BETWEEN_FLUSHES = 5.0
 
 
@@ -58,14 +59,14 @@ def speech_vectors(
         return vectors
     folder = Path(cache) / _key(manifest, segments, frames)
     with _locked(folder):
-        if not (folder / VECTORS).exists():
+        if not (folder / f"{VECTORS}.npy").exists():
             _fill(folder, shape, manifest, segments, frames, engine, jobs)
-        return np.load(folder / VECTORS, allow_pickle=False)
+        return np.load(folder / f"{VECTORS}.npy", allow_pickle=False)
 
 
 def is_cached(manifest: Manifest, segments: Sequence[Segment], frames: int, cache: Path | str) -> bool:
     """Whether `speech_vectors` will find them complete."""
-    return (Path(cache) / _key(manifest, segments, frames) / VECTORS).exists()
+    return (Path(cache) / _key(manifest, segments, frames) / f"{VECTORS}.npy").exists()
 
 
 def _fill(
@@ -77,21 +78,32 @@ def _fill(
     engine: str,
     jobs: int | None,
 ) -> None:
-    partial, journal = folder / PARTIAL, folder / DONE
-    done = int(journal.read_text()) if journal.exists() and partial.exists() else 0
-    mode = "r+" if done else "w+"
-    vectors = np.lib.format.open_memmap(partial, mode, dtype=np.float32, shape=None if done else shape)
+    vectors, journal = PartialArray(folder, VECTORS, shape, np.dtype(np.float32)), folder / DONE
+    done = _done(journal) if vectors.is_whole() else 0
+    vectors.make()
     flushed = time.monotonic()
-    for rows, values in _embedded(manifest, segments, frames, done, engine, jobs):
-        vectors[rows] = values
-        done += 1
-        if time.monotonic() - flushed > SECONDS_BETWEEN_FLUSHES:
-            vectors.flush()
-            write_text(journal, f"{done}\n")
-            flushed = time.monotonic()
-    vectors.flush()
-    os.replace(partial, folder / VECTORS)
+    try:
+        for rows, values in _embedded(manifest, segments, frames, done, engine, jobs):
+            vectors.write(rows.start, values)
+            done += 1
+            if time.monotonic() - flushed > SECONDS_BETWEEN_FLUSHES:
+                vectors.flush()
+                write_text(journal, f"{done}\n")
+                flushed = time.monotonic()
+        vectors.flush()
+    finally:
+        vectors.close()
+    vectors.finish()
     journal.unlink(missing_ok=True)
+
+
+def _done(journal: Path) -> int:
+    """How many utterances the vectors are safely there of; 0 if the file is none that we have written."""
+    try:
+        text = journal.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return 0
+    return int(text) if text.isdecimal() else 0
 
 
 def _embedded(
