@@ -7,7 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
 
 MANIFEST_HELP = f"""\
 DATA_DIR/<split>.tsv  fairseq's manifest: line 1 is the folder of the audio, then path<TAB>samples

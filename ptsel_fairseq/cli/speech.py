@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
 from ptsel_fairseq.cli.arguments import MANIFEST_HELP, add_command, add_memory, command_line
 from ptsel_fairseq.downstream.metrics.answer_files import TRIAL_EXAMPLE, TRIAL_SCORE_EXAMPLE
 

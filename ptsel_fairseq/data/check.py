@@ -13,15 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ptsel_fairseq.base.class_file import NoClassesError, is_class_header, read_classes
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.base.manifest import (
-    SEGMENT_HEADER,
-    UTTERANCE_HEADER,
-    Manifest,
-    read_classes,
-    read_manifest,
-)
+from ptsel_fairseq.base.manifest import Manifest, read_manifest
 from ptsel_fairseq.base.weights_file import check_weights, read_weights
 from ptsel_fairseq.base.workers import available_cores
 
@@ -90,11 +85,10 @@ def read_manifests(data_dir: Path) -> list[Manifest]:
     """All manifests of a folder, sorted by split; class files among them are passed over."""
     if not data_dir.is_dir():
         raise PtselError(f"{data_dir}: no such folder; expected one that holds <split>.tsv manifests")
-    class_headers = {"\t".join(UTTERANCE_HEADER), "\t".join(SEGMENT_HEADER)}
     files = []
     for file in sorted(data_dir.glob("*.tsv")):
         with file.open(encoding="utf-8", errors="replace") as lines:
-            if lines.readline().strip() not in class_headers:
+            if not is_class_header(lines.readline().strip()):
                 files.append(file)
     if not files:
         raise PtselError(f"{data_dir}: expected manifests such as train.tsv and valid.tsv, found none")
@@ -213,9 +207,7 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
     for manifest in manifests:
         try:
             classes = read_classes(file, manifest, SAMPLE_RATE)
-        except PtselError as error:
-            if "none of its" not in str(error):
-                raise
+        except NoClassesError:
             findings.append(
                 Finding("no classes", False, str(file), f"no line is about the split {manifest.split}")
             )

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.files import write_lines
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, read_manifest
+from ptsel_fairseq.base.messages import examples
 
-SHOWN = 3  # examples in a message
 SUFFIXES = (".flac", ".wav", ".ogg")  # what fairseq's audio dataset reads
 
 
@@ -68,8 +68,8 @@ def scan_audio(source: Path, out: Path, valid_percent: float, seed: int) -> list
             unreadable.append(f"{file.relative_to(source)}: {error.error_string}")
     if unreadable:
         raise PtselError(
-            f"{source}: the audio of {len(unreadable)} of {len(files)} files cannot be read (first: "
-            f"{'; '.join(unreadable[:SHOWN])}); remove them first"
+            f"{source}: the audio of {len(unreadable)} of {len(files)} files cannot be read "
+            f"{examples(unreadable)}; remove them first"
         )
     chosen = set(random.Random(seed).sample(range(len(lines)), round(len(lines) * valid_percent / 100)))
     splits: dict[str, Sequence[str]] = {
@@ -79,8 +79,3 @@ def scan_audio(source: Path, out: Path, valid_percent: float, seed: int) -> list
     out.mkdir(parents=True, exist_ok=True)
     root = str(source.resolve())
     return [write_lines(out / f"{split}.tsv", [root, *found]) for split, found in splits.items() if found]
-
-
-def write_lines(file: Path, lines: Sequence[str]) -> Path:
-    write_text(file, "\n".join(lines) + "\n")
-    return file

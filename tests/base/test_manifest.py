@@ -7,9 +7,10 @@ import math
 import pytest
 from conftest import ASTERISK
 
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.data.make_manifest import manifest_command
 from ptsel_fairseq.downstream.speech.transcripts import read_transcripts
 

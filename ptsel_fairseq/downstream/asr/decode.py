@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ptsel_fairseq.base.audio import read_whole_audio
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import file_checksum
+from ptsel_fairseq.base.files import write_lines
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.data.make_manifest import write_lines
+from ptsel_fairseq.base.provenance import checksums
 from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, text_of
 from ptsel_fairseq.downstream.features.wav2vec import load_ctc
 from ptsel_fairseq.downstream.metrics.answer_files import read_class_table
@@ -78,8 +78,10 @@ def decode_command(
         raise PtselError(
             f"{lacking[0]}: no such file; expected a lexicon (--lexicon) or an n-gram model (--lm)"
         )
-    files = {str(file): file_checksum(Path(file)) for file in (model, lexicon, lm) if file is not None}
-    described = {"files": files, "search": None if search is None else [lm_weight, word_score, beam]}
+    described = {
+        "files": checksums([model, lexicon, lm]),
+        "search": None if search is None else [lm_weight, word_score, beam],
+    }
     texts = in_blocks(
         partial(_decode_block, model, search), spoken, out / "blocks", described, "decoding", jobs
     )

@@ -12,9 +12,11 @@ import numpy as np
 
 from ptsel_fairseq.base.audio import read_whole_audio
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import file_checksum, readable_size
+from ptsel_fairseq.base.files import readable_size
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import manifest_file
+from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.base.provenance import checksums
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 from ptsel_fairseq.downstream.asr.decode import search_of
 from ptsel_fairseq.downstream.asr.recogniser import Settings, recognise, train
@@ -101,14 +103,11 @@ def probe_asr_command(
             command=command_line,
             features={"kind": front_end.kind, "checksum": front_end.checksum},
             splits=list(splits),
-            files={
-                str(file): file_checksum(Path(file))
+            files=checksums(
+                manifest_file(data_dir, split).with_suffix(suffix)
                 for split in dict.fromkeys(splits)
-                for file in (
-                    manifest_file(data_dir, split),
-                    manifest_file(data_dir, split).with_suffix(SUFFIXES[unit]),
-                )
-            },
+                for suffix in (".tsv", SUFFIXES[unit])
+            ),
         )
         file = Path(out) / front_end.name / RESULT
         write_result(file, result)
@@ -145,7 +144,7 @@ def read_task(data_dir: Path, splits: Sequence[str], unit: str) -> Task:
         if short:
             raise PtselError(
                 f"{manifest_file(data_dir, split)}: {len(short)} utterances make no frame of {FrameGrid().window} "
-                f"samples (first: {', '.join(short[:3])}); take them out"
+                f"samples {examples(short)}; take them out"
             )
         rows[split] = list(range(len(spoken), len(spoken) + len(found)))
         spoken += found

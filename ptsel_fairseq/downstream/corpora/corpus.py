@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-
-SHOWN = 3  # examples in a message
+from ptsel_fairseq.base.messages import examples
 
 Span = tuple[float, float, str]  # start and end in seconds, class
 
@@ -121,4 +120,4 @@ def read_csv(file: Path, columns: Sequence[str], delimiter: str = ",") -> Iterat
 def check_none(faulty: Sequence[str], root: Path, what: str, advice: str) -> None:
     """Raise PtselError with their number and the first three, if any are faulty."""
     if faulty:
-        raise PtselError(f"{root}: {len(faulty)} {what} (first: {'; '.join(faulty[:SHOWN])}); {advice}")
+        raise PtselError(f"{root}: {len(faulty)} {what} {examples(faulty)}; {advice}")

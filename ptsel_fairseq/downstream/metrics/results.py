@@ -5,8 +5,6 @@ The answers are kept with the metrics, so that two systems can be compared item 
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.provenance import NUMERICS, versions
 from ptsel_fairseq.downstream.metrics.bootstrap import (
     Values,
     check_resamples,
@@ -27,11 +26,15 @@ from ptsel_fairseq.downstream.metrics.bootstrap import (
 from ptsel_fairseq.downstream.metrics.classification import ClassScorer, MultilabelScorer
 from ptsel_fairseq.downstream.metrics.eer import TARGET_PRIORS, TrialScorer
 from ptsel_fairseq.downstream.metrics.error_rates import TranscriptScorer
-from ptsel_fairseq.selection.label_score import versions
 
 FORMAT = 1
 RESULT = "result.json"
 RESAMPLES = 1000
+LIBRARIES = (
+    "jiwer",
+    "scikit-learn",
+    "torch",
+)  # what aligns texts and trains probes, as far as it is installed
 
 # Sorted as they are shown. Lower is better for these; for all others higher.
 TITLES = {
@@ -137,18 +140,9 @@ def score(
         "items": len(answers.ids),
         "resampling": {"groups": len(set(answers.groups)), "resamples": resamples, "seed": seed},
         **(counts if counts["counts"] else {}),
-        "versions": versions() | library_versions(),
+        "versions": versions(*NUMERICS, optional=LIBRARIES),
     }
     return Result(name, answers, metrics, {**provenance, **details})
-
-
-def library_versions() -> dict[str, str]:
-    """Of what aligns texts and trains probes, as far as it is installed."""
-    found = {}
-    for name in ("jiwer", "scikit-learn", "torch"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
 
 
 def write_result(file: Path | str, result: Result) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.class_file import ClassFile, Segment
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import ClassFile, Segment, manifest_file, read_manifest
+from ptsel_fairseq.base.manifest import manifest_file, read_manifest
+from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.corpora.splits import fold_of
 from ptsel_fairseq.downstream.features.front_end import FrontEnd, extract
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_labels
@@ -25,7 +27,6 @@ from ptsel_fairseq.downstream.probing.classifiers import (
 )
 
 LEAST = 1e-7  # probability that a loss is taken of
-SHOWN = 3
 CHOSEN_ON = "fold1"  # of five: the recordings to choose on where no split is there for it
 
 
@@ -148,9 +149,7 @@ def read_rated(
         ({name for _, name in pairs} - column.keys(), "classes are not among those to train on"),
     ):
         if faulty:
-            raise PtselError(
-                f"{table.file}: {len(faulty)} {what} (first: {', '.join(sorted(faulty)[:SHOWN])})"
-            )
+            raise PtselError(f"{table.file}: {len(faulty)} {what} {examples(sorted(faulty))}")
     relevance = np.full((len(manifest), len(names)), math.nan)
     numbers = table.numbers("a number from 0 to 1", lambda number: 0 <= number <= 1)
     for (path, name), number in zip(pairs, numbers, strict=True):

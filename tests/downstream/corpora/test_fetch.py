@@ -17,8 +17,9 @@ import pytest
 import soundfile
 from corpus_tools import CLIPS, Recordings, write
 
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.cli.downstream import REGISTERED_NAMES
 from ptsel_fairseq.downstream.corpora import (
     amazon_queen,

@@ -15,8 +15,9 @@ import soundfile
 from conftest import BIN, run_command
 from corpus_tools import CLIPS, Recordings, stop_converting_after, write, write_librispeech
 
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.cli.downstream import CORPUS_NAMES
 from ptsel_fairseq.downstream.corpora import copies as clip_audio
 from ptsel_fairseq.downstream.corpora import timit
