@@ -23,6 +23,6 @@ def shortened(names: Sequence[str], most: int = MOST_NAMES) -> str:
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
-    """``; did you mean NAME?`` for the known name most like a wrong one, nothing if none is like it."""
+    """`` (did you mean NAME?)`` for the known name most like a wrong one, nothing if none is like it."""
     close = difflib.get_close_matches(wrong, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f" (did you mean {close[0]}?)" if close else ""

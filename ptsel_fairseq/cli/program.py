@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ptsel_fairseq import __version__
 from ptsel_fairseq.base.errors import PtselError
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     command, debug = options.pop("command"), options.pop("debug")
     try:
+        load_plugins(options.pop("plugins", []))
         command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
@@ -43,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(130)
+
+
+def load_plugins(files: Sequence[Path]) -> None:
+    if files:
+        from ptsel_fairseq.base.extensions import load_files
+
+        load_files(files)
 
 
 def fail(message: str) -> None:

@@ -50,9 +50,9 @@ def prepare_command(
             more than half of them, or all of a split.
     """
     root, out = Path(root).resolve(), Path(out).resolve()
-    if name not in CORPORA:
-        raise PtselError(f"no corpus {name!r}; expected one of {', '.join(CORPORA)}")
-    corpus = CORPORA[name]
+    corpus = CORPORA.get(name)
+    if corpus.packages:
+        raise PtselError(f"{name}: run `ptsel fetch {name} OUT`, which downloads this corpus and prepares it")
     if not root.is_dir():
         raise wrong_root(root, corpus.holds)
     reading = corpus.read(root)

@@ -15,6 +15,7 @@ from pathlib import Path
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import replacing
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.packages import Package
 from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, split_of
 
 MAGIC = b"QTBLC"
@@ -159,10 +160,22 @@ def _segments(prefix: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 CORPUS = Corpus(
-    "Flight of the Amazon Queen",
-    HOLDS,
-    read,
-    {"all": (6745, 4.618)},
-    "the package, decoded with soundfile 0.14: 277.1 min, of these 6,023 clips (249 min) with a text",
+    name="amazon-queen",
+    title="Flight of the Amazon Queen",
+    holds=HOLDS,
+    read=read,
+    published={"all": (6745, 4.618)},
+    source="the package, decoded with soundfile 0.14: 277.1 min, of these 6,023 clips (249 min) with a text",
     convert=True,
+    licence=(
+        "its own: free to distribute with its readme and notices, changed versions marked, no fee for the game itself"
+    ),
+    packages=(
+        Package(
+            "apt",
+            "flight-of-the-amazon-queen",
+            "1.0.0-9",
+            "40c08fd258d6fe95c46c1eaf5e9137f84ba330657995a281bd887c94a560a0f1",
+        ),
+    ),
 )

@@ -132,11 +132,12 @@ def youtube_id(stem: str) -> str | None:
 
 
 CORPUS = Corpus(
-    "AudioSet, musical instruments",
-    HOLDS,
-    read,
-    {},
-    "no count of this subset",
+    name="audioset",
+    title="AudioSet, musical instruments",
+    holds=HOLDS,
+    read=read,
+    published={},
+    source="no count of this subset",
     convert=True,
     searched=True,
 )

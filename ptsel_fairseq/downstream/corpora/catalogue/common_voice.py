@@ -40,10 +40,11 @@ def read(root: Path) -> Reading:
 
 
 CORPUS = Corpus(
-    "Common Voice",
-    HOLDS,
-    read,
-    {},
-    "no figure is checked: they differ with every release and language; see its clip_durations.tsv",
+    name="common-voice",
+    title="Common Voice",
+    holds=HOLDS,
+    read=read,
+    published={},
+    source="no figure is checked: they differ with every release and language; see its clip_durations.tsv",
     convert=True,
 )
