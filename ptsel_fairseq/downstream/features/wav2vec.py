@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.checkpoint import load_state
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.stock import OUR_MODEL, STOCK_NAMES, to_stock
 from ptsel_fairseq.downstream.features.crdnn import MODEL as FILTERBANK
 from ptsel_fairseq.downstream.features.crdnn import MODEL_CTC as FILTERBANK_CTC
 from ptsel_fairseq.downstream.features.crdnn import FilterbankEncoder, fine_tuned_filterbank, load_filterbank
-from ptsel_fairseq.export import STOCK_NAMES, load_state, to_stock
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def load_encoder(file: Path) -> Encoder | FilterbankEncoder:
     if name == FILTERBANK:
         with _quiet_fairseq(file):
             return load_filterbank(state, file)
-    if name == "ptsel_wav2vec2":
+    if name == OUR_MODEL:
         state = to_stock({**state, "cfg": cfg}, file)
     elif name != STOCK_NAMES["model"]:
         raise PtselError(
