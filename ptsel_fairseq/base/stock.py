@@ -16,99 +16,33 @@ from ptsel_fairseq.base.errors import PtselError
 STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec"}
 OUR_MODEL = "ptsel_wav2vec2"
 HEADS_PREFIX = "pretext_heads."
+HEAD_TENSORS = (HEADS_PREFIX, "pretext_balancing.")  # first parts of the names of what only pretraining needs
 HINTS = {
     STOCK_NAMES["model"]: "it is stock already",
     "ptsel_crdnn": "stock fairseq has no such encoder; fine-tune the checkpoint itself with the model ptsel_crdnn_ctc",
 }
 
-# Fields of Wav2Vec2Config, AudioPretrainingConfig and Wav2VecCriterionConfig; "_name" is set apart.
+# Fields of Wav2Vec2Config, AudioPretrainingConfig and Wav2VecCriterionConfig but `_name`, which is set apart.
+MODEL = """
+    extractor_mode encoder_layers encoder_embed_dim encoder_ffn_embed_dim encoder_attention_heads activation_fn
+    layer_type dropout attention_dropout activation_dropout encoder_layerdrop dropout_input dropout_features
+    final_dim layer_norm_first conv_feature_layers conv_bias logit_temp quantize_targets quantize_input
+    same_quantizer target_glu feature_grad_mult quantizer_depth quantizer_factor latent_vars latent_groups
+    latent_dim mask_length mask_prob mask_selection mask_other no_mask_overlap mask_min_space require_same_masks
+    mask_dropout mask_channel_length mask_channel_prob mask_channel_before mask_channel_selection
+    mask_channel_other no_mask_channel_overlap mask_channel_min_space num_negatives negatives_from_everywhere
+    cross_sample_negatives codebook_negatives conv_pos conv_pos_groups pos_conv_depth latent_temp max_positions
+    checkpoint_activations required_seq_len_multiple crop_seq_to_multiple depthwise_conv_kernel_size attn_type
+    pos_enc_type fp16 adp_num adp_dim adp_act_fn adp_trf_idx
+"""
+TASK = """
+    data labels multi_corpus_keys multi_corpus_sampling_weights binarized_dataset sample_rate normalize
+    enable_padding max_sample_size min_sample_size num_batch_buckets tpu text_compression_level rebuild_batches
+    precompute_mask_config post_save_script subsample seed
+"""
+CRITERION = "infonce loss_weights log_keys"
 FIELDS = {
-    "model": [
-        "extractor_mode",
-        "encoder_layers",
-        "encoder_embed_dim",
-        "encoder_ffn_embed_dim",
-        "encoder_attention_heads",
-        "activation_fn",
-        "layer_type",
-        "dropout",
-        "attention_dropout",
-        "activation_dropout",
-        "encoder_layerdrop",
-        "dropout_input",
-        "dropout_features",
-        "final_dim",
-        "layer_norm_first",
-        "conv_feature_layers",
-        "conv_bias",
-        "logit_temp",
-        "quantize_targets",
-        "quantize_input",
-        "same_quantizer",
-        "target_glu",
-        "feature_grad_mult",
-        "quantizer_depth",
-        "quantizer_factor",
-        "latent_vars",
-        "latent_groups",
-        "latent_dim",
-        "mask_length",
-        "mask_prob",
-        "mask_selection",
-        "mask_other",
-        "no_mask_overlap",
-        "mask_min_space",
-        "require_same_masks",
-        "mask_dropout",
-        "mask_channel_length",
-        "mask_channel_prob",
-        "mask_channel_before",
-        "mask_channel_selection",
-        "mask_channel_other",
-        "no_mask_channel_overlap",
-        "mask_channel_min_space",
-        "num_negatives",
-        "negatives_from_everywhere",
-        "cross_sample_negatives",
-        "codebook_negatives",
-        "conv_pos",
-        "conv_pos_groups",
-        "pos_conv_depth",
-        "latent_temp",
-        "max_positions",
-        "checkpoint_activations",
-        "required_seq_len_multiple",
-        "crop_seq_to_multiple",
-        "depthwise_conv_kernel_size",
-        "attn_type",
-        "pos_enc_type",
-        "fp16",
-        "adp_num",
-        "adp_dim",
-        "adp_act_fn",
-        "adp_trf_idx",
-    ],
-    "task": [
-        "data",
-        "labels",
-        "multi_corpus_keys",
-        "multi_corpus_sampling_weights",
-        "binarized_dataset",
-        "sample_rate",
-        "normalize",
-        "enable_padding",
-        "max_sample_size",
-        "min_sample_size",
-        "num_batch_buckets",
-        "tpu",
-        "text_compression_level",
-        "rebuild_batches",
-        "precompute_mask_config",
-        "post_save_script",
-        "subsample",
-        "seed",
-    ],
-    "criterion": ["infonce", "loss_weights", "log_keys"],
+    section: set(names.split()) for section, names in zip(STOCK_NAMES, (MODEL, TASK, CRITERION), strict=True)
 }
 # First parts of the names of a stock Wav2Vec2Model's tensors.
 TENSORS = {
@@ -135,6 +69,13 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
     if name != OUR_MODEL:
         hint = HINTS.get(name, "only that one can be exported")
         raise PtselError(f"{where}: expected a checkpoint of the model {OUR_MODEL}, found {name!r}; {hint}")
+    frontend = state["cfg"]["model"].get("frontend", "waveform")
+    if frontend != "waveform":
+        raise PtselError(
+            f"{where}: expected a checkpoint of model.frontend: waveform, found {frontend!r}; stock fairseq lacks this "
+            "front end. Fine-tune the checkpoint itself with fairseq's model wav2vec_ctc and common.user_dir "
+            "(configs/finetuning/tiny_filterbank.yaml)"
+        )
     cfg = {
         section: dict(value) if isinstance(value, Mapping) else value
         for section, value in state["cfg"].items()

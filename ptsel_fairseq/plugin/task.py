@@ -28,7 +28,7 @@ from ptsel_fairseq.plugin.dataset import PtselDataset
 from ptsel_fairseq.plugin.distortion import Distortion, check_distortion
 from ptsel_fairseq.plugin.health import CollapseWatch
 from ptsel_fairseq.plugin.online import OnlineLabels
-from ptsel_fairseq.plugin.planning import check_grid, plan, plan_filterbank
+from ptsel_fairseq.plugin.planning import check_grid, plan, plan_crdnn, plan_frontend
 from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned, train_split
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
 
     _labels: Sequence[str] = ()
     _grid = FrameGrid()
+    _hears_bands = False
     _raw_labels: Collection[str] = ()
     _train_split = "train"
     _online_labels: Collection[str] = ()
@@ -81,6 +82,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 self._prepare_to_be_stopped(model_cfg)
         model = super().build_model(model_cfg, from_checkpoint)
         self._grid = self._grid_of(model.cfg)
+        self._hears_bands = len(model.cfg.get("input_mean") or []) > 0
         self._labels = list(getattr(model.cfg, "pretext_labels", None) or [])
         if not model.pretext_only:
             self.collapse_watch = CollapseWatch(model.cfg.latent_groups, model.cfg.latent_vars)
@@ -149,6 +151,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 self.cfg.seed,
                 distortion,
                 self._online_labels,
+                self._hears_bands,
             )
             dataset.audio.root_dir = str(manifest.root)
             self.datasets[split] = dataset
@@ -209,7 +212,13 @@ class PtselPretrainingTask(AudioPretrainingTask):
         if store is not None:
             check_grid(store, self._grid_of(model_cfg))
         if model_cfg.get("_name") == "ptsel_crdnn":
-            plan_filterbank(model_cfg, criterion_cfg, store, self.cfg.normalize, self.cfg.store)
+            plan_crdnn(model_cfg, criterion_cfg, store, self.cfg, self.cfg.store)
+        elif model_cfg.get("frontend", "waveform") == "filterbank":
+            if store is None and self.cfg.store:  # without labels too it is of the input's statistics
+                store = self._open_store(self.cfg.statistics_split)
+                check_grid(store, self._grid_of(model_cfg))
+            plan_frontend(model_cfg, store, self.cfg, self.cfg.store)
+            store = store if active else None
         plan(model_cfg, criterion_cfg, active, store, self.cfg.seed)
 
     @staticmethod

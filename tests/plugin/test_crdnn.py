@@ -18,7 +18,8 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.downstream.features.wav2vec import load_ctc
 from ptsel_fairseq.labels.store.reader import LabelStore
-from ptsel_fairseq.plugin.encoders.crdnn_layers import Crdnn, LogMel
+from ptsel_fairseq.plugin.encoders.crdnn_layers import Crdnn
+from ptsel_fairseq.plugin.encoders.log_mel import LogMel
 
 
 def crdnn(data, store, **overrides):

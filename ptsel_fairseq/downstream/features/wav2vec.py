@@ -18,7 +18,7 @@ import numpy as np
 from ptsel_fairseq.base.checkpoint import load_state
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.base.stock import OUR_MODEL, STOCK_NAMES, to_stock
+from ptsel_fairseq.base.stock import HEAD_TENSORS, OUR_MODEL, STOCK_NAMES, to_stock
 from ptsel_fairseq.downstream.features.crdnn import MODEL as FILTERBANK
 from ptsel_fairseq.downstream.features.crdnn import MODEL_CTC as FILTERBANK_CTC
 from ptsel_fairseq.downstream.features.crdnn import FilterbankEncoder, fine_tuned_filterbank, load_filterbank
@@ -67,14 +67,16 @@ def load_encoder(file: Path) -> Encoder | FilterbankEncoder:
         with _quiet_fairseq(file):
             return load_filterbank(state, file)
     if name == OUR_MODEL:
-        state = to_stock({**state, "cfg": cfg}, file)
+        if not hears_filterbanks(cfg["model"]):
+            state = to_stock({**state, "cfg": cfg}, file)
     elif name != STOCK_NAMES["model"]:
         raise PtselError(
             f"{file}: expected a pretraining checkpoint of wav2vec 2.0, found the model {name!r}; "
             "give the checkpoint that it was fine-tuned from"
         )
     model = build_model(cfg["model"], file)
-    load_weights(model, state["model"], file)
+    weights = {key: value for key, value in state["model"].items() if not key.startswith(HEAD_TENSORS)}
+    load_weights(model, weights, file)
     model.remove_pretraining_modules()
     return Encoder(model, grid_of(model), bool(cfg["task"].get("normalize", False)))
 
@@ -184,7 +186,9 @@ def _linear(weights: Mapping[str, Any], file: Path) -> Any:
 
 
 def grid_of(model: Any) -> FrameGrid:
-    """The frame grid of a model's convolutions."""
+    """The frame grid of a model."""
+    if hasattr(model.feature_extractor, "features"):
+        return model.feature_extractor.features.grid
     layers = [block[0] for block in model.feature_extractor.conv_layers]
     return FrameGrid.of_conv_layers(
         [(layer.out_channels, layer.kernel_size[0], layer.stride[0]) for layer in layers]
@@ -213,16 +217,30 @@ def configuration(state: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
     return {"model": {**given, **parsed, "_name": given.get("arch")}, "task": given}
 
 
+def hears_filterbanks(settings: Mapping[str, Any]) -> bool:
+    """Whether a configuration is of wav2vec 2.0 with the front end `filterbank`, which stock fairseq has not."""
+    return settings.get("_name") == OUR_MODEL and settings.get("frontend", "waveform") != "waveform"
+
+
 def build_model(settings: Mapping[str, Any], file: Path) -> Any:
-    """The stock model of a configuration, with weights yet to be loaded."""
+    """The model of a configuration without heads, with weights yet to be loaded: stock unless it hears filterbanks."""
     from omegaconf import OmegaConf
 
     with _quiet_fairseq(file):
         from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
 
-        known = OmegaConf.structured(Wav2Vec2Config)
-        given = {key: value for key, value in settings.items() if key in known and key != "_name"}
-        return Wav2Vec2Model.build_model(OmegaConf.merge(known, given))
+        config, model = Wav2Vec2Config, Wav2Vec2Model
+        if hears_filterbanks(settings):
+            from ptsel_fairseq.plugin.encoders.wav2vec2 import PtselWav2Vec2Config, PtselWav2Vec2Model
+
+            config, model = PtselWav2Vec2Config, PtselWav2Vec2Model
+        known = OmegaConf.structured(config)
+        given = {
+            key: value
+            for key, value in settings.items()
+            if key in known and key != "_name" and not key.startswith("pretext_")
+        }
+        return model.build_model(OmegaConf.merge(known, given))
 
 
 @contextlib.contextmanager

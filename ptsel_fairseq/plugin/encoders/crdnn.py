@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from ptsel_fairseq.base.checkpoint import load_checkpoint
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.plugin.encoders.crdnn_layers import Crdnn, LogMel
+from ptsel_fairseq.plugin.encoders.crdnn_layers import Crdnn
+from ptsel_fairseq.plugin.encoders.log_mel import LogMel
 from ptsel_fairseq.plugin.encoders.with_heads import HeadedConfig, HeadedModel
 from ptsel_fairseq.plugin.task import one_line_errors
 

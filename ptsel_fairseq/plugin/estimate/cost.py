@@ -21,7 +21,7 @@ from ptsel_fairseq.base.weights_file import join_weights, read_weights
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.store.reader import THIS_PACKAGE, LabelStore, Statistics
 from ptsel_fairseq.plugin.estimate.measuring import measure
-from ptsel_fairseq.plugin.planning import plan, plan_filterbank
+from ptsel_fairseq.plugin.planning import plan, plan_crdnn, plan_frontend
 
 # numbers that an optimizer keeps for each parameter, in single precision
 STATES = {"adam": 2, "adamax": 2, "adadelta": 2, "composite": 2, "adagrad": 1, "nag": 1}
@@ -198,7 +198,9 @@ def build(cfg: DictConfig, labels: LabelStore | LabelsOfTheCatalogue) -> tuple[A
     active = join_weights(given, fixed)
     known = labels if active else None
     if cfg.model._name == "ptsel_crdnn":
-        plan_filterbank(cfg.model, criterion, labels, cfg.task.normalize, str(labels.folder))
+        plan_crdnn(cfg.model, criterion, labels, cfg.task, str(labels.folder))
+    elif cfg.model.get("frontend", "waveform") == "filterbank":
+        plan_frontend(cfg.model, labels, cfg.task, str(labels.folder))
     plan(cfg.model, criterion, active, known, seed=1)
     task = tasks.setup_task(cfg.task)
     return task, task.build_model(cfg.model, from_checkpoint=True)
