@@ -116,12 +116,13 @@ def read_rows(file: Path | str, segments_only: bool = False) -> Iterator[ClassRo
         PtselError: a file that cannot be read, another header, no lines, or a line without its fields.
     """
     file = Path(file)
-    lines = read_lines(file, EXPECTED)
+    segments_expected = f"a class file of segments such as {SEGMENTS_EXAMPLE!r}"
+    lines = read_lines(file, segments_expected if segments_only else EXPECTED)
     header = tuple(lines[0].split("\t")) if lines else ()
     found = lines[0] if lines else "an empty file"
     if segments_only and header != SEGMENT_HEADER:
         raise PtselError(
-            f"{file}, line 1: expected a class file of segments with the header {'<TAB>'.join(SEGMENT_HEADER)!r}, "
+            f"{file}, line 1: expected the header {'<TAB>'.join(SEGMENT_HEADER)!r} of {segments_expected}, "
             f"found {found!r}"
         )
     if header not in (UTTERANCE_HEADER, SEGMENT_HEADER):

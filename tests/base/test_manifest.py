@@ -90,7 +90,7 @@ def test_classes_of_utterances_and_of_segments(tmp_path):
     ("text", "message"),
     [
         ("", "an empty file"),
-        ("a.flac\tx\n", "line 1: expected a header"),
+        ("a.flac\tx\n", "line 1: expected the header"),
         ("path\tclass\n", "no lines"),
         ("path\tclass\na.flac\n", "line 2: expected 2 fields"),
         ("path\tclass\na.flac\tx\na.flac\ty\n", "one class for each utterance.*'x' and 'y'"),

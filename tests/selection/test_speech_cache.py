@@ -50,6 +50,7 @@ def test_kept_vectors_are_the_same_and_not_made_again(manifest, segments, vector
 def test_a_killed_run_is_resumed(manifest, segments, vectors, tmp_path, data_dir, monkeypatch):
     script = f"""
 import time
+from ptsel_fairseq.base import kept
 from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.selection import speech_vectors as speech_cache

@@ -146,7 +146,7 @@ def test_files_of_audioset_that_are_not_used_are_counted(audioset, tmp_path, rec
     prepare_command("audioset", audioset, tmp_path / "out")
     report = (tmp_path / "out" / "report.md").read_text()
     assert (
-        "4 files that have no YouTube id in their names (first: more/one.wav, more/two.MP3, noise.wav)"
+        "4 files that have no YouTube id in their names (first: more/one.wav; more/two.MP3; noise.wav)"
         in report
     )
     assert "1 files that have the id of another file (first: more/--4gqARaEJE.flac)" in report
