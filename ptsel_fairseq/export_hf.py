@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing, write_text
+from ptsel_fairseq.base.files import WholeFile, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +47,7 @@ def write_hf(stock: Mapping[str, Any], out: Path) -> int:
             folder cannot be written.
     """
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ImportError:
         raise PtselError(
             "--format hf: writing safetensors needs the package safetensors; pip install 'ptsel_fairseq[hf]'"
@@ -56,8 +56,8 @@ def write_hf(stock: Mapping[str, Any], out: Path) -> int:
     config = hf_config(model_cfg)
     tensors = hf_tensors(stock["model"], model_cfg)
     normalize = bool(stock["cfg"]["task"].get("normalize", False))
-    with replacing(out / "model.safetensors") as partial:
-        save_file(tensors, partial, metadata={"format": "pt"})
+    with WholeFile(out / "model.safetensors") as file:
+        file.write(save(tensors, metadata={"format": "pt"}))
     preprocessor = {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,

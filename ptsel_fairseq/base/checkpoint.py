@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import WholeFile
 
 
 def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def save_checkpoint(state: Mapping[str, Any], out: Path) -> None:
     """Write a checkpoint whole or not at all; raise PtselError if it cannot be written."""
     import torch
 
-    with replacing(out) as partial:
+    with WholeFile(out) as file:
         try:
-            torch.save(dict(state), partial)
+            torch.save(dict(state), file)
         except RuntimeError as error:  # how torch reports a full disk
-            raise PtselError(f"{out}: cannot be written ({error})") from None
+            raise PtselError(f"{out}: cannot be written; is the disk full? ({error})") from None

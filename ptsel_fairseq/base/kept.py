@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ptsel_fairseq.base.files import replacing, write_text
+from ptsel_fairseq.base.files import WholeFile, write_text
+from ptsel_fairseq.base.partial_array import PartialArray
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 
 SECONDS_BETWEEN_FLUSHES = 5.0  # what a kill can lose of an array that is being filled
@@ -37,7 +37,7 @@ def _write_json(file: Path, values: Values) -> None:
 
 
 def _write_array(file: Path, values: Values) -> None:
-    with replacing(file) as partial, partial.open("wb") as out:
+    with WholeFile(file) as out:
         np.save(out, values)
 
 
@@ -117,27 +117,40 @@ def filled_array(
 ) -> None:
     """Write a float32 array part by part, beginning where an interrupted run stopped.
 
-    Until it is complete the array is ``<file>.partial``, at full size, and ``done`` beside it says how many parts are
-    safely in it. Only one process may do so at a time, see `files.locked_folder`.
+    Until it is complete it is a `PartialArray`, and ``done`` beside it says how many parts are safely in it. Only one
+    process may do so at a time, see `files.locked_folder`.
 
     Args:
         file: ``.npy``.
         shape: of the whole array.
         parts_from: gives rows and values of each part from a number on, always in the same order.
+
+    Raises:
+        OSError: the disk refuses.
     """
-    partial, journal = file.with_name(file.name + ".partial"), file.with_name("done")
-    done = int(journal.read_text()) if journal.exists() and partial.exists() else 0
-    array = np.lib.format.open_memmap(
-        partial, "r+" if done else "w+", dtype=np.float32, shape=None if done else shape
-    )
+    array, journal = PartialArray(file.parent, file.stem, shape, np.dtype(np.float32)), file.with_name("done")
+    done = _parts_done(journal) if array.is_whole() else 0
+    array.make()
     flushed = time.monotonic()
-    for part_rows, values in parts_from(done):
-        array[part_rows] = values
-        done += 1
-        if time.monotonic() - flushed > SECONDS_BETWEEN_FLUSHES:
-            array.flush()
-            write_text(journal, f"{done}\n")
-            flushed = time.monotonic()
-    array.flush()
-    os.replace(partial, file)
+    try:
+        for rows, values in parts_from(done):
+            array.write(rows.start, values)
+            done += 1
+            if time.monotonic() - flushed > SECONDS_BETWEEN_FLUSHES:
+                array.flush()
+                write_text(journal, f"{done}\n")
+                flushed = time.monotonic()
+        array.flush()
+    finally:
+        array.close()
+    array.finish()
     journal.unlink(missing_ok=True)
+
+
+def _parts_done(journal: Path) -> int:
+    """How many parts are safely there; 0 if the file is none that we have written."""
+    try:
+        text = journal.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return 0
+    return int(text) if text.isdecimal() else 0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import write_lines
+from ptsel_fairseq.base.files import WholeFile, write_lines
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, read_manifest
 from ptsel_fairseq.base.messages import examples
@@ -46,7 +46,8 @@ def rewrite_manifests(source: Path, out: Path) -> list[Path]:
         written.append(write_lines(out / manifest.file.name, [str(manifest.root), *lines]))
     for file in sorted(source.iterdir()):
         if file.suffix in (*LINE_ALIGNED, ".txt"):
-            shutil.copyfile(file, out / file.name)
+            with WholeFile(out / file.name) as copy, file.open("rb") as content:
+                shutil.copyfileobj(content, copy)
     return written
 
 

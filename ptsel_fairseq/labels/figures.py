@@ -14,10 +14,10 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance
 from ptsel_fairseq.base.pictures import BLUE, save
-from ptsel_fairseq.labels.compute import compute_tracks
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.signal.analysis import Analysis
 from ptsel_fairseq.labels.store.reader import LabelStore
+from ptsel_fairseq.labels.tracks import compute_tracks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,9 +161,7 @@ def _stored_row(store: LabelStore, name: str, index: int) -> Row:
     return Row(name, info.unit, info.undefined, values, valid, statistics.mean, statistics.std)
 
 
-def _own_row(label: Label, values: np.ndarray, valid: np.ndarray | None) -> Row:
-    if valid is None:
-        valid = np.ones(len(values), bool)
+def _own_row(label: Label, values: np.ndarray, valid: np.ndarray) -> Row:
     defined = values[valid] if valid.any() else np.zeros((1, label.dim))
     return Row(
         label.name, label.unit, label.undefined, values, valid, defined.mean(axis=0), defined.std(axis=0)

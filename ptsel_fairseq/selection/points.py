@@ -12,7 +12,7 @@ import numpy as np
 
 from ptsel_fairseq.base.class_file import ClassFile, Segment
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.base.workers import LOCAL
@@ -48,12 +48,12 @@ class Points:
         return len(self.x)
 
     def save(self, file: Path | str) -> None:
-        """Write an .npz without pickles, by renaming."""
+        """Write an .npz without pickles, by `WholeFile`."""
         arrays: dict[str, Any] = {
             name: getattr(self, name) for name in ("x", "classes", "utterance", "start", "end")
         }
         arrays |= {LABEL_KEY + name: self.labels[name] for name in sorted(self.labels)}
-        with replacing(file) as partial, partial.open("wb") as out:
+        with WholeFile(file) as out:
             np.savez(out, **arrays)
 
     @classmethod

@@ -16,10 +16,10 @@ from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels import figures
 from ptsel_fairseq.labels.backends import BACKENDS
-from ptsel_fairseq.labels.compute import compute_tracks, get, names, resolve
 from ptsel_fairseq.labels.figures import draw_labels
 from ptsel_fairseq.labels.listing import labels_command
 from ptsel_fairseq.labels.pools import POOLS
+from ptsel_fairseq.labels.tracks import compute_tracks, get, names, resolve
 
 
 def words_of(picture) -> str:

@@ -90,7 +90,7 @@ def test_values_that_do_not_fit_are_refused(manifest, tmp_path):
     finally:
         from ptsel_fairseq.labels import registry
 
-        registry.LABELS.pop("big", None)
+        registry._registered.pop("big", None)
 
 
 def test_another_dtype_is_refused(manifest, tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 
 from ptsel_fairseq.base.audio import PIECE, AudioFile
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.workers import map_ordered
 
@@ -79,9 +79,11 @@ def write_flac(file: Path, waveform: np.ndarray) -> None:
     """Write mono 16 bit FLAC at 16 kHz; raise PtselError if there is no room for it."""
     import soundfile
 
-    with replacing(file) as unfinished:
+    with WholeFile(file, sync=False) as out:
         try:
-            soundfile.write(unfinished, waveform, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
+            soundfile.write(
+                out.fileno(), waveform, SAMPLE_RATE, subtype="PCM_16", format="FLAC", closefd=False
+            )
         except soundfile.LibsndfileError as error:
             raise OSError(f"{error.error_string} Is the disk full?") from None
 

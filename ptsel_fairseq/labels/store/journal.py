@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from ptsel_fairseq.base.files import write_text
+
 JOURNAL = "journal.partial"
 END_OF_RECORD = "."
 
@@ -36,10 +38,10 @@ class Journal:
         return done
 
     def start(self, plan: str) -> None:
-        write_atomically(self._file, (plan + "\n").encode())
+        write_text(self._file, plan + "\n")
 
     def add(self, indices: Iterable[int]) -> None:
-        with self._file.open("a", encoding="utf-8") as journal:
+        with open(self._file, "a", encoding="utf-8", opener=_never_a_link) as journal:
             # A record that a full disk tore has no mark, and the line break keeps the next one apart.
             journal.write("\n" + " ".join(map(str, indices)) + f" {END_OF_RECORD}\n")
             journal.flush()
@@ -49,11 +51,5 @@ class Journal:
         self._file.unlink(missing_ok=True)
 
 
-def write_atomically(file: Path, content: bytes) -> None:
-    """Write and wait for the disk; the old content or the new is there at any moment."""
-    partial = file.with_name(file.name + ".partial")
-    with partial.open("wb") as output:
-        output.write(content)
-        output.flush()
-        os.fsync(output.fileno())
-    os.replace(partial, file)
+def _never_a_link(file: str, flags: int) -> int:
+    return os.open(file, flags | os.O_NOFOLLOW, 0o666)

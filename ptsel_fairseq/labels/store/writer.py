@@ -19,13 +19,13 @@ import numpy as np
 
 from ptsel_fairseq.base.device import CPU
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import file_checksum, locked_folder, replacing
+from ptsel_fairseq.base.files import WholeFile, file_checksum, locked_folder, write_text
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.kept import SECONDS_BETWEEN_FLUSHES
 from ptsel_fairseq.base.manifest import Manifest, Utterance
 from ptsel_fairseq.base.provenance import versions
 from ptsel_fairseq.labels.label import Label
-from ptsel_fairseq.labels.store.journal import Journal, write_atomically
+from ptsel_fairseq.labels.store.journal import Journal
 from ptsel_fairseq.labels.store.partial_arrays import TrackArrays, named_errors
 from ptsel_fairseq.labels.store.reader import (
     DTYPES,
@@ -121,7 +121,7 @@ class StoreWriter:
         """The utterances whose tracks are not on disk yet."""
         if not self.missing:
             return []
-        whole = all(array.exists() for array in self.arrays)
+        whole = all(array.is_whole() for array in self.arrays)
         done = self._journal.read(self._plan()) if whole else set()
         return [utterance for utterance in self.manifest if utterance.index not in done]
 
@@ -177,7 +177,7 @@ class StoreWriter:
                 }
             self._save_lengths()
             self._header["labels"] = dict(sorted(self._header["labels"].items()))
-            write_atomically(self.folder / HEADER, json.dumps(self._header, indent=1).encode())
+            write_text(self.folder / HEADER, json.dumps(self._header, indent=1))
             self._journal.remove()
         self.missing = []
 
@@ -248,7 +248,7 @@ class StoreWriter:
 
     def _save_lengths(self) -> None:
         lengths = np.array([utterance.samples for utterance in self.manifest], dtype=np.int64)
-        with replacing(self.folder / LENGTHS) as partial, partial.open("wb") as file:
+        with WholeFile(self.folder / LENGTHS) as file:
             np.save(file, lengths)
 
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
 from ptsel_fairseq.downstream.corpora.packages import Package
 from ptsel_fairseq.downstream.corpora.splits import fold_of, split_of
@@ -58,8 +58,8 @@ def read(root: Path) -> Reading:
         name = f"{i:04d}_{re.sub('[^A-Za-z0-9#]+', '_', label).strip('_')}.ogg"
         file = folder / name
         if not file.is_file():
-            with replacing(file) as unfinished:
-                unfinished.write_bytes(chunks["smpl"][start:end])
+            with WholeFile(file) as out:
+                out.write(chunks["smpl"][start:end])
         instrument = instruments.get(i)
         if instrument is None or soundfile.info(file).duration < SHORTEST:
             clips.append(Clip(name, ("other",)))
