@@ -63,8 +63,8 @@ def read(root: Path) -> Reading:
         if shown is not None and (sentence := sentence_of(shown)):
             classes["sentence"] = sentence
         split = "untranscribed" if shown is None else split_of(name)
-        text = None if shown is None else normalise(shown)
-        clips.append(Clip(clip_file(name), (split,), text, classes=classes))
+        said = None if shown is None else normalise(shown)
+        clips.append(Clip(clip_file(name), (split,), said, classes=classes))
     return Reading(folder, clips)
 
 
