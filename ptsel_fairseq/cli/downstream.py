@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE
 from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
 from ptsel_fairseq.cli import speech
 from ptsel_fairseq.cli.arguments import (
@@ -17,9 +17,10 @@ from ptsel_fairseq.cli.arguments import (
     add_user_labels,
     command_line,
 )
+from ptsel_fairseq.downstream.asr.settings import SUFFIXES
 from ptsel_fairseq.downstream.metrics import answer_files as tables
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS, help_lines
 
-TASKS = ("asr", "verification", "classification", "multilabel")
 REGISTRY = "ptsel_fairseq.downstream.corpora.registry"
 PREPARE_HELP = f"""\
 OUT/<split>.tsv         fairseq's manifest
@@ -35,18 +36,7 @@ OUT/report.md           utterances and hours of each split beside the published 
 """
 EVALUATE_HELP = f"""\
 one line an item; both files hold the same items, in any order (multilabel: scores of unlabelled pairs are left out)
-  asr             id<TAB>text, or sclite's text (id), which fairseq's decoders write
-    {tables.TEXT_EXAMPLE}
-    {tables.TRN_EXAMPLE}
-  verification    reference: 1 or 0 and the two utterances; hypothesis: the two and a score, higher for the same
-    {tables.TRIAL_EXAMPLE}
-    {tables.TRIAL_SCORE_EXAMPLE}
-  classification  as a class file: header path<TAB>class, or path<TAB>start<TAB>end<TAB>class
-    {tables.CLASS_EXAMPLE}
-    {SEGMENTS_EXAMPLE}
-  multilabel      header path<TAB>class<TAB>relevance, 0 to 1; a pair without a line in the reference is unlabelled
-    {tables.LABEL_EXAMPLE}
---groups FILE  what is resampled as a whole, such as speakers (header path<TAB>class)
+{help_lines()}--groups FILE  what is resampled as a whole, such as speakers (header path<TAB>class)
     {CLASSES_EXAMPLE}
 """
 RELEVANCE_HELP = f"""\
@@ -142,7 +132,11 @@ def add_probe(commands) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
     )
     parser.add_argument(
-        "--model", choices=("linear", "mlp"), default="linear", help="mlp: one hidden layer (default linear)"
+        "--model",
+        choices=Names("ptsel_fairseq.downstream.probing.classifiers", "MODELS"),
+        default="linear",
+        metavar="MODEL",
+        help="%(choices)s; mlp has one hidden layer (default linear)",
     )
     parser.add_argument(
         "--splits",
@@ -181,9 +175,8 @@ def add_evaluate(commands) -> None:
     parser.add_argument(
         "task",
         metavar="TASK",
-        choices=TASKS,
-        help="asr: WER, CER, PER; verification: EER, minDCF; classification: accuracy, UAR, macro-F1; "
-        "multilabel: mean F1, mAP",
+        choices=tuple(EVALUATIONS),
+        help="; ".join(f"{name}: {evaluation.gives}" for name, evaluation in EVALUATIONS.items()),
     )
     parser.add_argument("--reference", type=Path, required=True, metavar="FILE", help="what is right")
     parser.add_argument(
@@ -198,7 +191,7 @@ def add_evaluate(commands) -> None:
     parser.add_argument("--groups", type=Path, metavar="FILE", help="resample speakers, not utterances")
     parser.add_argument("--name", help="of the system in comparisons (default: name of the hypothesis file)")
     parser.add_argument(
-        "--unit", choices=("word", "phone"), default="word", help="asr: WER and CER, or PER (default word)"
+        "--unit", choices=tuple(SUFFIXES), default="word", help="asr: WER and CER, or PER (default word)"
     )
     add_bootstrap(parser, 1000, "1000")
 

@@ -19,8 +19,9 @@ from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.base.provenance import checksums
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 from ptsel_fairseq.downstream.asr.decode import search_of
-from ptsel_fairseq.downstream.asr.recogniser import Settings, recognise, train
+from ptsel_fairseq.downstream.asr.recogniser import recognise, train
 from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, text_of
+from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
 from ptsel_fairseq.downstream.corpora.prepare import letters
 from ptsel_fairseq.downstream.features.front_end import FrontEnd, check_finite, front_ends
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_class_table
@@ -36,7 +37,6 @@ from ptsel_fairseq.downstream.metrics.results import (
 from ptsel_fairseq.downstream.speech.utterances import Spoken, read_spoken
 
 BLANK = "<blank>"
-SUFFIXES = {"word": ".wrd", "phone": ".phn"}
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,8 @@ def probe_asr_command(
 
 def check_settings(settings: Settings, splits: Sequence[str], seeds: int) -> None:
     """Raise PtselError for options out of range."""
+    if settings.head not in HEADS:
+        raise PtselError(f"--head: expected {' or '.join(HEADS)}, found {settings.head!r}")
     if len(splits) != 3:
         raise PtselError(f"--splits: expected three (to train, to choose, to test), found {' '.join(splits)}")
     numbers = {

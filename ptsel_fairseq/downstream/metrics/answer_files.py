@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ptsel_fairseq.base.class_file import read_rows
 from ptsel_fairseq.base.errors import PtselError
@@ -37,19 +37,6 @@ class Table:
     @property
     def checksum(self) -> str:
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
-
-    def numbers(self, expected: str, accept: Callable[[float], bool] = math.isfinite) -> list[float]:
-        """The values as numbers; raise PtselError naming the first that is none or is not accepted."""
-        found = []
-        for item, value in self.values.items():
-            try:
-                number = float(value)
-            except ValueError:
-                number = math.nan
-            if not accept(number):
-                raise PtselError(f"{self.file}: expected {expected}, found {value!r} for {shown_item(item)}")
-            found.append(number)
-        return found
 
     def in_order_of(self, reference: Table) -> Table:
         """The same values in the order of another table; raise PtselError unless both hold the same items."""
@@ -195,6 +182,19 @@ def read_labels(file: Path | str) -> Table:
         return ("\t".join(fields[:2]), fields[2]) if len(fields) == 3 and all(fields) else None
 
     return read_table(file, repr(LABEL_EXAMPLE), parse, skip=1)
+
+
+def values_as(
+    given: Mapping[str, Any], convert: Callable[[Any], Any], expected: str, where: object
+) -> list[Any]:
+    """Each value by `convert`; raise PtselError naming the first that it gives None for."""
+    found = []
+    for item, value in given.items():
+        converted = convert(value)
+        if converted is None:
+            raise PtselError(f"{where}: expected {expected}, found {value!r} for {shown_item(item)}")
+        found.append(converted)
+    return found
 
 
 def shown_item(item: str) -> str:

@@ -18,6 +18,7 @@ from ptsel_fairseq.downstream.corpora.splits import fold_of
 from ptsel_fairseq.downstream.features.front_end import FrontEnd, extract
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_labels
 from ptsel_fairseq.downstream.metrics.classification import RELEVANT, MultilabelScorer
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS
 from ptsel_fairseq.downstream.metrics.results import RESAMPLES, Answers, Result, score
 from ptsel_fairseq.downstream.probing.classifiers import (
     STRENGTHS,
@@ -151,7 +152,7 @@ def read_rated(
         if faulty:
             raise PtselError(f"{table.file}: {len(faulty)} {what} {examples(sorted(faulty))}")
     relevance = np.full((len(manifest), len(names)), math.nan)
-    numbers = table.numbers("a number from 0 to 1", lambda number: 0 <= number <= 1)
+    numbers = EVALUATIONS["multilabel"].values(table.values, table.file, is_reference=True)
     for (path, name), number in zip(pairs, numbers, strict=True):
         relevance[place[path], column[name]] = number
     labelled = np.flatnonzero(np.isfinite(relevance).any(axis=1))

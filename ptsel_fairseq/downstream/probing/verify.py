@@ -18,6 +18,7 @@ from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.base.provenance import checksums
 from ptsel_fairseq.downstream.features.front_end import FrontEnd, extract, front_ends
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_class_table, read_trials
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS
 from ptsel_fairseq.downstream.metrics.results import (
     RESAMPLES,
     RESULT,
@@ -83,7 +84,7 @@ def verify_command(
     if dimensions < 1:
         raise PtselError(f"--dimensions: expected at least 1, found {dimensions}")
     table = read_trials(trials)
-    targets = [int(number) for number in table.numbers("1 or 0")]
+    targets = EVALUATIONS["verification"].values(table.values, table.file, is_reference=True)
     sides = [item.split("\t") for item in table.values]
     tested = manifest_of(data_dir, split, [path for pair in sides for path in pair], table)
     if len(set(targets)) < 2:
