@@ -11,14 +11,17 @@ import numpy as np
 
 from ptsel_fairseq.base.audio import read_whole_audio
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import file_checksum, readable_size
+from ptsel_fairseq.base.files import readable_size
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import manifest_file
+from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.base.progress import progress_bar
+from ptsel_fairseq.base.provenance import checksums
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 from ptsel_fairseq.downstream.asr.decode import search_of
-from ptsel_fairseq.downstream.asr.recogniser import Settings, recognise, train
+from ptsel_fairseq.downstream.asr.recogniser import recognise, train
 from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, text_of
+from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
 from ptsel_fairseq.downstream.corpora.prepare import letters
 from ptsel_fairseq.downstream.features.front_end import FrontEnd, check_finite, front_ends
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_class_table
@@ -34,7 +37,6 @@ from ptsel_fairseq.downstream.metrics.results import (
 from ptsel_fairseq.downstream.speech.utterances import Spoken, read_spoken
 
 BLANK = "<blank>"
-SUFFIXES = {"word": ".wrd", "phone": ".phn"}
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,11 @@ def probe_asr_command(
             command=command_line,
             features={"kind": front_end.kind, "checksum": front_end.checksum},
             splits=list(splits),
-            files={
-                str(file): file_checksum(Path(file))
+            files=checksums(
+                manifest_file(data_dir, split).with_suffix(suffix)
                 for split in dict.fromkeys(splits)
-                for file in (
-                    manifest_file(data_dir, split),
-                    manifest_file(data_dir, split).with_suffix(SUFFIXES[unit]),
-                )
-            },
+                for suffix in (".tsv", SUFFIXES[unit])
+            ),
         )
         file = Path(out) / front_end.name / RESULT
         write_result(file, result)
@@ -120,6 +119,8 @@ def probe_asr_command(
 
 def check_settings(settings: Settings, splits: Sequence[str], seeds: int) -> None:
     """Raise PtselError for options out of range."""
+    if settings.head not in HEADS:
+        raise PtselError(f"--head: expected {' or '.join(HEADS)}, found {settings.head!r}")
     if len(splits) != 3:
         raise PtselError(f"--splits: expected three (to train, to choose, to test), found {' '.join(splits)}")
     numbers = {
@@ -145,7 +146,7 @@ def read_task(data_dir: Path, splits: Sequence[str], unit: str) -> Task:
         if short:
             raise PtselError(
                 f"{manifest_file(data_dir, split)}: {len(short)} utterances make no frame of {FrameGrid().window} "
-                f"samples (first: {', '.join(short[:3])}); take them out"
+                f"samples {examples(short)}; take them out"
             )
         rows[split] = list(range(len(spoken), len(spoken) + len(found)))
         spoken += found

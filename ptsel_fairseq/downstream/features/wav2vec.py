@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptsel_fairseq.base.checkpoint import load_state
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.export import load_state
 
 if TYPE_CHECKING:
     from ptsel_fairseq.plugin.encoders.encoder import FineTuned, Frozen

@@ -12,10 +12,9 @@ import numpy as np
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.downstream.metrics.bootstrap import check_resamples, holm, paired_p, replicates, smallest_p
+from ptsel_fairseq.downstream.metrics.evaluations import MEASURES
 from ptsel_fairseq.downstream.metrics.results import (
-    LOWER_IS_BETTER,
     RESAMPLES,
-    TITLES,
     Result,
     read_result,
     shown,
@@ -136,7 +135,11 @@ def table(
     metrics = list(systems[0].metrics)
     first = metrics[0]
     rows = [
-        ["system", *(f"{TITLES[metric]} {arrow(metric)}" for metric in metrics), f"runs: {TITLES[first]}"]
+        [
+            "system",
+            *(f"{MEASURES[metric].title} {arrow(metric)}" for metric in metrics),
+            f"runs: {MEASURES[first].title}",
+        ]
     ]
     for name, system in zip(names, systems, strict=True):
         cells = [
@@ -151,7 +154,7 @@ def table(
     ]
     values = dict(zip(names, systems, strict=True))
     if p:
-        rows = [["pair", *(f"{TITLES[metric]}: difference, p" for metric in metrics)]]
+        rows = [["pair", *(f"{MEASURES[metric].title}: difference, p" for metric in metrics)]]
         for a, b in p[first]:
             cells = []
             for metric in metrics:
@@ -168,7 +171,7 @@ def table(
 
 
 def arrow(metric: str) -> str:
-    return "↓" if metric in LOWER_IS_BETTER else "↑"
+    return "↓" if MEASURES[metric].lower_is_better else "↑"
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.class_file import ClassFile, Segment
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import ClassFile, Segment, manifest_file, read_manifest
+from ptsel_fairseq.base.manifest import manifest_file, read_manifest
+from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.corpora.splits import fold_of
 from ptsel_fairseq.downstream.features.front_end import FrontEnd, extract
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_labels
 from ptsel_fairseq.downstream.metrics.classification import RELEVANT, MultilabelScorer
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS
 from ptsel_fairseq.downstream.metrics.results import RESAMPLES, Answers, Result, score
 from ptsel_fairseq.downstream.probing.classifiers import (
     STRENGTHS,
@@ -25,7 +28,6 @@ from ptsel_fairseq.downstream.probing.classifiers import (
 )
 
 LEAST = 1e-7  # probability that a loss is taken of
-SHOWN = 3
 CHOSEN_ON = "fold1"  # of five: the recordings to choose on where no split is there for it
 
 
@@ -148,11 +150,9 @@ def read_rated(
         ({name for _, name in pairs} - column.keys(), "classes are not among those to train on"),
     ):
         if faulty:
-            raise PtselError(
-                f"{table.file}: {len(faulty)} {what} (first: {', '.join(sorted(faulty)[:SHOWN])})"
-            )
+            raise PtselError(f"{table.file}: {len(faulty)} {what} {examples(sorted(faulty))}")
     relevance = np.full((len(manifest), len(names)), math.nan)
-    numbers = table.numbers("a number from 0 to 1", lambda number: 0 <= number <= 1)
+    numbers = EVALUATIONS["multilabel"].values(table.values, table.file, is_reference=True)
     for (path, name), number in zip(pairs, numbers, strict=True):
         relevance[place[path], column[name]] = number
     labelled = np.flatnonzero(np.isfinite(relevance).any(axis=1))

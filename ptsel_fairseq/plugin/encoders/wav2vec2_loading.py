@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.export import OURS, STOCK_NAMES
+from ptsel_fairseq.base.stock import HEAD_TENSORS, STOCK_NAMES
 from ptsel_fairseq.plugin.encoders import encoder as known
 from ptsel_fairseq.plugin.encoders.encoder import FineTuned, Frozen, load_weights
 from ptsel_fairseq.plugin.encoders.wav2vec2 import PtselWav2Vec2Config, PtselWav2Vec2Model
@@ -51,7 +51,7 @@ class Wav2Vec2Encoder(known.Encoder):
     def load(self, state: Mapping[str, Any], file: Path) -> Frozen:
         settings = state["cfg"]["model"]
         model = build_model(settings)
-        weights = {key: value for key, value in state["model"].items() if not key.startswith(OURS)}
+        weights = {key: value for key, value in state["model"].items() if not key.startswith(HEAD_TENSORS)}
         load_weights(model, weights, file)
         model.remove_pretraining_modules()
         task = state["cfg"]["task"]
