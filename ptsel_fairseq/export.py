@@ -7,13 +7,13 @@ What makes a checkpoint stock are three names in its configuration and the absen
 
 from __future__ import annotations
 
-import argparse
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq import __version__
+from ptsel_fairseq.base.checkpoint import load_checkpoint, load_state  # noqa: F401
+from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile
 
@@ -59,41 +59,6 @@ def export_command(checkpoint: Path | str, out: Path | str, format: str = "fairs
     )
 
 
-def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
-    """Read a fairseq checkpoint with its configuration, without running code from it."""
-    state = load_state(checkpoint)
-    if not state.get("cfg"):
-        raise PtselError(
-            f"{checkpoint}: expected a checkpoint of fairseq with 'cfg' and 'model', found no 'cfg'"
-        )
-    return state
-
-
-def load_state(checkpoint: Path, allowed: Sequence[type] = ()) -> dict[str, Any]:
-    """As `load_checkpoint`; one from before fairseq 0.11 may hold ``args`` in place of ``cfg``.
-
-    Args:
-        allowed: classes whose objects the checkpoint may hold beyond tensors and plain values.
-    """
-    import torch
-
-    if not checkpoint.is_file():
-        raise PtselError(f"{checkpoint}: no such checkpoint")
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace, *allowed]):
-            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise PtselError(
-            f"{checkpoint}: expected a {'' if allowed else 'pretraining '}checkpoint of fairseq, which holds tensors "
-            f"and plain values; it cannot be read as one ({str(error).splitlines()[0]})"
-        ) from None
-    if not isinstance(state, Mapping) or "model" not in state:
-        raise PtselError(
-            f"{checkpoint}: expected a checkpoint of fairseq with 'cfg' and 'model', found none of it"
-        )
-    return dict(state)
-
-
 def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict[str, Any]:
     """The stock twin of a loaded checkpoint of the plugin.
 
@@ -105,6 +70,8 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
         raise PtselError(
             f"{where}: expected a checkpoint of the model ptsel_wav2vec2, found {name!r}; {hint}"
         )
+    if "conv_feature_layers" in state["cfg"]["model"]:  # stock fairseq evaluates it
+        parse_conv_layers(state["cfg"]["model"]["conv_feature_layers"], where)
     cfg = {
         section: dict(value) if isinstance(value, Mapping) else value
         for section, value in state["cfg"].items()
@@ -112,12 +79,11 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
     for section, stock_name in STOCK_NAMES.items():
         cfg[section] = {
             key: value
-            for key, value in cfg[section].items()
+            for key, value in (cfg.get(section) or {}).items()
             if not key.startswith("pretext_") and key not in ("store", "statistics_split")
         }
         cfg[section]["_name"] = stock_name
-    cfg["common"]["user_dir"] = None
-    updates = state["optimizer_history"][-1]["num_updates"] if state.get("optimizer_history") else 0
+    cfg["common"] = {**(cfg.get("common") or {}), "user_dir": None}
     return {
         "args": None,
         "cfg": cfg,
@@ -128,7 +94,7 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
                 "criterion_name": "Wav2vecCriterion",
                 "optimizer_name": "",
                 "lr_scheduler_state": {},
-                "num_updates": updates,
+                "num_updates": _updates(state),
             }
         ],
         "task_state": {},
@@ -137,9 +103,18 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
     }
 
 
+def _updates(state: Mapping[str, Any]) -> int:
+    """How long a checkpoint was trained; 0 where it does not say so."""
+    try:
+        return int(state["optimizer_history"][-1]["num_updates"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return 0
+
+
 def pretext_weights(state: Mapping[str, Any]) -> dict[str, float]:
-    """The λ that a checkpoint was trained with."""
-    return dict(state["cfg"]["criterion"].get("pretext_weights") or {})
+    """The λ that a checkpoint was trained with; none where it does not say so."""
+    found = (state["cfg"].get("criterion") or {}).get("pretext_weights")
+    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def save_atomically(state: Mapping[str, Any], out: Path) -> None:

@@ -17,6 +17,7 @@ from fairseq.tasks import register_task
 from fairseq.tasks.audio_pretraining import AudioPretrainingConfig, AudioPretrainingTask
 from omegaconf import OmegaConf
 
+from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
@@ -224,8 +225,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
     def _grid_of(self, model_cfg) -> FrameGrid:
         if "conv_feature_layers" not in model_cfg:
             return FrameGrid(sample_rate=self.cfg.sample_rate)
-        # fairseq itself evaluates this field: "[(512, 10, 5)] + [(512, 3, 2)] * 4 + ..."
-        return FrameGrid.of_conv_layers(eval(model_cfg.conv_feature_layers), self.cfg.sample_rate)
+        layers = parse_conv_layers(model_cfg.conv_feature_layers, "the recipe")
+        return FrameGrid.of_conv_layers(layers, self.cfg.sample_rate)
 
     def _open_store(self, split: str) -> LabelStore:
         if not Path(self.cfg.store).is_absolute():

@@ -6,6 +6,7 @@ import argparse
 import ast
 import contextlib
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.checkpoint import check_configuration, load_state
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.downstream.features.crdnn import MODEL as FILTERBANK
 from ptsel_fairseq.downstream.features.crdnn import MODEL_CTC as FILTERBANK_CTC
 from ptsel_fairseq.downstream.features.crdnn import FilterbankEncoder, fine_tuned_filterbank, load_filterbank
-from ptsel_fairseq.export import STOCK_NAMES, load_state, to_stock
+from ptsel_fairseq.downstream.features.stock_encoder import build_stock_encoder
+from ptsel_fairseq.export import STOCK_NAMES, to_stock
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,8 @@ def load_encoder(file: Path) -> Encoder | FilterbankEncoder:
             f"{file}: expected a pretraining checkpoint of wav2vec 2.0, found the model {name!r}; "
             "give the checkpoint that it was fine-tuned from"
         )
-    model = build_model(cfg["model"], file)
-    load_weights(model, state["model"], file)
-    model.remove_pretraining_modules()
+    with _quiet_fairseq(file):
+        model = build_stock_encoder(cfg["model"], state["model"], file)
     return Encoder(model, grid_of(model), bool(cfg["task"].get("normalize", False)))
 
 
@@ -126,7 +128,7 @@ def load_ctc(file: Path) -> CtcModel:
             f"{file}: expected a checkpoint of the model wav2vec_ctc or {FILTERBANK_CTC} with its dictionary, found "
             f"the model {name!r}; fine-tune with configs/finetuning first"
         )
-    symbols, labels = tuple(dictionary.symbols), str(task.get("labels", "ltr"))
+    symbols, labels = _symbols(dictionary, file), str(task.get("labels", "ltr"))
     if name == FILTERBANK_CTC:
         with _quiet_fairseq(file):
             encoder, weights = fine_tuned_filterbank(state, file)
@@ -144,13 +146,15 @@ def load_ctc(file: Path) -> CtcModel:
         )
     pretrained = settings["w2v_args"]
     inner = configuration({"cfg" if isinstance(pretrained, Mapping) else "args": pretrained}, file)
-    model = build_model(inner["model"], file)
-    model.remove_pretraining_modules()
+    check_configuration(inner, file)
     parts: dict[str, dict[str, Any]] = {"w2v_model": {}, "proj": {}}
     for key, value in state["model"].items():
         part, _, rest = key.removeprefix("w2v_encoder.").partition(".")
+        if part not in parts:
+            raise PtselError(f"{file}: the tensor {key} is of no part of the model {name}")
         parts[part][rest] = value
-    load_weights(model, parts["w2v_model"], file)
+    with _quiet_fairseq(file):
+        model = build_stock_encoder(inner["model"], parts["w2v_model"], file)
     return CtcModel(
         lambda source: model.extract_features(source, padding_mask=None)["x"],
         _linear(parts["proj"], file),
@@ -158,17 +162,8 @@ def load_ctc(file: Path) -> CtcModel:
         bool(task.get("normalize", False)),
         symbols,
         labels,
-        float(settings.get("blank_weight", 0.0)),
+        _number(settings.get("blank_weight", 0.0), "blank_weight", file),
     )
-
-
-def load_weights(model: Any, weights: Mapping[str, Any], file: Path) -> None:
-    """Load all weights and stop dropout and masking; raise PtselError if they are of another model."""
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise PtselError(f"{file}: the weights do not fit the configuration beside them ({error})") from None
-    model.eval()
 
 
 def _linear(weights: Mapping[str, Any], file: Path) -> Any:
@@ -176,10 +171,27 @@ def _linear(weights: Mapping[str, Any], file: Path) -> Any:
 
     if set(weights) != {"weight", "bias"}:
         raise PtselError(f"{file}: expected a projection onto the symbols of a dictionary, found none")
+    if weights["weight"].dim() != 2 or weights["bias"].shape != weights["weight"].shape[:1]:
+        raise PtselError(
+            f"{file}: expected a projection onto the symbols of a dictionary, found another shape"
+        )
     outputs, inputs = weights["weight"].shape
     layer = nn.Linear(inputs, outputs)
     layer.load_state_dict(dict(weights))
     return layer.eval()
+
+
+def _symbols(dictionary: Any, file: Path) -> tuple[str, ...]:
+    found = getattr(dictionary, "symbols", None)
+    if not isinstance(found, list) or not all(isinstance(symbol, str) for symbol in found):
+        raise PtselError(f"{file}: expected a dictionary of symbols, found a damaged one")
+    return tuple(found)
+
+
+def _number(value: Any, key: str, file: Path) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise PtselError(f"{file}: model.{key}: expected a number, found {value!r}")
+    return float(value)
 
 
 def grid_of(model: Any) -> FrameGrid:
@@ -208,20 +220,11 @@ def configuration(state: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
     given = vars(state["args"])
     # The one setting that was text on the command line and is a list now.
     temperature = given.get("latent_temp")
-    parsed = {"latent_temp": ast.literal_eval(temperature)} if isinstance(temperature, str) else {}
+    try:
+        parsed = {"latent_temp": ast.literal_eval(temperature)} if isinstance(temperature, str) else {}
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise PtselError(f"{file}: latent_temp: expected numbers, found {temperature!r:.80}") from None
     return {"model": {**given, **parsed, "_name": given.get("arch")}, "task": given}
-
-
-def build_model(settings: Mapping[str, Any], file: Path) -> Any:
-    """The stock model of a configuration, with weights yet to be loaded."""
-    from omegaconf import OmegaConf
-
-    with _quiet_fairseq(file):
-        from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
-
-        known = OmegaConf.structured(Wav2Vec2Config)
-        given = {key: value for key, value in settings.items() if key in known and key != "_name"}
-        return Wav2Vec2Model.build_model(OmegaConf.merge(known, given))
 
 
 @contextlib.contextmanager

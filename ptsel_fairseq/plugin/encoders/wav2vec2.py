@@ -11,6 +11,7 @@ from fairseq.data.data_utils import compute_mask_indices
 from fairseq.models import register_model
 from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 
+from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.heads.heads import EncoderTap
 from ptsel_fairseq.plugin.encoders.with_heads import HeadedConfig, HeadedModel
 
@@ -35,6 +36,7 @@ class PtselWav2Vec2Model(HeadedModel, Wav2Vec2Model):
     CONTRASTIVE_PARTS = ("quantizer", "project_q", "target_glu", "final_proj")
 
     def __init__(self, cfg: PtselWav2Vec2Config) -> None:
+        parse_conv_layers(cfg.conv_feature_layers, "ptsel_wav2vec2")  # fairseq evaluates it as Python
         super().__init__(cfg)
         self.build_heads(cfg, {"conv": self.embed, "output": cfg.encoder_embed_dim})
         self._mask_indices: torch.Tensor | None = None
