@@ -5,7 +5,7 @@ OUTPUT ?= demo-output
 # One process a core, each beginning with its own stretch of the tests.
 PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo test test-fast lint bench clean
+.PHONY: help setup demo test test-fast lint docs bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,8 +27,11 @@ lint: setup  ## ruff (check and format) and mypy on the offline rooms
 	@$(VENV_PYTHON) -m ruff format --check .
 	@$(VENV_PYTHON) -m mypy
 
+docs: setup  ## the documentation as a site, into site/
+	@$(VENV_PYTHON) tools/build_docs.py
+
 bench: setup  ## measure against peers, each a ratio from one run
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; OMP_NUM_THREADS=1 $(VENV_PYTHON) $$file || exit 1; done
 
-clean:  ## remove .venv and the demo's output
-	rm -rf .venv $(OUTPUT)
+clean:  ## remove .venv, the site and the demo's output
+	rm -rf .venv site $(OUTPUT)

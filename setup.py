@@ -44,6 +44,7 @@ setup(
         "opensmile": ["opensmile>=2.5"],
         "praat": ["praat-parselmouth>=0.4.3"],
         "world": ["pyworld>=0.3.4", "setuptools<81"],
+        "docs": ["sphinx>=8", "myst-parser>=4", "furo>=2024.8.6"],
         "ray": ["ray[client]>=2.9"],
         "downstream": ["jiwer>=4", "av>=12"],
         # Several distributions share fairseq's import name, so users may bring their own build instead.
@@ -65,6 +66,9 @@ setup(
             "pocketsphinx>=5.1",
             "praat-parselmouth>=0.4.3",
             "flashlight-text>=0.0.7",
+            "sphinx>=8",
+            "myst-parser>=4",
+            "furo>=2024.8.6",
         ],
     },
     entry_points={"console_scripts": ["ptsel = ptsel_fairseq.cli:main"]},

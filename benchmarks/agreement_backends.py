@@ -23,9 +23,9 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels.backends import BACKENDS
-from ptsel_fairseq.labels.compute import compute_tracks, names, resolve
 from ptsel_fairseq.labels.extraction.worker import one_thread
 from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.tracks import compute_tracks, names, resolve
 
 GRID = FrameGrid()
 FEWEST = 10  # defined frames of an utterance for a mean
@@ -88,7 +88,7 @@ def joined(name: str, side: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
     """Values and mask of all utterances, all True where the label is always defined."""
     values = np.concatenate([tracks[name][0][:, 0] for tracks in side])
     masks = [tracks[name][1] for tracks in side]
-    return values, np.ones(len(values), bool) if masks[0] is None else np.concatenate(masks)
+    return values, np.concatenate(masks)
 
 
 def compare_whole_utterances(waveforms: Sequence[np.ndarray]) -> None:

@@ -31,7 +31,7 @@ from tqdm import tqdm
 from ptsel_fairseq.base.audio import read_audio
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Track

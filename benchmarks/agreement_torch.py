@@ -20,8 +20,8 @@ from agreement_opensmile import read_waveforms
 from torch.nn.utils.rnn import pad_sequence
 
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
-from ptsel_fairseq.labels.signal.torch_labels import TORCH_LABELS, compute_batch
+from ptsel_fairseq.labels.batch import compute_batch, torch_labels
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 GRID = FrameGrid()
 BATCH = 16
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
     waveforms = sorted(read_waveforms(options.data_dir), key=len)
-    names = sorted(TORCH_LABELS)
+    names = torch_labels()
     differences = {name: np.zeros(2) for name in names}
     squares = {name: np.zeros(3) for name in names}  # frames times dimensions, sum, sum of squares
     masks = dict.fromkeys(names, 0)
@@ -57,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name, (values, valid) in expected.items():
                 frames = len(values)
                 mine = tracks[name][1][row, :frames]
-                masks[name] += 0 if valid is None else int((mine != valid).sum())
-                both = mine if valid is None else mine & valid
+                masks[name] += int((mine != valid).sum())
+                both = mine & valid
                 exact = double[name][0][row, :frames].cpu().numpy()
                 for k, other in enumerate((tracks[name][0][row, :frames], exact)):
                     largest = np.abs(other[both] - values[both]).max(initial=0)

@@ -88,7 +88,7 @@ EXTRACTION = """
 import resource, sys, time
 from ptsel_fairseq.base import workers
 from ptsel_fairseq.labels.extraction import cost as estimate
-from ptsel_fairseq.labels.compute import resolve
+from ptsel_fairseq.labels.tracks import resolve
 from ptsel_fairseq.labels.extraction.extract import fill
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.labels.store.writer import StoreWriter

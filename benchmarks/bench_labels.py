@@ -22,8 +22,8 @@ from agreement_opensmile import opensmile_sets, read_waveforms
 
 from ptsel_fairseq.base.audio import read_audio
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.labels.compute import compute_tracks, names, resolve
 from ptsel_fairseq.labels.signal.framing import half_step_frames
+from ptsel_fairseq.labels.tracks import compute_tracks, names, resolve
 
 PAPERS = ["alpha_ratio", "f0", "log_hnr", "loudness", "rasta_l1", "voicing", "zcr"]
 GRID = FrameGrid()

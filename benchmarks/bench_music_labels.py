@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 GRID = FrameGrid()
 MEDIANS = ("harmonic_energy", "percussive_energy")

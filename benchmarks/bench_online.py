@@ -22,8 +22,8 @@ from bench_loading import stock_dataset
 
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.labels.batch import local_labels
 from ptsel_fairseq.labels.extraction.extract import extract
-from ptsel_fairseq.labels.signal.torch_labels import local_labels
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.dataset import PtselDataset
 from ptsel_fairseq.plugin.online import OnlineLabels

@@ -12,17 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq import __version__
-from ptsel_fairseq.base.checkpoint import load_checkpoint, load_state  # noqa: F401
+from ptsel_fairseq.base.checkpoint import load_checkpoint
 from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile
 
 STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec"}
 HEADS_PREFIX = "pretext_heads."
-HINTS = {
-    STOCK_NAMES["model"]: "it is stock already",
-    "ptsel_crdnn": "stock fairseq has no such encoder; fine-tune the checkpoint itself with the model ptsel_crdnn_ctc",
-}
 OURS = (HEADS_PREFIX, "pretext_balancing.")
 
 
@@ -64,11 +60,14 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
 
     Raises PtselError if the checkpoint is of another model.
     """
-    name = state["cfg"]["model"].get("_name")
-    if name != "ptsel_wav2vec2":
-        hint = HINTS.get(name, "only that one can be exported")
+    settings = state["cfg"]["model"]
+    if settings.get("_name") != "ptsel_wav2vec2" or settings.get("frontend", "waveform") != "waveform":
+        found = " with model.frontend: ".join(
+            str(settings[key]) for key in ("_name", "frontend") if settings.get(key)
+        )
         raise PtselError(
-            f"{where}: expected a checkpoint of the model ptsel_wav2vec2, found {name!r}; {hint}"
+            f"{where}: expected a checkpoint of the model ptsel_wav2vec2 with its own front end, found {found}; "
+            f"{_why_not(settings)}"
         )
     if "conv_feature_layers" in state["cfg"]["model"]:  # stock fairseq evaluates it
         parse_conv_layers(state["cfg"]["model"]["conv_feature_layers"], where)
@@ -109,6 +108,17 @@ def _updates(state: Mapping[str, Any]) -> int:
         return int(state["optimizer_history"][-1]["num_updates"])
     except (KeyError, IndexError, TypeError, ValueError):
         return 0
+
+
+def _why_not(settings: Mapping[str, Any]) -> str:
+    """What to do with a checkpoint that has no stock twin, as its encoder knows where fairseq is at hand."""
+    try:
+        from ptsel_fairseq.plugin.encoders import encoder as known
+    except ImportError:
+        kind = None
+    else:
+        kind = known.find(settings.get("_name"))
+    return (kind and kind.no_export(settings)) or "only that one can be exported"
 
 
 def pretext_weights(state: Mapping[str, Any]) -> dict[str, float]:

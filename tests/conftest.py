@@ -71,5 +71,5 @@ def nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers as its own label is forgotten after it."""
     from ptsel_fairseq.labels import registry
 
-    monkeypatch.setattr(registry, "LABELS", dict(registry.LABELS))
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.setattr("ptsel_fairseq.labels.user._loaded", {})

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest
-from ptsel_fairseq.labels.signal.torch_labels import complete_frames
+from ptsel_fairseq.labels.batch import complete_frames
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.distortion import Distortion
 from ptsel_fairseq.plugin.preemption import keep_loader_alive
@@ -52,6 +52,8 @@ class PtselDataset(BaseWrapperDataset):
         seed: of the crops, masks and distortions.
         distortion: of the audio that the model hears; the labels stay those of the clean audio.
         online: those of the labels that are not read from the store.
+        hears_bands: the model computes log-mel bands from the waveform, whose quiet ones half precision would lose:
+            it is handed out as float64 too.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class PtselDataset(BaseWrapperDataset):
         seed: int,
         distortion: Distortion | None = None,
         online: Collection[str] = (),
+        hears_bands: bool = False,
     ) -> None:
         super().__init__(dataset)
         self.audio = dataset
@@ -80,6 +83,7 @@ class PtselDataset(BaseWrapperDataset):
         ends = np.cumsum([len(mean) for mean, _ in scaling.values()], dtype=int).tolist()
         self._columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
         self.online = frozenset(online)
+        self.hears_bands = hears_bands
         self._sometimes_undefined = [
             store is not None and label not in self.online and store.info(label).undefined is not None
             for label in self.labels
@@ -129,6 +133,8 @@ class PtselDataset(BaseWrapperDataset):
         if self.distortion is not None:
             heard = [self._distorted(sample) for sample in heard]
         batch = super().collater(heard)
+        if self.hears_bands:
+            batch["net_input"]["source"] = batch["net_input"]["source"].double()
         ids = [int(sample["id"]) for sample in samples]
         batch["mask_seed"] = stable_seed(self.seed, self.epoch, *ids)
         if self.labels:

@@ -17,7 +17,6 @@ from fairseq.tasks import register_task
 from fairseq.tasks.audio_pretraining import AudioPretrainingConfig, AudioPretrainingTask
 from omegaconf import OmegaConf
 
-from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
@@ -27,9 +26,10 @@ from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
 from ptsel_fairseq.plugin.dataset import PtselDataset
 from ptsel_fairseq.plugin.distortion import Distortion, check_distortion
+from ptsel_fairseq.plugin.encoders import encoder as known
 from ptsel_fairseq.plugin.health import CollapseWatch
 from ptsel_fairseq.plugin.online import OnlineLabels
-from ptsel_fairseq.plugin.planning import check_grid, plan, plan_filterbank
+from ptsel_fairseq.plugin.planning import check_grid, plan
 from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned, train_split
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
 
     _labels: Sequence[str] = ()
     _grid = FrameGrid()
+    _hears_bands = False
     _raw_labels: Collection[str] = ()
     _train_split = "train"
     _online_labels: Collection[str] = ()
@@ -82,6 +83,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 self._prepare_to_be_stopped(model_cfg)
         model = super().build_model(model_cfg, from_checkpoint)
         self._grid = self._grid_of(model.cfg)
+        self._hears_bands = len(model.cfg.get("input_mean") or []) > 0
         self._labels = list(getattr(model.cfg, "pretext_labels", None) or [])
         if not model.pretext_only:
             self.collapse_watch = CollapseWatch(model.cfg.latent_groups, model.cfg.latent_vars)
@@ -150,6 +152,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 self.cfg.seed,
                 distortion,
                 self._online_labels,
+                self._hears_bands,
             )
             dataset.audio.root_dir = str(manifest.root)
             self.datasets[split] = dataset
@@ -206,12 +209,15 @@ class PtselPretrainingTask(AudioPretrainingTask):
             criterion_cfg.pretext_sum_to_one,
             criterion_cfg.get("pretext_fixed_weights") or {},
         )
-        store = self._open_store(self.cfg.statistics_split) if active else None
+        encoder = known.get(model_cfg.get("_name"), "model._name")
+        encoder.plan(model_cfg, criterion_cfg, self.cfg)
+        # The statistics of its input are needed without labels too.
+        needed = active or (encoder.hears(model_cfg) and self.cfg.store)
+        store = self._open_store(self.cfg.statistics_split) if needed else None
         if store is not None:
             check_grid(store, self._grid_of(model_cfg))
-        if model_cfg.get("_name") == "ptsel_crdnn":
-            plan_filterbank(model_cfg, criterion_cfg, store, self.cfg.normalize, self.cfg.store)
-        plan(model_cfg, criterion_cfg, active, store, self.cfg.seed)
+        plan(model_cfg, criterion_cfg, active, store if active else None, self.cfg.seed)
+        known.fill_in_input(model_cfg, encoder, store, self.cfg.normalize)
 
     @staticmethod
     def _prepare_to_be_stopped(model_cfg) -> None:
@@ -223,10 +229,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
             preemption.watch_for_signals()
 
     def _grid_of(self, model_cfg) -> FrameGrid:
-        if "conv_feature_layers" not in model_cfg:
-            return FrameGrid(sample_rate=self.cfg.sample_rate)
-        layers = parse_conv_layers(model_cfg.conv_feature_layers, "the recipe")
-        return FrameGrid.of_conv_layers(layers, self.cfg.sample_rate)
+        encoder = known.get(model_cfg.get("_name"), "model._name")
+        return encoder.grid(model_cfg, self.cfg.sample_rate)
 
     def _open_store(self, split: str) -> LabelStore:
         if not Path(self.cfg.store).is_absolute():

@@ -20,7 +20,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import file_checksum
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance, read_manifest
-from ptsel_fairseq.labels import compute as catalogue
+from ptsel_fairseq.labels import tracks as catalogue
 from ptsel_fairseq.labels.extraction.extract import analyse_one, extract
 from ptsel_fairseq.labels.store import writer
 from ptsel_fairseq.labels.store.reader import LabelStore
@@ -63,8 +63,7 @@ def test_tracks_are_those_of_the_waveforms(store_dir, valid_manifest):
             assert stored.dtype == np.float32
             assert stored.shape == (store.num_frames(utterance.index), store.info(label).dim)
             np.testing.assert_allclose(stored, values, atol=1e-4)
-            expected = np.ones(len(values), bool) if valid is None else valid
-            np.testing.assert_array_equal(store.valid(label, utterance.index), expected)
+            np.testing.assert_array_equal(store.valid(label, utterance.index), valid)
 
 
 def test_statistics_are_over_valid_frames(store_dir):

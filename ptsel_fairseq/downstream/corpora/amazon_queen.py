@@ -15,7 +15,7 @@ from pathlib import Path
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
-from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, split_of
+from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, sentence_of, split_of
 
 MAGIC = b"QTBLC"
 HERO = "JOE"
@@ -58,8 +58,13 @@ def read(root: Path) -> Reading:
             classes["character"] = characters[name]
             if name in sure:
                 classes["character_sure"] = characters[name]
-        split = split_of(name) if name in texts else "untranscribed"
-        clips.append(Clip(clip_file(name), (split,), texts.get(name), classes=classes))
+        text: str | None = texts.get(name)
+        if text is not None and (sentence := sentence_of(text)):
+            classes["sentence"] = sentence
+        split = "untranscribed" if text is None else split_of(name)
+        clips.append(
+            Clip(clip_file(name), (split,), None if text is None else normalise(text), classes=classes)
+        )
     return Reading(folder, clips)
 
 
@@ -96,7 +101,7 @@ def read_archive(file: Path) -> dict[str, bytes]:
 
 
 def dialogue_texts(data: bytes) -> Iterator[tuple[str, str]]:
-    """Names of clips and their texts in a ``.DOG``."""
+    """Names of clips and their texts, as the game shows them, in a ``.DOG``."""
     data = data[SKIPPED:]
     levels, _, key, own, other = struct.unpack_from(">hhhhh", data, 0)
     other_at, met_at = struct.unpack_from(">H2xH", data, 22)
@@ -112,7 +117,7 @@ def dialogue_texts(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def scene_texts(stem: str, data: bytes) -> Mapping[str, str]:
-    """Names of clips and their texts in a ``.CUT``, whose first string is no line."""
+    """Names of clips and their texts, as the game shows them, in a ``.CUT``, whose first string is no line."""
     data = data[SKIPPED:]
     (lines,) = struct.unpack_from(">h", data, 2)
     (start,) = struct.unpack_from(">H", data, 8)
@@ -155,7 +160,7 @@ def _segments(prefix: str, text: str) -> Iterator[tuple[str, str]]:
         rest = rest[2 + (11 if rest.startswith("XY") else 0) :]
     parts.append(rest)
     for k, part in enumerate(parts, start=1):
-        yield f"{prefix}{k:1x}.SB".upper().replace(" ", "0"), normalise(part)
+        yield f"{prefix}{k:1x}.SB".upper().replace(" ", "0"), part
 
 
 CORPUS = Corpus(

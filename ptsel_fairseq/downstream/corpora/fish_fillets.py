@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
-from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, split_of
+from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, sentence_of, split_of
 
 LANGUAGES = ("cs", "nl")
 HOLDS = "the Debian packages fillets-ng-data, fillets-ng-data-cs and fillets-ng-data-nl 1.0.1-1.1"
@@ -35,20 +35,23 @@ def read(root: Path) -> Reading:
 
 
 def dialogues(root: Path, level: Path, language: str) -> dict[str, tuple[str, str]]:
-    """Role and text by clip of a level; the jokes that several levels share have their texts in one folder."""
+    """Role and text, as the game shows it, by clip of a level; texts of jokes that levels share are in one folder."""
     folder = level.parts[0]  # of "share/border" the texts are in "share"
     found = {}
     for file in sorted(root.rglob(f"fillets-ng/script/{folder}/*dialogs_{language}.lua")):
         for match in DIALOGUE.finditer(COMMENT.sub("", file.read_text(encoding="utf-8"))):
             name, font, _, text = match.groups()
-            found[name] = (font.removeprefix("font_"), normalise(re.sub(r"\\(.)", r"\1", text)))
+            found[name] = (font.removeprefix("font_"), re.sub(r"\\(.)", r"\1", text))
     return found
 
 
 def clip_of(root: Path, file: Path, language: str, level: str, dialogue: tuple[str, str]) -> Clip:
-    role, text = dialogue
+    role, shown = dialogue
+    text, sentence = normalise(shown), sentence_of(shown)
     key = f"{language} {level} {file.stem}"
     classes = {"fold": fold_of(key)} | ({f"role_{language}": role} if role else {})
+    if sentence:
+        classes[f"sentence_{language}"] = sentence
     split = split_of(key) if text else "other"
     return Clip(file.relative_to(root).as_posix(), (f"{language}/{split}",), text or None, classes=classes)
 

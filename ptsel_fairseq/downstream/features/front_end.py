@@ -21,12 +21,12 @@ from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import ClassFile, Manifest, Segment
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 from ptsel_fairseq.labels import registry
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
 from ptsel_fairseq.labels.pools import ALL, POOLS
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, load_user_file
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.labels.label import Track
+    from ptsel_fairseq.labels.label import Label, Track
 
 VERSION = 1  # raised when the values change, so that kept ones are not used again
 BLOCK = 32  # utterances of one file: what an interruption can lose
@@ -66,12 +66,12 @@ class FrontEnd:
         grid = FrameGrid()
         for user_file in self.user_files:
             load_user_file(user_file)
-        tracks = compute_tracks(waveform, resolve([self.kind]), grid)
+        labels = resolve([self.kind])
+        tracks = compute_tracks(waveform, labels, grid)
+        places = [grid.frames_between(*span, len(waveform)) for span in spans]
         return [
-            np.concatenate(
-                [pool(track, *grid.frames_between(*span, len(waveform))) for track in tracks.values()]
-            )[None]
-            for span in spans
+            np.concatenate([pool(tracks[label.name], label, first, last) for label in labels])[None]
+            for first, last in places
         ]
 
     def frames(self, waveform: np.ndarray) -> np.ndarray:
@@ -83,22 +83,18 @@ class FrontEnd:
         for user_file in self.user_files:
             load_user_file(user_file)
         tracks = compute_tracks(waveform, resolve([self.kind]), FrameGrid())
-        columns = [
-            values if valid is None else np.where(valid[:, None], values, 0)
-            for values, valid in tracks.values()
-        ]
-        return np.concatenate(columns, axis=1)[None]
+        return np.concatenate([track.values for track in tracks.values()], axis=1)[None]
 
 
-def pool(track: Track, first: int, last: int) -> np.ndarray:
+def pool(track: Track, label: Label, first: int, last: int) -> np.ndarray:
     """Mean and standard deviation of a label over some frames, [2 dim]; where it is never defined, zeros.
 
     A label that can be undefined has the share of defined frames behind them, [2 dim + 1].
     """
-    values, valid = track[0][first:last], track[1]
-    if valid is None:
+    values = track.values[first:last]
+    if label.undefined is None:
         return np.concatenate([values.mean(axis=0), values.std(axis=0)])
-    defined = valid[first:last]
+    defined = track.valid[first:last]
     known = values[defined] if defined.any() else np.zeros((1, values.shape[1]), values.dtype)
     return np.concatenate([known.mean(axis=0), known.std(axis=0), [defined.mean()]])
 

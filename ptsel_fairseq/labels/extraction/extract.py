@@ -14,7 +14,6 @@ from ptsel_fairseq.base.files import readable_size
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance, manifest_file, read_manifest
 from ptsel_fairseq.base.workers import LOCAL, check_engine, check_jobs, jobs_for_audio, map_ordered
-from ptsel_fairseq.labels.compute import resolve
 from ptsel_fairseq.labels.extraction.cost import announce
 from ptsel_fairseq.labels.extraction.skip_bad import (
     Screened,
@@ -27,6 +26,7 @@ from ptsel_fairseq.labels.extraction.skip_bad import (
 from ptsel_fairseq.labels.extraction.worker import Piece, analyse_one, analyse_piece
 from ptsel_fairseq.labels.store.software import announce_software, check_software
 from ptsel_fairseq.labels.store.writer import StoreWriter
+from ptsel_fairseq.labels.tracks import resolve
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, read_user_files
 
 __all__ = ["analyse_one", "extract", "extract_command"]
@@ -108,9 +108,10 @@ def extract_command(
 
 
 def extract(
-    manifest: Manifest,
+    manifest: Manifest | Path | str,
     labels: Sequence[str],
     store: Path | str,
+    *,
     jobs: int | None = None,
     user_labels: Sequence[Path | str] = (),
     dtype: str = "float32",
@@ -118,10 +119,27 @@ def extract(
     device: torch.device | None = None,
     backend: str | None = None,
 ) -> None:
-    """As `extract_command` for one manifest, without the announcement.
+    """Compute labels of a split into a store, as `ptsel extract` does, without its announcement of the cost.
 
-    A `device` may also be torch's own "cpu", which computes as a GPU does; None is the ordinary analysis.
+    What is finished is not done again, and what was interrupted goes on.
+
+    Args:
+        manifest: of the split, or its file ``<split>.tsv``.
+        labels: names of labels and pools.
+        store: folder of the label store; made if it is absent.
+        jobs: processes; None is as many as there are cores.
+        user_labels: files that define labels.
+        dtype: of the values on disk, ``"float32"`` or ``"float16"`` (half the room, rounded to one part in 2048).
+        engine: where the audio is analysed, see `base.workers.map_ordered`.
+        device: that computes the labels which have a torch form; torch's own "cpu" computes as a GPU does, None is the
+            ordinary analysis.
+        backend: the program that computes the labels, see `labels.backends`; None is this package.
+
+    Raises:
+        PtselError: a manifest, audio or labels that cannot be used, a store of something else, no space.
     """
+    if not isinstance(manifest, Manifest):
+        manifest = read_manifest(manifest)
     check_jobs(jobs)
     check_engine(engine)
     user_files = read_user_files(user_labels)

@@ -16,8 +16,8 @@ from ptsel_fairseq.base.audio import read_whole_audio
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance
 from ptsel_fairseq.base.workers import available_cores
+from ptsel_fairseq.labels.batch import compute_batch, computed_by_torch
 from ptsel_fairseq.labels.label import Label
-from ptsel_fairseq.labels.signal.torch_labels import compute_batch, computed_by_torch
 from ptsel_fairseq.labels.track import checked_track
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from ptsel_fairseq.base.audio import AudioFile
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance
-from ptsel_fairseq.labels.compute import resolve
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.store.partial_arrays import TrackArrays, named_errors
+from ptsel_fairseq.labels.tracks import resolve
 from ptsel_fairseq.labels.user import UserFile, load_user_file
 
 if TYPE_CHECKING:

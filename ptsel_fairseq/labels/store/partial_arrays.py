@@ -53,7 +53,7 @@ class TrackArrays:
                     f"{self._dtype} holds; take --dtype float32"
                 )
             self.values[name].write(first, stored)
-            if valid is not None:
+            if name in self.valid:
                 self.valid[name].write(first, valid)
 
     def close(self) -> None:

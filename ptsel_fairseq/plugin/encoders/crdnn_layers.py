@@ -10,40 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.heads.balancing.buffers import Float32Buffers
-from ptsel_fairseq.labels.signal.framing import power_spectra
-from ptsel_fairseq.labels.signal.spectral import MEL_BANDS, MEL_SECONDS, N_FFT, POWER_FLOOR, mel_bands
-
-
-class LogMel(Float32Buffers):
-    """Waveform [batch, samples] -> the label `log_mel` in standard deviations, float32 [batch, frames, 80].
-
-    Args:
-        grid: of the frames, whose window is the 25 ms of the label.
-        mean, std: of the label over the training split, dB [80].
-    """
-
-    def __init__(self, grid: FrameGrid, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.grid = grid
-        self.width = round(MEL_SECONDS * grid.sample_rate)
-        self.first = grid.centre(0) - self.width // 2  # 0 where the window is the label's own
-        self.register_buffer("window", torch.hann_window(self.width), persistent=False)
-        self.register_buffer("bands", mel_bands(grid.sample_rate, N_FFT).clone(), persistent=False)
-        self.register_buffer("mean", torch.tensor(list(mean)), persistent=False)
-        self.register_buffer("std", torch.tensor(list(std)), persistent=False)
-
-    @torch.no_grad()
-    def forward(self, source: Tensor) -> Tensor:
-        frames = source.float()[:, self.first :].unfold(1, self.width, self.grid.hop)
-        power = power_spectra(frames * self.window, N_FFT) @ self.bands
-        return (10 * torch.log10(power.clamp(min=POWER_FLOOR)) - self.mean) / self.std
+from ptsel_fairseq.labels.signal.spectral import MEL_BANDS
+from ptsel_fairseq.plugin.encoders.log_mel import LogMel, frame_padding
 
 
 class ConvBlock(nn.Module):
@@ -120,18 +92,15 @@ class Crdnn(nn.Module):
             padding_mask: bool [batch, samples], True on padding at the end.
         """
         x = self.features(source).to(self.dense[0].weight.dtype)
-        padding, lengths = None, None
-        if padding_mask is not None and padding_mask.any():
-            grid = self.features.grid
-            lengths = 1 + ((~padding_mask).sum(1) - grid.window).clamp(min=0) // grid.hop
-            padding = torch.arange(x.size(1), device=x.device) >= lengths.unsqueeze(1)
+        padding = frame_padding(padding_mask, self.features.grid, x.size(1))
         x = x.unsqueeze(1)
         for block in self.blocks:
             x = block(x, padding)
         x = x.transpose(1, 2).flatten(2)
-        if lengths is None:
+        if padding is None:
             x, _ = self.rnn(x)
         else:
+            lengths = (~padding).sum(1)
             packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
             x, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.size(1))
         return self.dense(x), padding

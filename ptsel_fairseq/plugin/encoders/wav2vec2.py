@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,32 +13,68 @@ from fairseq.models import register_model
 from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 
 from ptsel_fairseq.base.conv_layers import parse_conv_layers
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.heads.heads import EncoderTap
+from ptsel_fairseq.labels.signal.spectral import MEL_BANDS
+from ptsel_fairseq.plugin.encoders.filterbank import FilterbankFrontEnd
+from ptsel_fairseq.plugin.encoders.log_mel import LogMel
 from ptsel_fairseq.plugin.encoders.with_heads import HeadedConfig, HeadedModel
 
+FRONTENDS = ("waveform", "filterbank")
 # fairseq 0.12.2 draws masks from numpy's global generator; later ones take a seed, or use the system's entropy.
 MASKS_TAKE_A_SEED = "seed" in inspect.signature(compute_mask_indices).parameters
 
 
 @dataclass
 class PtselWav2Vec2Config(HeadedConfig, Wav2Vec2Config):
-    pass
+    frontend: str = field(
+        default="waveform",
+        metadata={
+            "help": "what makes frames of the waveform: `waveform`, wav2vec 2.0's convolutions, which alone can be "
+            "exported to stock fairseq; `filterbank`, log-mel bands and a small convolution, which learn in a fraction "
+            "of the time. Of conv_feature_layers a filterbank takes the grid and the width of the last layer"
+        },
+    )
+    filterbank_layers: int = field(
+        default=2, metadata={"help": "convolutions of the front end `filterbank`, over frames"}
+    )
+    filterbank_kernel: int = field(
+        default=3, metadata={"help": "odd number of frames (20 ms each) that each of them sees"}
+    )
+    input_mean: list[float] = field(
+        default_factory=list,
+        metadata={"help": "mean of each mel band in dB; the task fills it from the store's label log_mel"},
+    )
+    input_std: list[float] = field(
+        default_factory=list, metadata={"help": "its standard deviation; likewise"}
+    )
+    input_rate: int = field(
+        default=16_000, metadata={"help": "of the waveform, in Hz; the task fills it from task.sample_rate"}
+    )
 
 
 @register_model("ptsel_wav2vec2", dataclass=PtselWav2Vec2Config)
 class PtselWav2Vec2Model(HeadedModel, Wav2Vec2Model):
     """wav2vec 2.0 whose forward pass also returns the heads' predictions under ``"pretext"``.
 
-    Without heads it is the stock model, operation for operation. With ``pretext_only`` the heads see unmasked
-    audio, and what only the contrastive loss needs stays as it began: it is in the checkpoint, which so remains a
-    whole wav2vec 2.0, but no parameter of the optimizer.
+    Without heads and with its own front end it is the stock model, operation for operation. With ``pretext_only`` the
+    heads see unmasked audio, and what only the contrastive loss needs stays as it began: it is in the checkpoint,
+    which so remains a whole wav2vec 2.0, but no parameter of the optimizer.
     """
 
     CONTRASTIVE_PARTS = ("quantizer", "project_q", "target_glu", "final_proj")
 
     def __init__(self, cfg: PtselWav2Vec2Config) -> None:
-        parse_conv_layers(cfg.conv_feature_layers, "ptsel_wav2vec2")  # fairseq evaluates it as Python
+        layers = parse_conv_layers(cfg.conv_feature_layers, "the recipe")  # fairseq evaluates it as Python
         super().__init__(cfg)
+        check_frontend(cfg)
+        if cfg.frontend == "filterbank":
+            grid = FrameGrid.of_conv_layers(layers, cfg.input_rate)
+            bands = LogMel(grid, cfg.input_mean, cfg.input_std)
+            self.feature_extractor = FilterbankFrontEnd(
+                bands, self.embed, cfg.filterbank_layers, cfg.filterbank_kernel
+            )
         self.build_heads(cfg, {"conv": self.embed, "output": cfg.encoder_embed_dim})
         self._mask_indices: torch.Tensor | None = None
         if self.pretext_only:
@@ -48,8 +85,9 @@ class PtselWav2Vec2Model(HeadedModel, Wav2Vec2Model):
 
     def forward(self, source, padding_mask=None, mask=True, features_only=False, **kwargs):
         if self.pretext_heads is None or features_only:
-            return super().forward(source, padding_mask, mask, features_only, **kwargs)
-        with EncoderTap(self, self.pretext_heads.places) as tap:
+            with self._front_end_hears(padding_mask):
+                return super().forward(source, padding_mask, mask, features_only, **kwargs)
+        with EncoderTap(self, self.pretext_heads.places) as tap, self._front_end_hears(padding_mask):
             if self.pretext_only:
                 stock = super().forward(source, padding_mask, mask=False, features_only=True, **kwargs)
                 result = {"padding_mask": stock["padding_mask"]}
@@ -63,6 +101,11 @@ class PtselWav2Vec2Model(HeadedModel, Wav2Vec2Model):
             result["pretext_frames"] = frames
         result["pretext_mask"], self._mask_indices = self._mask_indices, None
         return result
+
+    def _front_end_hears(self, padding_mask: torch.Tensor | None) -> contextlib.AbstractContextManager[None]:
+        if isinstance(self.feature_extractor, FilterbankFrontEnd):
+            return self.feature_extractor.hearing(padding_mask)
+        return contextlib.nullcontext()
 
     def apply_mask(self, x, padding_mask, mask_indices=None, mask_channel_indices=None):
         """Mask as the stock model does, with masks that follow numpy's seed so that a resumed run repeats them."""
@@ -113,3 +156,22 @@ class PtselWav2Vec2Model(HeadedModel, Wav2Vec2Model):
     def remove_pretraining_modules(self, last_layer=None) -> None:
         super().remove_pretraining_modules(last_layer)
         self.drop_heads()
+
+
+def check_frontend(cfg: PtselWav2Vec2Config) -> None:
+    """Raise PtselError for a front end that cannot be built."""
+    if cfg.frontend not in FRONTENDS:
+        raise PtselError(f"model.frontend: expected {' or '.join(FRONTENDS)}, found {cfg.frontend!r}")
+    if cfg.frontend == "waveform":
+        return
+    if cfg.filterbank_layers < 1:
+        raise PtselError(f"model.filterbank_layers: expected at least 1, found {cfg.filterbank_layers}")
+    if cfg.filterbank_kernel < 1 or cfg.filterbank_kernel % 2 == 0:
+        raise PtselError(
+            f"model.filterbank_kernel: expected an odd number of frames, found {cfg.filterbank_kernel}"
+        )
+    if len(cfg.input_mean) != MEL_BANDS or len(cfg.input_std) != MEL_BANDS:
+        raise PtselError(
+            f"model.input_mean, model.input_std: expected {MEL_BANDS} numbers each, which the task fills in from the "
+            f"store's label log_mel, found {len(cfg.input_mean)} and {len(cfg.input_std)}; give task.store"
+        )

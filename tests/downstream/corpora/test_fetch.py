@@ -33,7 +33,7 @@ from ptsel_fairseq.downstream.corpora.copies import read_g722
 from ptsel_fairseq.downstream.corpora.fetch import fetch_command
 from ptsel_fairseq.downstream.corpora.fetchable import REGISTERED, Registered
 from ptsel_fairseq.downstream.corpora.packages import Package, download, unpack
-from ptsel_fairseq.downstream.corpora.splits import fold_of, split_of
+from ptsel_fairseq.downstream.corpora.splits import fold_of, sentence_of, split_of
 
 
 @pytest.fixture
@@ -198,12 +198,14 @@ def test_asterisk_texts_and_codec(recordings, tmp_path):
 
 def test_fish_fillets_texts_and_roles(recordings, tmp_path):
     game = tmp_path / "usr" / "share" / "games" / "fillets-ng"
-    for name in ("city/cs/a", "city/cs/b", "city/cs/c", "city/nl/a", "share/border/cs/d"):
+    for name in ("city/cs/a", "city/cs/b", "city/cs/c", "city/cs/e", "city/nl/a", "share/border/cs/d"):
         recordings.write(game / "sound" / f"{name}.ogg")
     write(
         game / "script" / "city" / "dialogs_cs.lua",
         'dialogId("a", "font_big", "Hello \\"you\\".")',
         'dialogStr("Ahoj, \\"světe\\"!")',
+        'dialogId("e", "font_small", "Where?")',
+        'dialogStr("Kde jsi?")',
         '-- dialogId("b", "font_big", "Off")',
         '-- dialogStr("Pryč")',
         'dialogId("c", "font_small", "Untranslated")',
@@ -222,10 +224,28 @@ def test_fish_fillets_texts_and_roles(recordings, tmp_path):
     }
     assert found["city/cs/a.ogg"][:2] == ("AHOJ SVĚTE", "cs")
     assert found["city/cs/a.ogg"][2]["role_cs"] == "big"
+    assert "sentence_cs" not in found["city/cs/a.ogg"][2]
+    assert found["city/cs/e.ogg"][2]["sentence_cs"] == "question"
     assert found["city/nl/a.ogg"][0] == "HALLO"
     assert found["share/border/cs/d.ogg"][0] == "VTIP"
     assert found["city/cs/b.ogg"][0] is None
     assert found["city/cs/c.ogg"][0] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("Who's there?", "question"),
+        ('"Really?!?"', "question"),
+        ("I see. ", "statement"),
+        ("(So be it.)", "statement"),
+        ("Well...", None),
+        ("No!", None),
+        ("", None),
+    ],
+)
+def test_sentences_are_told_by_their_last_mark(text, sentence):
+    assert sentence_of(text) == sentence
 
 
 def padded(data: bytes, multiple: int) -> bytes:
@@ -312,6 +332,10 @@ def test_amazon_queen_finds_each_clips_text_and_character(queen):
     }
     assert found["070020P1"].classes["character"] == "SPARKY"
     assert found["07001FJ3"].classes["character"] == "JOE"
+    assert found["07XXXXP1"].classes["sentence"] == "question"
+    assert "sentence" not in found["07SSSSJ1"].classes  # an exclamation
+    assert found["07001FJ1"].classes["sentence"] == "statement"
+    assert "sentence" not in found["JOE00001"].classes
     assert "character" not in found["C101A021"].classes
     assert "character_sure" not in found["070020P1"].classes  # too few clips
     assert found["JOE00001"].splits == ("untranscribed",)

@@ -34,7 +34,7 @@ def resolve(requested: Sequence[str], backend: str | None = None) -> list[Label]
 
 
 def compute_tracks(waveform: np.ndarray, labels: Sequence[Label], grid: FrameGrid) -> dict[str, Track]:
-    """The tracks of one waveform; one of more than two minutes is analysed in blocks, as `blocks` says.
+    """The tracks of one waveform; one of more than two minutes is analysed in blocks, see `extraction.long_recordings`.
 
     Args:
         waveform: float32 [samples], full scale 1, at the grid's sample rate.
@@ -42,7 +42,7 @@ def compute_tracks(waveform: np.ndarray, labels: Sequence[Label], grid: FrameGri
         grid: the frames on which the tracks lie.
 
     Returns:
-        name -> (values float32 [frames, dim], mask bool [frames] or None where the label is always defined).
+        name -> track: values float32 [frames, dim], valid bool [frames].
 
     Raises:
         PtselError: a grid of another sample rate than the labels are defined for, or a fault of a label: wrong
