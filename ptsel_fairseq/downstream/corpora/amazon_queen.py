@@ -58,7 +58,7 @@ def read(root: Path) -> Reading:
             classes["character"] = characters[name]
             if name in sure:
                 classes["character_sure"] = characters[name]
-        text: str | None = texts.get(name)
+        text = texts.get(name)
         if text is not None and (sentence := sentence_of(text)):
             classes["sentence"] = sentence
         split = "untranscribed" if text is None else split_of(name)
