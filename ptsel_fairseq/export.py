@@ -6,7 +6,9 @@ plain Python values only, so that ``torch.load(..., weights_only=True)`` accepts
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ptsel_fairseq.base.checkpoint import load_checkpoint, save_checkpoint
 from ptsel_fairseq.base.errors import PtselError
@@ -40,15 +42,26 @@ def export_command(checkpoint: Path | str, out: Path | str, format: str = "fairs
         stock = (
             state
             if state["cfg"]["model"].get("_name") == STOCK_NAMES["model"]
-            else to_stock(state, checkpoint)
+            else to_stock(state, checkpoint, _why_not)
         )
         tensors = write_hf(stock, out)
         print(f"{out}: Wav2Vec2Model.from_pretrained reads it, {tensors} tensors of the encoder")
         return
-    stock = to_stock(state, checkpoint)
+    stock = to_stock(state, checkpoint, _why_not)
     save_checkpoint(stock, out)
     normalize = stock["cfg"]["task"].get("normalize", False)
     print(
         f"{out}: stock wav2vec 2.0, {len(stock['model'])} tensors, {heads} tensors of pretext heads left out; "
         f"fine-tune it with task.normalize={str(normalize).lower()}"
     )
+
+
+def _why_not(settings: Mapping[str, Any]) -> str:
+    """What to do with a checkpoint that has no stock twin, as its encoder knows where fairseq is at hand."""
+    try:
+        from ptsel_fairseq.plugin.encoders import encoder as known
+    except ImportError:
+        kind = None
+    else:
+        kind = known.find(settings.get("_name"))
+    return (kind and kind.no_export(settings)) or "only that one can be exported"

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.messages import shortened, suggestion
+from ptsel_fairseq.base.messages import shortened
+from ptsel_fairseq.base.suggestion import did_you_mean
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 THIS_PACKAGE, THIS_PROCESS = "ptsel_fairseq", "this process"
@@ -69,8 +70,8 @@ class Registry(Generic[Thing]):
         self._load()
         if name not in self._things:
             raise PtselError(
-                f"no {self.kind} {name!r}{suggestion(name, self._things)}; the {self.plural} are "
-                f"{shortened(self.names(), 60)}"
+                f"no {self.kind} {name!r}; the {self.plural} are {shortened(self.names(), 60)}"
+                f"{did_you_mean(name, self._things)}"
             )
         return self._things[name][0]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from ptsel_fairseq.base.files import WholeFile, write_text
 from ptsel_fairseq.base.partial_array import PartialArray
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 
 SECONDS_BETWEEN_FLUSHES = 5.0  # what a kill can lose of an array that is being filled
@@ -82,8 +82,6 @@ def in_blocks(
     Returns:
         The values of every block, in order.
     """
-    from tqdm import tqdm
-
     blocks = [items[first : first + size] for first in range(0, len(items), size)]
     files = [folder / f"{number:06d}{form.suffix}" for number in range(len(blocks))]
     kept = [_read(form, file, sum(map(rows, block))) for file, block in zip(files, blocks, strict=True)]
@@ -93,7 +91,7 @@ def in_blocks(
         before_processes()
     found = map_ordered(function, (blocks[number] for number in todo), jobs=processes)
     done = len(items) - sum(len(blocks[number]) for number in todo)
-    with tqdm(total=len(items), initial=done, desc=title, unit="utterance", file=sys.stderr) as progress:
+    with progress_bar(total=len(items), initial=done, desc=title, unit="utterance") as progress:
         for number, values in zip(todo, found, strict=True):
             form.write(files[number], values)
             kept[number] = values

