@@ -26,12 +26,12 @@ def register_corpus(corpus: Corpus) -> Corpus:
     Raises:
         PtselError: a name that cannot be used or is taken.
     """
-    return CORPORA.add(corpus)
+    return CORPORA.register(corpus)
 
 
 def corpus_names() -> list[str]:
     """All corpora, those of installed packages and plugins among them, sorted."""
-    return CORPORA.names()
+    return sorted(CORPORA.names())
 
 
 def prepared_names() -> list[str]:
