@@ -41,7 +41,7 @@ LEFT_OUT = ("quantizer.", "project_q.", "final_proj.", "target_glu.", "pretext_h
 
 
 def write_hf(stock: Mapping[str, Any], out: Path) -> int:
-    """Write the folder `out` from a stock checkpoint (see `export.to_stock`); how many tensors it holds.
+    """Write the folder `out` from a stock checkpoint (see `base.stock.to_stock`); how many tensors it holds.
 
     Raises:
         PtselError: an architecture that ``Wav2Vec2Model`` does not have, safetensors is not installed, or the

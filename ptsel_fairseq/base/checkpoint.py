@@ -1,4 +1,4 @@
-"""Read checkpoints of fairseq, of whomever, without running anything that they hold.
+"""Write checkpoints of fairseq, and read those of whomever without running anything that they hold.
 
 What comes out is tensors and plain values of the types that fairseq writes. Their sizes and names still are whatever
 the file says.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import WholeFile
 
 SAFE_TORCH = (2, 6)  # before it, loading with weights_only could run code (CVE-2025-32434)
 TIED = 2  # as many times as its file a checkpoint may be in memory, since names can share a tensor
@@ -143,3 +144,14 @@ def _check_tensors(weights: Any, checkpoint: Path) -> None:
         raise PtselError(
             f"{checkpoint}: the tensors would take {unpacked} bytes, more than the file holds; it is damaged"
         )
+
+
+def save_checkpoint(state: Mapping[str, Any], out: Path) -> None:
+    """Write a checkpoint whole or not at all; raise PtselError if it cannot be written."""
+    import torch
+
+    with WholeFile(out) as file:
+        try:
+            torch.save(dict(state), file)
+        except RuntimeError as error:  # how torch reports a full disk
+            raise PtselError(f"{out}: cannot be written; is the disk full? ({error})") from None

@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ptsel_fairseq import __version__
 from ptsel_fairseq.base import user_dirs
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     command, debug = options.pop("command"), options.pop("debug")
     try:
+        load_plugins(options.pop("plugins", []))
         user_dirs.use(options.pop("user_dir", ()))
         command(options)
         sys.stdout.flush()
@@ -45,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(130)
+
+
+def load_plugins(files: Sequence[Path]) -> None:
+    if files:
+        from ptsel_fairseq.base.extensions import load_files
+
+        load_files(files)
 
 
 def fail(message: str) -> None:

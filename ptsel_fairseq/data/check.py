@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ptsel_fairseq.base.class_file import NoClassesError, read_classes
+from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import (
-    Manifest,
-    manifests_of,
-    read_classes,
-    read_manifest,
-)
+from ptsel_fairseq.base.manifest import Manifest, read_manifest
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.weights_file import check_weights, read_weights
 from ptsel_fairseq.base.workers import available_cores
@@ -184,9 +181,7 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
     for manifest in manifests:
         try:
             classes = read_classes(file, manifest, SAMPLE_RATE)
-        except PtselError as error:
-            if "none of its" not in str(error):
-                raise
+        except NoClassesError:
             findings.append(
                 Finding("no classes", False, str(file), f"no line is about the split {manifest.split}")
             )

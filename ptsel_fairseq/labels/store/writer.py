@@ -8,8 +8,8 @@ header, written last, makes the labels exist. Running again goes on from whichev
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptsel_fairseq import __version__
 from ptsel_fairseq.base.device import CPU
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import WholeFile, file_checksum, lock_folder, write_text
+from ptsel_fairseq.base.files import WholeFile, file_checksum, locked_folder, write_text
 from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.kept import SECONDS_BETWEEN_FLUSHES
 from ptsel_fairseq.base.manifest import Manifest, Utterance
+from ptsel_fairseq.base.provenance import versions
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.store.journal import Journal
 from ptsel_fairseq.labels.store.partial_arrays import TrackArrays, named_errors
@@ -40,8 +41,6 @@ from ptsel_fairseq.labels.store.statistics import track_statistics
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Track
-
-SECONDS_BETWEEN_FLUSHES = 5.0
 
 
 class StoreWriter:
@@ -84,18 +83,18 @@ class StoreWriter:
         self._offsets = np.concatenate([[0], np.cumsum(frames, dtype=np.int64)])
         self._unflushed: list[int] = []
         self._last_flush = time.monotonic()
-        self._lock: int | None = None
+        self._lock = contextlib.ExitStack()
         self._journal = Journal(self.folder)
         with named_errors(self.folder):
             busy = f"{self.folder}: another extraction is writing here; wait for it to end"
-            self._lock = lock_folder(self.folder, busy)
+            self._lock.enter_context(locked_folder(self.folder, busy))
         try:
             self._header = self._read_header(labels)
             if skipped is not None:
                 self._header["skipped"] = skipped
             self.missing = [label for label in labels if label.name not in self._header["labels"]]
         except BaseException:
-            os.close(self._lock)
+            self._lock.close()
             raise
         self.arrays = TrackArrays(self.folder, self.missing, int(self._offsets[-1]), self._dtype)
 
@@ -106,9 +105,7 @@ class StoreWriter:
                 self._flush()
         finally:
             self.arrays.close()
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+            self._lock.close()
 
     def bytes_missing(self) -> int:
         """Disk space that the missing labels will take beyond what their partial arrays have claimed."""
@@ -272,8 +269,4 @@ def label_info(label: Label) -> LabelInfo:
 
 def software_versions() -> dict[str, str]:
     """Versions of what the values of a track may depend on."""
-    from importlib.metadata import version
-
-    return {"ptsel_fairseq": __version__} | {
-        name: version(name) for name in ("librosa", "numba", "numpy", "scipy", "soundfile", "torch")
-    }
+    return versions("librosa", "numba", "numpy", "scipy", "soundfile", "torch")

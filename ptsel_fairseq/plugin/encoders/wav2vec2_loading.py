@@ -18,7 +18,7 @@ from ptsel_fairseq.base.checkpoint import check_configuration, refuse_references
 from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.export import OURS, STOCK_NAMES
+from ptsel_fairseq.base.stock import HEAD_TENSORS, STOCK_NAMES
 from ptsel_fairseq.plugin.encoders import encoder as known
 from ptsel_fairseq.plugin.encoders.encoder import FineTuned, Frozen, load_weights
 from ptsel_fairseq.plugin.encoders.outline import check_numbers, check_outline
@@ -55,7 +55,7 @@ class Wav2Vec2Encoder(known.Encoder):
 
     def load(self, state: Mapping[str, Any], file: Path) -> Frozen:
         settings = state["cfg"]["model"]
-        weights = {key: value for key, value in state["model"].items() if not key.startswith(OURS)}
+        weights = {key: value for key, value in state["model"].items() if not key.startswith(HEAD_TENSORS)}
         model = load_model(settings, weights, file)
         task = state["cfg"]["task"]
         rate = int(task.get("sample_rate") or FrameGrid().sample_rate)
