@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.messages import shortened, suggestion
+from ptsel_fairseq.base.messages import shortened
+from ptsel_fairseq.base.suggestion import did_you_mean
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 THIS_PACKAGE, THIS_PROCESS = "ptsel_fairseq", "this process"
 
 _origin = THIS_PROCESS  # of what is being registered
-_registered = 0  # things of all kinds that were ever registered
 _loaded: dict[Path, str] = {}  # files of users that were loaded, and the origin of what they registered
 _registries: list[Registry] = []
 
@@ -59,8 +59,8 @@ class Registry(Generic[Thing]):
         self._complete = False
         _registries.append(self)
 
-    def add(self, thing: Thing) -> Thing:
-        """Make a thing known; returns it. Raises PtselError if its name cannot be used or is taken."""
+    def register(self, thing: Thing) -> Thing:
+        """Make a thing known, and return it; raises PtselError if its name cannot be used or is taken."""
         self._load()
         return self._add(thing, _origin)
 
@@ -69,18 +69,18 @@ class Registry(Generic[Thing]):
         self._load()
         if name not in self._things:
             raise PtselError(
-                f"no {self.kind} {name!r}{suggestion(name, self._things)}; the {self.plural} are "
-                f"{shortened(self.names(), 60)}"
+                f"no {self.kind} {name!r}; the {self.plural} are {shortened(self.names(), 60)}"
+                f"{did_you_mean(name, self._things)}"
             )
         return self._things[name][0]
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """All names in the order in which they were registered: those of this package come first."""
         self._load()
-        return sorted(self._things)
+        return list(self._things)
 
     def all(self) -> list[Thing]:
-        """All things, sorted by name."""
+        """All things, in the order of `names`."""
         return [self._things[name][0] for name in self.names()]
 
     def origin(self, name: str) -> str:
@@ -88,12 +88,15 @@ class Registry(Generic[Thing]):
         self.get(name)
         return self._things[name][1]
 
+    def remove(self, name: str) -> None:
+        """Forget a thing, if it is known."""
+        self._things.pop(name, None)
+
     def forget(self, origin: str) -> None:
-        """Remove the things of one origin."""
+        """Forget the things of one origin."""
         self._things = {name: found for name, found in self._things.items() if found[1] != origin}
 
     def _add(self, thing: Thing, origin: str) -> Thing:
-        global _registered
         if not NAME.fullmatch(thing.name):
             raise PtselError(
                 f"{self.kind} {thing.name!r}: expected a name of lower-case letters, digits, and single hyphens or "
@@ -104,7 +107,6 @@ class Registry(Generic[Thing]):
                 f"{self.kind} {thing.name}: the name is taken by {self._things[thing.name][1]}; choose another one"
             )
         self._things[thing.name] = (thing, origin)
-        _registered += 1
         return thing
 
     def _load(self) -> None:
@@ -150,7 +152,7 @@ def load_files(files: Sequence[Path | str]) -> None:
     """Run Python files that register things, each once for each text of it.
 
     Raises:
-        PtselError: a file that cannot be read, code that fails, a thing that cannot be registered, or none at all.
+        PtselError: a file that cannot be read, code that fails, or a thing that cannot be registered.
     """
     for file in files:
         load_file(Path(file))
@@ -172,14 +174,9 @@ def load_file(file: Path) -> None:
     module = types.ModuleType(f"ptsel_plugin_{file.stem}")
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # where dataclasses look for it
-    before = _registered
     try:
         with registering(origin, where):
             exec(compile(text, str(file), "exec"), module.__dict__)
-        if _registered == before:
-            raise PtselError(
-                f"{where}: expected a file that registers something, found none; see docs/extending.md"
-            )
     except BaseException:
         forget(origin)
         raise

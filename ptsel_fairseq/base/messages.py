@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 SHOWN = 3  # examples that a message gives
@@ -20,9 +19,3 @@ def shortened(names: Sequence[str], most: int = MOST_NAMES) -> str:
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
-
-
-def suggestion(wrong: str, known: Iterable[str]) -> str:
-    """`` (did you mean NAME?)`` for the known name most like a wrong one, nothing if none is like it."""
-    close = difflib.get_close_matches(wrong, list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -150,15 +151,29 @@ def read_task(data_dir: Path, splits: Sequence[str], unit: str) -> Task:
             )
         rows[split] = list(range(len(spoken), len(spoken) + len(found)))
         spoken += found
+    return task_of(spoken, (rows[splits[0]], rows[splits[1]], rows[splits[2]]), unit, str(data_dir))
+
+
+def task_of(
+    spoken: list[Spoken], parts: tuple[list[int], list[int], list[int]], unit: str, where: str
+) -> Task:
+    """The symbols of the training texts, and what is to be recognised in them."""
     spelled = [(letters(s.text) if unit == "word" else s.text).split() if s.text else [] for s in spoken]
-    symbols = (BLANK, *sorted({symbol for i in rows[splits[0]] for symbol in spelled[i]}))
+    symbols = (BLANK, *sorted({symbol for i in parts[0] for symbol in spelled[i]}))
     if len(symbols) < 3:
-        raise PtselError(f"{data_dir}: expected texts to train on, found {', '.join(symbols[1:]) or 'none'}")
+        raise PtselError(f"{where}: expected texts to train on, found {', '.join(symbols[1:]) or 'none'}")
     number = {symbol: i for i, symbol in enumerate(symbols)}
     # A symbol that no training text has is an error whatever is heard: -1 matches nothing.
     targets = [[number.get(symbol, -1) for symbol in one] for one in spelled]
-    train_rows, valid_rows, test_rows = (rows[split] for split in splits)
-    return Task(spoken, (train_rows, valid_rows, test_rows), symbols, targets, unit)
+    return Task(spoken, parts, symbols, targets, unit)
+
+
+class FramesOf(Protocol):
+    """Features of utterance i, float32 or float16 [layers, frames, dim], and how many frames each has."""
+
+    lengths: list[int]
+
+    def __call__(self, i: int) -> np.ndarray: ...
 
 
 class Frames:
@@ -199,7 +214,7 @@ def _frames(front_end: FrontEnd, spoken: Spoken, dtype: type[np.floating] = np.f
 
 def probe(
     task: Task,
-    frames: Frames,
+    frames: FramesOf,
     settings: Settings,
     seeds: int,
     name: str,

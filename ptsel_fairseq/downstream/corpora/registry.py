@@ -1,6 +1,6 @@
 """Every corpus by the name that `ptsel prepare` and `ptsel fetch` take.
 
-A module of `ptsel_fairseq.downstream.corpora.catalogue` is a corpus of this package. `register` adds another one, in a
+Each module of `ptsel_fairseq.downstream.corpora.catalogue` is a corpus. `register_corpus` adds another one, in a
 file given as ``--plugin FILE.py`` or in a module that an installed package names as an entry point of the group
 ``ptsel_fairseq.corpora``.
 """
@@ -20,13 +20,18 @@ def _catalogue() -> Iterable[Corpus]:
 CORPORA: Registry[Corpus] = Registry("corpus", "corpora", "ptsel_fairseq.corpora", _catalogue)
 
 
-def register(corpus: Corpus) -> Corpus:
-    """Make a corpus known by its name, and return it.
+def register_corpus(corpus: Corpus) -> Corpus:
+    """Make a corpus known by its name to `ptsel prepare` or, with packages, `ptsel fetch`; returns it.
 
     Raises:
         PtselError: a name that cannot be used or is taken.
     """
-    return CORPORA.add(corpus)
+    return CORPORA.register(corpus)
+
+
+def corpus_names() -> list[str]:
+    """All corpora, those of installed packages and plugins among them, sorted."""
+    return sorted(CORPORA.names())
 
 
 def prepared_names() -> list[str]:

@@ -120,6 +120,21 @@ def front_ends(names: Sequence[str], user_files: tuple[UserFile, ...] = ()) -> l
     return distinct
 
 
+def front_end(name: Path | str) -> FrontEnd:
+    """What turns a waveform at 16 kHz into features.
+
+    ``front_end("mfcc").vectors(waveform, [(0.0, 1.5)])`` gives a vector [layers, dim] for each span of seconds,
+    ``.frames(waveform)`` every frame [layers, frames, dim].
+
+    Args:
+        name: a label or a pool of labels, or the file of a checkpoint of wav2vec 2.0 (which needs fairseq).
+
+    Raises:
+        PtselError: neither a label, nor a pool, nor a file.
+    """
+    return front_ends([str(name)])[0]
+
+
 def _of_labels(name: str, user_files: tuple[UserFile, ...]) -> FrontEnd:
     described = [[label.name, label.version, label.dim, label.origin] for label in resolve([name])]
     return FrontEnd(name, name, None, hashlib.sha256(json.dumps(described).encode()).hexdigest(), user_files)

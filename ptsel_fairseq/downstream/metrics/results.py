@@ -72,12 +72,20 @@ class Metric:
 
 @dataclass(frozen=True)
 class Result:
-    """Answers, their metrics, and how they were made."""
+    """Answers, their metrics, and how they were made; ``result["wer"]`` is a metric, ``print`` shows all."""
 
     name: str
     answers: Answers
     metrics: dict[str, Metric]
     provenance: dict[str, Any]
+
+    def __getitem__(self, metric: str) -> Metric:
+        if metric not in self.metrics:
+            raise KeyError(f"{metric}; the metrics of {self.name} are {', '.join(self.metrics)}")
+        return self.metrics[metric]
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.name}:", *result_lines(self)])
 
 
 def score(

@@ -99,10 +99,33 @@ def probe_relevance(
     else:
         chosen_on = np.array([fold_of(path) == CHOSEN_ON for path in train.paths.tolist()])
         train, valid = train.part(~chosen_on), train.part(chosen_on)
+    name = f"{front_end.name} {model}"
+    result = probe_rated((train, valid, test), names, model, seeds, name, groups, str(folder))
+    unlabelled = sum(part.unlabelled for part in rated.values())
+    told = described(train, valid, test, result, names)
+    told += f"; {unlabelled} recordings without a label are left out" if unlabelled else ""
+    return result, told, train.x.shape[1:]
+
+
+def probe_rated(
+    parts: tuple[Rated, Rated, Rated],
+    names: Sequence[str],
+    model: str,
+    seeds: int,
+    name: str,
+    groups: Table | None = None,
+    where: str = "relevance",
+) -> Result:
+    """Train on the first part with every seed, choose on the second, and score the labelled pairs of the third.
+
+    Raises:
+        PtselError: no pairs on both sides of `RELEVANT` to train or to choose on.
+    """
+    train, valid, test = parts
     for part, what in ((train, "train"), (valid, "choose")):
         if not (part.relevance >= RELEVANT).any() or not (part.relevance < RELEVANT).any():
             raise PtselError(
-                f"{folder}: expected relevances on both sides of {RELEVANT} to {what} on, found "
+                f"{where}: expected relevances on both sides of {RELEVANT} to {what} on, found "
                 f"{np.isfinite(part.relevance).sum()} pairs on one side"
             )
     runs, chosen = [], []
@@ -119,16 +142,18 @@ def probe_relevance(
         tuple(runs),
         tuple(paths if groups is None else groups.of_paths(paths)),
     )
-    result = score(f"{front_end.name} {model}", answers, {"model": model, "chosen": chosen}, RESAMPLES)
-    yes = MultilabelScorer([names[k] for k in columns], answers.reference, np.ones(len(rows)).tolist())
-    told = (
-        f"{len(train.x)} recordings to train, {len(valid.x)} to choose, {len(test.x)} to test on with {len(rows)} "
-        f"labelled pairs of {len(names)} classes; yes to all is a mean F1 of "
-        f"{100 * yes(np.ones(len(rows)))['mean_f1']:.1f} %"
+    return score(name, answers, {"model": model, "chosen": chosen}, RESAMPLES)
+
+
+def described(train: Rated, valid: Rated, test: Rated, result: Result, names: Sequence[str]) -> str:
+    """What was tested on what, and what "yes to all" would reach."""
+    classes = [item.split("\t")[1] for item in result.answers.ids]
+    pairs = np.ones(len(classes))
+    yes = MultilabelScorer(classes, result.answers.reference, pairs.tolist())
+    return (
+        f"{len(train.x)} recordings to train, {len(valid.x)} to choose, {len(test.x)} to test on with {len(classes)} "
+        f"labelled pairs of {len(names)} classes; yes to all is a mean F1 of {100 * yes(pairs)['mean_f1']:.1f} %"
     )
-    unlabelled = sum(part.unlabelled for part in rated.values())
-    told += f"; {unlabelled} recordings without a label are left out" if unlabelled else ""
-    return result, told, train.x.shape[1:]
 
 
 def read_rated(

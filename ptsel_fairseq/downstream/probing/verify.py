@@ -109,9 +109,9 @@ def verify_command(
                 else np.array([""] * len(training))
             )
             trained = Trained(vectors(front_end, training, cache, layer, jobs), names)
-        compare, details = BACKENDS[backend](trained, dimensions)
-        first, second = (x[[place[pair[side]] for pair in sides]] for side in (0, 1))
-        values = compare(first, second)
+        values, details = scores_of_trials(
+            x, [[place[a], place[b]] for a, b in sides], backend, trained, dimensions
+        )
         folder = Path(out) / front_end.name
         lines = [f"{a} {b} {value:.6f}" for (a, b), value in zip(sides, values, strict=True)]
         write_lines(folder / SCORES, lines)
@@ -135,6 +135,15 @@ def verify_command(
         print(f"{result.name}: {counts}", *result_lines(result), folder / SCORES, folder / RESULT, sep="\n  ")
     if len(written) > 1:
         compare_command(written, Path(out) / "comparison.md")
+
+
+def scores_of_trials(
+    x: np.ndarray, pairs: Sequence[Sequence[int]], backend: str, trained: Trained | None, dimensions: int
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Scores of pairs of rows of `x`, higher for the same speaker, float64 [pairs], and what the backend has found."""
+    compare, details = BACKENDS[backend](trained, dimensions)
+    first, second = (x[[pair[side] for pair in pairs]] for side in (0, 1))
+    return compare(first, second), details
 
 
 def manifest_of(data_dir: Path | str, split: str, paths: Sequence[str], trials: Table) -> Manifest:

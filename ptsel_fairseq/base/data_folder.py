@@ -1,4 +1,4 @@
-"""Find the manifests of a folder among its other tables."""
+"""Which of a folder's ``.tsv`` files are manifests."""
 
 from __future__ import annotations
 
