@@ -19,10 +19,6 @@ from ptsel_fairseq.base.files import WholeFile
 
 STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec"}
 HEADS_PREFIX = "pretext_heads."
-HINTS = {
-    STOCK_NAMES["model"]: "it is stock already",
-    "ptsel_crdnn": "stock fairseq has no such encoder; fine-tune the checkpoint itself with the model ptsel_crdnn_ctc",
-}
 OURS = (HEADS_PREFIX, "pretext_balancing.")
 
 
@@ -99,17 +95,14 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
 
     Raises PtselError if the checkpoint is of another model.
     """
-    name = state["cfg"]["model"].get("_name")
-    if name != "ptsel_wav2vec2":
-        hint = HINTS.get(name, "only that one can be exported")
-        raise PtselError(
-            f"{where}: expected a checkpoint of the model ptsel_wav2vec2, found {name!r}; {hint}"
+    settings = state["cfg"]["model"]
+    if settings.get("_name") != "ptsel_wav2vec2" or settings.get("frontend", "waveform") != "waveform":
+        found = " with model.frontend: ".join(
+            str(settings[key]) for key in ("_name", "frontend") if settings.get(key)
         )
-    if state["cfg"]["model"].get("frontend", "waveform") != "waveform":
         raise PtselError(
-            f"{where}: expected a checkpoint of model.frontend: waveform, found "
-            f"{state['cfg']['model']['frontend']!r}; stock fairseq has no such front end. Fine-tune the checkpoint "
-            "itself with fairseq's model wav2vec_ctc and common.user_dir (configs/finetuning/tiny_filterbank.yaml)"
+            f"{where}: expected a checkpoint of the model ptsel_wav2vec2 with its own front end, found {found}; "
+            f"{_why_not(settings)}"
         )
     cfg = {
         section: dict(value) if isinstance(value, Mapping) else value
@@ -141,6 +134,17 @@ def to_stock(state: Mapping[str, Any], where: Path | str = "checkpoint") -> dict
         "extra_state": {"ptsel_fairseq": {"version": __version__, "pretext_weights": pretext_weights(state)}},
         "last_optimizer_state": None,
     }
+
+
+def _why_not(settings: Mapping[str, Any]) -> str:
+    """What to do with a checkpoint that has no stock twin, as its encoder knows where fairseq is at hand."""
+    try:
+        from ptsel_fairseq.plugin.encoders import encoder as known
+    except ImportError:
+        kind = None
+    else:
+        kind = known.find(settings.get("_name"))
+    return (kind and kind.no_export(settings)) or "only that one can be exported"
 
 
 def pretext_weights(state: Mapping[str, Any]) -> dict[str, float]:

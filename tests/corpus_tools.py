@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import soundfile
 import soxr
 from conftest import ASTERISK
 
-from ptsel_fairseq.downstream.corpora import copies as clip_audio
+from ptsel_fairseq.data import conversion
 
 CLIPS = sorted((ASTERISK / "audio" / "en").glob("*.ogg"))
 
@@ -51,13 +52,13 @@ def write_librispeech(root: Path, recordings: Recordings) -> Path:
 def stop_converting_after(most: int, patch: pytest.MonkeyPatch) -> list[str]:
     """Interrupt a conversion when it has written `most` files; return the list that holds their names."""
     converted: list[str] = []
-    real = clip_audio.write_flac
+    real = conversion.write_flac
 
-    def write_few(file: Path, waveform: np.ndarray) -> None:
+    def write_few(file: Path, blocks: Iterable[np.ndarray]) -> int:
         if len(converted) == most:
             raise KeyboardInterrupt
         converted.append(file.name)
-        real(file, waveform)
+        return real(file, blocks)
 
-    patch.setattr(clip_audio, "write_flac", write_few)
+    patch.setattr(conversion, "write_flac", write_few)
     return converted

@@ -56,6 +56,21 @@ class Ranked:
         return found
 
 
+def ranked_closed_form(outcomes: Outcomes, scores: Scores) -> Ranked:
+    """The same with the accuracies of tier 1, the probe on a label's prediction, in place of gains."""
+    labels, gains = {}, {}
+    for task in TASKS.values():
+        singles = outcomes.models("single", task.pool, tier="1")
+        rows = [
+            [outcomes.accuracy(task.name, n, seed, tier="1", features="prediction") for n in singles]
+            for seed in SEEDS
+        ]
+        complete = [row for row in rows if row and all(value is not None for value in row)]
+        if complete and task.name in scores.values:
+            labels[task.name], gains[task.name] = singles, np.array(complete, float)
+    return with_scores(labels, gains, scores)
+
+
 def ranked(
     outcomes: Outcomes, scores: Scores, head: str = "linear", examples: str = "all", controls: bool = False
 ) -> Ranked:
@@ -67,10 +82,17 @@ def ranked(
         found, _ = outcomes.gains(task.name, names, SEEDS, head, examples)
         if len(found) and task.name in scores.values:
             labels[task.name], gains[task.name] = names, found
+    return with_scores(labels, gains, scores, others=not controls)
+
+
+def with_scores(
+    labels: dict[str, list[str]], gains: dict[str, np.ndarray], scores: Scores, others: bool = True
+) -> Ranked:
+    """Every estimator's scores of these labels, and the static rankings."""
     tasks = tuple(gains)
     estimators = [name for name in scores.estimators() if tasks]
     values = {name: {t: scores.array(t, name, labels[t]) for t in tasks} for name in estimators}
-    if tasks and not controls and len({tuple(names) for names in labels.values()}) == 1 and len(tasks) > 1:
+    if others and tasks and len({tuple(names) for names in labels.values()}) == 1 and len(tasks) > 1:
         means = {task: values_.mean(axis=0) for task, values_ in gains.items()}
         values["other_tasks"] = {task: rank_on_others(means, task) for task in tasks}
     rng = np.random.default_rng(0)
@@ -128,7 +150,7 @@ def by_task(data: Ranked) -> list[dict[str, Any]]:
     ]
 
 
-def places_of_planted(scores: Scores, outcomes: Outcomes) -> list[dict[str, Any]]:
+def places_of_planted(scores: Scores) -> list[dict[str, Any]]:
     """Where each estimator puts noise and oracle among labels: what a score must get right."""
     rows = []
     for estimator in scores.estimators():

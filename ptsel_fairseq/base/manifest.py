@@ -25,6 +25,7 @@ SEGMENTS_EXAMPLE = "clips/en_0001.flac<TAB>0.310<TAB>0.420<TAB>AH"
 UTTERANCE_HEADER = ("path", "class")
 LINE_ALIGNED = (".ltr", ".wrd", ".phn")  # files beside a manifest that have a line for each of its utterances
 BYTE_ORDER_MARK = "\ufeff"
+USUAL_SPLITS = ("train", "valid", "dev", "test")
 SEGMENT_HEADER = ("path", "start", "end", "class")
 
 
@@ -100,6 +101,34 @@ class ClassFile:
 
     def names(self) -> list[str]:
         return sorted({segment.name for segment in self.segments})
+
+
+def manifests_of(folder: Path) -> list[Path]:
+    """The manifests among a folder's ``.tsv`` files, sorted; class files and other tables are passed over.
+
+    A manifest has the audio folder on its first line and ``path<TAB>samples`` on the second.
+    """
+    return [file for file in sorted(folder.glob("*.tsv")) if looks_like_manifest(file)]
+
+
+def looks_like_manifest(file: Path) -> bool:
+    """Whether the first line of a file is a folder, or the second is ``path<TAB>samples``.
+
+    A file of a split's usual name is taken for a manifest whatever it holds (but a class file), so that its faults
+    are said.
+    """
+    try:
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            first, second = lines.readline(), lines.readline()
+    except OSError:
+        return False
+    header = tuple(first.strip().removeprefix(BYTE_ORDER_MARK).split("\t"))
+    if file.stem in USUAL_SPLITS and header not in (UTTERANCE_HEADER, SEGMENT_HEADER):
+        return True
+    if len(header) > 1 or not header[0]:
+        return False
+    path, tab, samples = second.rstrip("\r\n").partition("\t")
+    return (file.parent / header[0]).is_dir() or bool(path and tab and samples.strip().isdecimal())
 
 
 def manifest_file(data_dir: Path | str, split: str) -> Path:

@@ -11,6 +11,7 @@ from ptsel_fairseq.cli.arguments import (
     CLASSES_HELP,
     MANIFEST_HELP,
     add_command,
+    add_user_dirs,
     add_user_labels,
     command_line,
 )
@@ -132,6 +133,7 @@ def add_probe(commands) -> None:
         help="labels or pools, as in `ptsel labels` (mean and standard deviation over frames), such as mfcc_deltas or "
         "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
+    add_user_dirs(parser)
     add_user_labels(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from ptsel_fairseq import __version__
+from ptsel_fairseq.base import user_dirs
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.cli import data, downstream, labels, selection, training
 
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     command, debug = options.pop("command"), options.pop("debug")
     try:
+        user_dirs.use(options.pop("user_dir", ()))
         command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough

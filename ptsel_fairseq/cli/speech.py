@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
-from ptsel_fairseq.cli.arguments import MANIFEST_HELP, add_command, add_memory, command_line
+from ptsel_fairseq.cli.arguments import MANIFEST_HELP, add_command, add_memory, add_user_dirs, command_line
 from ptsel_fairseq.downstream.metrics.answer_files import TRIAL_EXAMPLE, TRIAL_SCORE_EXAMPLE
 
 TRANSCRIPTS_HELP = """\
@@ -52,6 +52,7 @@ def add_align(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + ALIGNED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    add_user_dirs(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the class files")
     add_splits(parser)
     parser.add_argument(
@@ -64,7 +65,7 @@ def add_align(commands) -> None:
         "--model",
         type=Path,
         metavar="CHECKPOINT",
-        help="align by this CTC model (wav2vec_ctc or ptsel_crdnn_ctc)",
+        help="align by this CTC model (wav2vec_ctc or ptsel_ctc)",
     )
     parser.add_argument(
         "--dictionary",
@@ -136,12 +137,13 @@ def add_decode(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    add_user_dirs(parser)
     parser.add_argument(
         "--model",
         type=Path,
         required=True,
         metavar="CHECKPOINT",
-        help="of the model wav2vec_ctc or ptsel_crdnn_ctc",
+        help="of the model wav2vec_ctc or ptsel_ctc",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="OUT")
     parser.add_argument("--split", default="valid", help="default: valid")
@@ -183,6 +185,7 @@ def add_probe_asr(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    add_user_dirs(parser)
     parser.add_argument(
         "--features",
         nargs="+",
@@ -242,6 +245,7 @@ def add_verify(commands) -> None:
         MANIFEST_HELP + VERIFY_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    add_user_dirs(parser)
     parser.add_argument(
         "--trials", type=Path, required=True, metavar="FILE", help="1 or 0 and two utterances"
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from ptsel_fairseq.base.files import lock_folder, write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import Manifest, Segment
 from ptsel_fairseq.base.partial_array import PartialArray
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, map_ordered
 from ptsel_fairseq.selection.embedding import NUM_MELS, embed
 
@@ -110,8 +110,6 @@ def _embedded(
     manifest: Manifest, segments: Sequence[Segment], frames: int, done: int, engine: str, jobs: int | None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Rows and vectors of each utterance that has segments, from number `done` on."""
-    from tqdm import tqdm
-
     utterances = np.array([segment.utterance for segment in segments])
     starts = np.flatnonzero(np.diff(utterances, prepend=-1))
     ends = np.append(starts[1:], len(segments))
@@ -125,7 +123,7 @@ def _embedded(
         )
         for start, end in zip(starts[done:], ends[done:], strict=True)
     )
-    bar = tqdm(total=len(starts), initial=done, desc="embedding speech", unit="utterance", file=sys.stderr)
+    bar = progress_bar(total=len(starts), initial=done, desc="embedding speech", unit="utterance")
     found = map_ordered(_embed_file, pieces, engine, jobs)
     with bar:
         for start, end, values in zip(starts[done:], ends[done:], found, strict=True):

@@ -48,7 +48,7 @@ def decode_command(
 
     Args:
         data_dir: manifests; ``<split>.wrd`` (``.phn`` for a model of phones) if there is a reference.
-        model: checkpoint of the model ``wav2vec_ctc`` or ``ptsel_crdnn_ctc``.
+        model: checkpoint of the model ``wav2vec_ctc`` or ``ptsel_ctc``.
         out: folder; an interrupted run goes on.
         split: of the manifests.
         lexicon: words of the beam search; without it the best path is taken, word by letter.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import file_checksum, readable_size
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import manifest_file
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 from ptsel_fairseq.downstream.asr.decode import search_of
 from ptsel_fairseq.downstream.asr.recogniser import Settings, recognise, train
@@ -164,8 +164,6 @@ class Frames:
     """Features of utterances, kept in memory (float16) if all of them fit, otherwise computed each time."""
 
     def __init__(self, front_end: FrontEnd, spoken: Sequence[Spoken], memory: int, jobs: int | None) -> None:
-        from tqdm import tqdm
-
         self.front_end, self.spoken = front_end, spoken
         self.kept: list[np.ndarray] = []
         self.lengths = [FrameGrid().num_frames(s.samples) for s in spoken]
@@ -181,9 +179,7 @@ class Frames:
         print(f"{front_end.name}: features of {readable_size(size)} are kept in memory")
         jobs = jobs_for_audio(sum(s.seconds for s in spoken), jobs)
         found = map_ordered(partial(_half_frames, front_end), spoken, jobs=jobs)
-        self.kept = list(
-            tqdm(found, total=len(spoken), desc=front_end.name, unit="utterance", file=sys.stderr)
-        )
+        self.kept = list(progress_bar(found, total=len(spoken), desc=front_end.name, unit="utterance"))
 
     def __call__(self, i: int) -> np.ndarray:
         return self.kept[i] if self.kept else _frames(self.front_end, self.spoken[i])

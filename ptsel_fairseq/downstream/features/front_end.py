@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile, file_checksum
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import ClassFile, Manifest, Segment
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.pools import ALL, POOLS
@@ -155,8 +155,6 @@ def extract(
     Raises:
         PtselError: audio or a checkpoint that cannot be used, or an utterance too short for a frame.
     """
-    from tqdm import tqdm
-
     by_utterance: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for segment in in_order(class_file):
         by_utterance[segment.utterance].append((segment.start, segment.end))
@@ -177,9 +175,7 @@ def extract(
         check_workers_can_load(resolve([front_end.kind]))
     found = map_ordered(partial(_extract_block, front_end), pieces, jobs=jobs)
     title = f"{front_end.name} of {manifest.split}"
-    with tqdm(
-        total=len(blocks), initial=len(blocks) - len(todo), desc=title, unit="block", file=sys.stderr
-    ) as bar:
+    with progress_bar(total=len(blocks), initial=len(blocks) - len(todo), desc=title, unit="block") as bar:
         for i, vectors in zip(todo, found, strict=True):
             with WholeFile(folder / f"{i:06d}.npy") as out:
                 np.save(out, vectors)

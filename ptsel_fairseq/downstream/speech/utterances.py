@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 from ptsel_fairseq.downstream.speech.transcripts import read_transcripts
 
@@ -67,8 +67,6 @@ def in_blocks(
         one_process: whether to stay in this process however much there is to do.
         is_final: whether a value may be kept; a block with one that may not is done again the next time.
     """
-    from tqdm import tqdm
-
     work = [BLOCK, described, [(s.path, s.samples, s.text) for s in spoken]]
     key = hashlib.sha256(json.dumps(work).encode()).hexdigest()[:16]
     blocks = [spoken[first : first + BLOCK] for first in range(0, len(spoken), BLOCK)]
@@ -79,7 +77,7 @@ def in_blocks(
     processes = 1 if one_process else jobs_for_audio(seconds, jobs)
     found = map_ordered(function, (blocks[i] for i in todo), jobs=processes)
     done = len(spoken) - sum(len(blocks[i]) for i in todo)
-    with tqdm(total=len(spoken), initial=done, desc=title, unit="utterance", file=sys.stderr) as progress:
+    with progress_bar(total=len(spoken), initial=done, desc=title, unit="utterance") as progress:
         for i, values in zip(todo, found, strict=True):
             write_text(files[i], json.dumps(values, ensure_ascii=False))
             progress.update(len(values))

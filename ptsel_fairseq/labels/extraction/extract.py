@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from ptsel_fairseq.base.device import CPU, describe_device, torch_device
 from ptsel_fairseq.base.files import readable_size
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance, manifest_file, read_manifest
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, check_engine, check_jobs, jobs_for_audio, map_ordered
 from ptsel_fairseq.labels.extraction.cost import announce
 from ptsel_fairseq.labels.extraction.skip_bad import (
@@ -108,9 +108,10 @@ def extract_command(
 
 
 def extract(
-    manifest: Manifest,
+    manifest: Manifest | Path | str,
     labels: Sequence[str],
     store: Path | str,
+    *,
     jobs: int | None = None,
     user_labels: Sequence[Path | str] = (),
     dtype: str = "float32",
@@ -118,10 +119,27 @@ def extract(
     device: torch.device | None = None,
     backend: str | None = None,
 ) -> None:
-    """As `extract_command` for one manifest, without the announcement.
+    """Compute labels of a split into a store, as `ptsel extract` does, without its announcement of the cost.
 
-    A `device` may also be torch's own "cpu", which computes as a GPU does; None is the ordinary analysis.
+    What is finished is not done again, and what was interrupted goes on.
+
+    Args:
+        manifest: of the split, or its file ``<split>.tsv``.
+        labels: names of labels and pools.
+        store: folder of the label store; made if it is absent.
+        jobs: processes; None is as many as there are cores.
+        user_labels: files that define labels.
+        dtype: of the values on disk, ``"float32"`` or ``"float16"`` (half the room, rounded to one part in 2048).
+        engine: where the audio is analysed, see `base.workers.map_ordered`.
+        device: that computes the labels which have a torch form; torch's own "cpu" computes as a GPU does, None is the
+            ordinary analysis.
+        backend: the program that computes the labels, see `labels.backends`; None is this package.
+
+    Raises:
+        PtselError: a manifest, audio or labels that cannot be used, a store of something else, no space.
     """
+    if not isinstance(manifest, Manifest):
+        manifest = read_manifest(manifest)
     check_jobs(jobs)
     check_engine(engine)
     user_files = read_user_files(user_labels)
@@ -152,8 +170,6 @@ def fill(
     device: torch.device | None = None,
 ) -> None:
     """Extract what the writer's split still lacks, then finish its labels."""
-    from tqdm import tqdm
-
     todo = writer.open()
     if not writer.missing:
         return
@@ -168,12 +184,11 @@ def fill(
         from ptsel_fairseq.labels.extraction.on_device import analyse_on
 
         results = analyse_on(device, writer, todo, jobs, in_processes)
-    with tqdm(
+    with progress_bar(
         total=len(writer.manifest),
         initial=done,
         desc=f"labels of {writer.manifest.split}",
         unit="file",
-        file=sys.stderr,
     ) as progress:
         for index, tracks in results:
             if tracks is None:

@@ -111,7 +111,7 @@ class LabelStore:
 
     def num_frames(self, index: int) -> int:
         place = self._place(index)
-        return place.stop - place.start
+        return int(place.stop - place.start)
 
     def track(self, label: str, index: int) -> np.ndarray:
         """float32 [frames, dim] of one manifest line, a view of the memory map if it can be; 0 where undefined."""
@@ -167,7 +167,8 @@ class LabelStore:
                 f"{self._folder}: no label {label!r} in this store, which holds {', '.join(self.labels) or 'none'}; "
                 f"add it with `ptsel extract --labels {label}`"
             )
-        return self._labels[label]
+        entry: dict[str, Any] = self._labels[label]
+        return entry
 
     def _array(self, label: str, kind: str = "") -> np.ndarray:
         name = label + kind
@@ -237,7 +238,8 @@ def _dtype(entry: dict[str, Any]) -> type:
     name = entry.get("dtype", "float32")
     if name not in DTYPES:
         raise ValueError(f"dtype {name!r}")
-    return np.dtype(name).type
+    kind: type = np.dtype(name).type
+    return kind
 
 
 def label_entry(
@@ -265,4 +267,6 @@ def _load(file: Path, shape: tuple[int, ...] | None, dtype: type) -> np.ndarray:
     if array.dtype != dtype or (shape is not None and array.shape != shape):
         expected = f"{np.dtype(dtype)} of shape {shape}" if shape is not None else str(np.dtype(dtype))
         raise PtselError(f"{file}: expected {expected}, found {array.dtype} of shape {array.shape}; {advice}")
-    return array.view(np.ndarray)  # the same map; slices of numpy's own class for maps take ten times as long
+    # The same map; slices of numpy's own class for maps take ten times as long.
+    plain: np.ndarray = array.view(np.ndarray)
+    return plain

@@ -20,6 +20,7 @@ from corpus_tools import CLIPS, Recordings, write
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_classes, read_manifest
 from ptsel_fairseq.cli.downstream import REGISTERED_NAMES
+from ptsel_fairseq.data.decoding import open_sound
 from ptsel_fairseq.downstream.corpora import (
     amazon_queen,
     asterisk,
@@ -29,7 +30,6 @@ from ptsel_fairseq.downstream.corpora import (
     packages,
     tonejs,
 )
-from ptsel_fairseq.downstream.corpora.copies import read_g722
 from ptsel_fairseq.downstream.corpora.fetch import fetch_command
 from ptsel_fairseq.downstream.corpora.fetchable import REGISTERED, Registered
 from ptsel_fairseq.downstream.corpora.packages import Package, download, unpack
@@ -189,8 +189,9 @@ def test_asterisk_texts_and_codec(recordings, tmp_path):
     assert found["agent-pass"] == ("PLEASE ENTER YOUR PASSWORD OK", f"en/{split_of('en agent-pass')}")
     assert found["beep"] == (None, "en/other")
     assert found["1"] == (None, "en/other")
-    decoded, rate = read_g722(folder / "agent-pass.g722")
-    assert rate == 16000
+    with open_sound(folder / "agent-pass.g722") as sound:
+        decoded = np.concatenate(list(sound.blocks))
+    assert sound.rate == 16000
     original = waveform / 32768
     lags = {k: np.corrcoef(original[100:15000], decoded[100 + k : 15000 + k])[0, 1] for k in range(0, 40)}
     assert max(lags.values()) > 0.98

@@ -18,7 +18,7 @@ from corpus_tools import CLIPS, Recordings, stop_converting_after, write, write_
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_classes, read_manifest
 from ptsel_fairseq.cli.downstream import CORPUS_NAMES
-from ptsel_fairseq.downstream.corpora import copies as clip_audio
+from ptsel_fairseq.data import conversion
 from ptsel_fairseq.downstream.corpora import timit
 from ptsel_fairseq.downstream.corpora.prepare import letters, prepare_command, split_order
 from ptsel_fairseq.downstream.corpora.registry import CORPORA
@@ -223,12 +223,12 @@ def test_common_voice_is_converted_and_goes_on_where_it_stopped(tmp_path, record
             "client_id\tpath\tsentence\tage",
             f"s{i}\tcommon_voice_en_{i}.mp3\t{sentence}\t",
         )
-    real = clip_audio.write_flac
+    real = conversion.write_flac
     converted = stop_converting_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         prepare_command("common-voice", root, tmp_path / "out")
     monkeypatch.setattr(
-        clip_audio, "write_flac", lambda file, waveform: (converted.append(file.name), real(file, waveform))
+        conversion, "write_flac", lambda file, blocks: (converted.append(file.name), real(file, blocks))[1]
     )
     prepare_command("common-voice", root, tmp_path / "out")
     assert converted == [f"common_voice_en_{i}.flac" for i in range(3)]
