@@ -58,34 +58,31 @@ TENSORS = {
 def to_stock(
     state: Mapping[str, Any],
     where: Path | str = "checkpoint",
-    why_not: Callable[[Mapping[str, Any]], str] = lambda settings: "only that one can be exported",
+    why_not: Callable[[Mapping[str, Any]], str | None] = lambda settings: None,
 ) -> dict[str, Any]:
     """The stock twin of a loaded checkpoint of the plugin: stock names, stock settings, stock tensors, nothing else.
 
     Args:
-        state: see `checkpoint.load_checkpoint`.
-        where: what messages call it.
-        why_not: what to do with a checkpoint of another model, from its settings.
+        why_not: what to do instead with a checkpoint of another model, by the settings of its model.
 
     Raises:
-        PtselError: the checkpoint is of another model than ``ptsel_wav2vec2``.
+        PtselError: the checkpoint is of another model than ``ptsel_wav2vec2``, or of one with another front end.
     """
     settings = state["cfg"]["model"]
     if settings.get("_name") != OUR_MODEL or settings.get("frontend", "waveform") != "waveform":
-        found = " with model.frontend: ".join(
-            str(settings[key]) for key in ("_name", "frontend") if settings.get(key)
-        )
+        keys = [key for key in ("_name", "frontend") if settings.get(key)]
+        found = " with model.frontend: ".join(str(settings[key]) for key in keys)
         raise PtselError(
             f"{where}: expected a checkpoint of the model {OUR_MODEL} with its own front end, found {found}; "
-            f"{why_not(settings)}"
+            f"{why_not(settings) or 'only that one can be exported'}"
         )
     cfg = {
         section: dict(value) if isinstance(value, Mapping) else value
         for section, value in state["cfg"].items()
     }
     for section, stock_name in STOCK_NAMES.items():
-        settings = cfg.get(section) or {}
-        cfg[section] = {key: value for key, value in settings.items() if key in FIELDS[section]}
+        given = cfg.get(section) or {}
+        cfg[section] = {key: value for key, value in given.items() if key in FIELDS[section]}
         cfg[section]["_name"] = stock_name
     cfg["common"]["user_dir"] = None
     updates = state["optimizer_history"][-1]["num_updates"] if state.get("optimizer_history") else 0

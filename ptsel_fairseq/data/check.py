@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ptsel_fairseq.base.class_file import NoClassesError, read_classes
-from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.find_manifests import manifests_of
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, read_manifest
 from ptsel_fairseq.base.progress import progress_bar

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile, write_lines
+from ptsel_fairseq.base.find_manifests import manifests_of
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, read_manifest
 from ptsel_fairseq.base.messages import examples

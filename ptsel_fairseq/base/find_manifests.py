@@ -1,4 +1,4 @@
-"""Which of a folder's ``.tsv`` files are manifests."""
+"""Find the manifests of a folder among its other tables."""
 
 from __future__ import annotations
 
