@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing, write_text
+from ptsel_fairseq.base.files import WholeFile, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -40,14 +41,14 @@ LEFT_OUT = ("quantizer.", "project_q.", "final_proj.", "target_glu.", "pretext_h
 
 
 def write_hf(stock: Mapping[str, Any], out: Path) -> int:
-    """Write the folder `out` from a stock checkpoint (see `export.to_stock`); how many tensors it holds.
+    """Write the folder `out` from a stock checkpoint (see `base.stock.to_stock`); how many tensors it holds.
 
     Raises:
         PtselError: an architecture that ``Wav2Vec2Model`` does not have, safetensors is not installed, or the
             folder cannot be written.
     """
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ImportError:
         raise PtselError(
             "--format hf: writing safetensors needs the package safetensors; pip install 'ptsel_fairseq[hf]'"
@@ -56,8 +57,8 @@ def write_hf(stock: Mapping[str, Any], out: Path) -> int:
     config = hf_config(model_cfg)
     tensors = hf_tensors(stock["model"], model_cfg)
     normalize = bool(stock["cfg"]["task"].get("normalize", False))
-    with replacing(out / "model.safetensors") as partial:
-        save_file(tensors, partial, metadata={"format": "pt"})
+    with WholeFile(out / "model.safetensors") as file:
+        file.write(save(tensors, metadata={"format": "pt"}))
     preprocessor = {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,
@@ -86,8 +87,7 @@ def hf_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
                 f"--format hf: model.{key} is {cfg[key]}, which Hugging Face's Wav2Vec2Model does not have; export "
                 "for fairseq instead"
             )
-    # fairseq itself evaluates this field: "[(512, 10, 5)] + [(512, 3, 2)] * 4 + ..."
-    layers = eval(cfg["conv_feature_layers"])
+    layers = parse_conv_layers(cfg["conv_feature_layers"], "the checkpoint")
     return {
         "architectures": ["Wav2Vec2Model"],
         "model_type": "wav2vec2",

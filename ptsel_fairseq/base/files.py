@@ -1,49 +1,162 @@
-"""Files that are either there in full or not at all."""
+"""Write files whole or not at all, lock folders, and name sizes and times."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
-from collections.abc import Iterator
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
 
 from ptsel_fairseq.base.errors import PtselError
 
+UNFINISHED = ".ptsel-", ".partial"  # beginning and end of the names of files that are being written
 
-@contextlib.contextmanager
-def replacing(file: Path | str) -> Iterator[Path]:
-    """A name beside `file` to write to; it takes the place of `file` when the block ends without an error.
 
-    Makes the folder. After an error nothing is left of it, and a `file` that was there stays as it was.
+class WholeFile:
+    """Write a file so that its name stands for the old content or the whole new one at any moment.
+
+    ``with WholeFile(file) as out: out.write(...)`` gives a binary file of a name that nobody can foresee, made anew
+    beside `file`. It takes the place of `file`, never of what a link there points to, when the block ends without an
+    error; otherwise nothing is left of it. Of several writers of one file, each puts its whole file there, the last
+    one last. The folder is made. A file that is replaced passes on its permissions.
+
+    Args:
+        file: the name in the end.
+        sync: whether to wait until the content is on the disk before it gets its name. Without it a machine that
+            loses power may leave a file of zeros, which is right only for what is checked before it is used again.
 
     Raises:
-        PtselError: the operating system refuses.
+        PtselError: the operating system refuses, or an OSError leaves the block.
     """
-    file = Path(file)
-    partial = file.with_name(file.name + ".partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        os.replace(partial, file)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # the folder may be none
-            partial.unlink()
-        raise PtselError(f"{file}: cannot be written ({error.strerror or error})") from None
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+
+    def __init__(self, file: Path | str, sync: bool = True) -> None:
+        self.file = Path(file)
+        self._sync = sync
+        self._out: BinaryIO | None = None
+        self._unfinished = self.file
+
+    def __enter__(self) -> BinaryIO:
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(self.file.parent)
+            self._out = self._made()
+        except OSError as error:
+            raise self._refused(error) from None
+        return self._out
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._out is not None
+        try:
+            if error is None:
+                self._finish(self._out)
+            else:
+                self._remove()
+        except OSError as refusal:
+            self._remove()
+            raise self._refused(refusal) from None
+        except BaseException:
+            self._remove()
+            raise
+        if isinstance(error, OSError):
+            raise self._refused(error) from None
+
+    def _made(self) -> BinaryIO:
+        """A new file that is locked for as long as it is open, which tells it from what a killed process left."""
+        while True:
+            unfinished = self.file.with_name(f"{UNFINISHED[0]}{secrets.token_hex(8)}{UNFINISHED[1]}")
+            found = os.open(
+                unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
+            )
+            out = os.fdopen(found, "w+b")
+            try:
+                fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lost = os.fstat(found).st_nlink == 0
+            except BlockingIOError:
+                lost = True
+            except OSError:  # a file system without locks: nobody will take it for a leftover there either
+                lost = False
+            if not lost:
+                self._unfinished = unfinished
+                return out
+            out.close()  # another process took it for a leftover before it was locked
+
+    def _finish(self, out: BinaryIO) -> None:
+        out.flush()
+        with contextlib.suppress(FileNotFoundError):
+            before = os.lstat(self.file)
+            if stat.S_ISREG(before.st_mode):
+                os.fchmod(out.fileno(), stat.S_IMODE(before.st_mode))
+        if self._sync:
+            os.fsync(out.fileno())
+        os.replace(self._unfinished, self.file)
+        out.close()
+
+    def _remove(self) -> None:
+        """Leave nothing behind, whatever the disk says of what is not yet written."""
+        with contextlib.suppress(OSError):
+            self._unfinished.unlink()
+        with contextlib.suppress(OSError):
+            if self._out is not None:
+                self._out.close()
+
+    def _refused(self, error: OSError) -> PtselError:
+        return PtselError(f"{self.file}: cannot be written ({error.strerror or error})")
 
 
 def write_text(file: Path | str, text: str) -> None:
-    """Write UTF-8 text as it is, line endings included, by `replacing`."""
-    with replacing(file) as partial:
-        partial.write_text(text, encoding="utf-8", newline="")
+    """Write UTF-8 text as it is, line endings included, by `WholeFile`.
+
+    Raises:
+        PtselError: it cannot be written, or holds what UTF-8 cannot (bytes of a file name in another encoding).
+    """
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise PtselError(
+            f"{file}: cannot be written, since {text[max(0, error.start - 40) : error.end]!r} is not UTF-8; rename "
+            "the files that have names in another encoding (for example with convmv)"
+        ) from None
+    with WholeFile(file) as out:
+        out.write(content)
 
 
-def lock_folder(folder: Path, busy: str) -> int:
-    """Make a folder, and lock it against other processes until the descriptor that is returned is closed.
+@functools.cache
+def _remove_leftovers(folder: Path) -> None:
+    """Remove, once in the life of this process, what killed writers have left in a folder."""
+    with os.scandir(folder) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.startswith(UNFINISHED[0]) and entry.name.endswith(UNFINISHED[1])
+        ]
+    for name in names:
+        with contextlib.suppress(OSError):  # another process writes it, has finished it, or has removed it
+            found = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(folder / name)
+            finally:
+                os.close(found)
+
+
+def write_lines(file: Path | str, lines: Iterable[str]) -> Path:
+    """Write lines of UTF-8 text, each with a line feed at its end; returns the file."""
+    write_text(file, "".join(f"{line}\n" for line in lines))
+    return Path(file)
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path, busy: str) -> Iterator[None]:
+    """Make a folder, and keep other processes that lock it out for as long as the block runs.
 
     The folder itself is locked, which leaves no file behind and ends with the process.
 
@@ -54,14 +167,13 @@ def lock_folder(folder: Path, busy: str) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PtselError(busy) from None
+        yield
+    finally:
         os.close(lock)
-        raise PtselError(busy) from None
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock
 
 
 def file_checksum(file: Path) -> str:

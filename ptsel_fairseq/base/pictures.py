@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import WholeFile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,5 +25,5 @@ def save(figure: Figure, file: Path | str) -> None:
     kind = Path(file).suffix.lstrip(".") or "png"
     if kind not in figure.canvas.get_supported_filetypes():
         raise PtselError(f"{file}: expected a picture ending in .png, .pdf or .svg")
-    with replacing(file) as partial:
-        figure.savefig(partial, dpi=150, format=kind)
+    with WholeFile(file) as out:
+        figure.savefig(out, dpi=150, format=kind)

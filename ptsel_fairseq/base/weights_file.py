@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import write_text
 
 TOLERANCE = 1e-3
 WEIGHTS_EXAMPLE = "criterion: {pretext_weights: {alpha_ratio: 0.4, f0: 0.6}}"
@@ -247,10 +246,7 @@ def _write_checked(file: Path, text: str, weights: Mapping[str, float], before: 
         raise PtselError(
             f"{file}: the weights cannot be written into this file; write its criterion block one setting a line"
         )
-    with replacing(file) as partial:
-        partial.write_text(text, encoding="utf-8", newline="")
-        if file.exists():
-            shutil.copymode(file, partial)
+    write_text(file, text)
 
 
 def _all_but_ours(text: str) -> dict:

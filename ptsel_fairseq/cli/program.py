@@ -10,8 +10,10 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ptsel_fairseq import __version__
+from ptsel_fairseq.base import user_dirs
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.cli import data, downstream, labels, selection, training
 
@@ -22,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     command, debug = options.pop("command"), options.pop("debug")
     try:
+        load_plugins(options.pop("plugins", []))
+        user_dirs.use(options.pop("user_dir", ()))
         command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
@@ -43,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(130)
+
+
+def load_plugins(files: Sequence[Path]) -> None:
+    if files:
+        from ptsel_fairseq.base.extensions import load_files
+
+        load_files(files)
 
 
 def fail(message: str) -> None:

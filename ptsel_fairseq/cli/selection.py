@@ -15,6 +15,7 @@ from ptsel_fairseq.cli.arguments import (
     add_command,
     add_engine,
     add_memory,
+    add_plugins,
     command_line,
 )
 from ptsel_fairseq.selection.choices import ALL_METHODS, DEPENDENCES, PROJECTIONS, SUMMARIES
@@ -88,7 +89,7 @@ def add_score(commands) -> None:
         action="store_false",
         help="leave out the labels whose worth is known",
     )
-    add_plugin(parser)
+    add_plugins(parser)
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="for the embedded speech (default STORE/speech)"
@@ -117,18 +118,6 @@ def add_score(commands) -> None:
 def _having(option: str) -> str:
     """The methods that have an option."""
     return ", ".join(way.name for way in WAYS.all() if option in way.options)
-
-
-def add_plugin(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--plugin",
-        dest="plugins",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE.py",
-        help="estimators and methods of your own; may be given more than once",
-    )
 
 
 def label_weight(text: str) -> tuple[str, float]:
@@ -213,7 +202,7 @@ def add_select(commands) -> None:
         action="store_false",
         help="weigh every label, also those no better than noise, and even if the scores cannot tell labels apart",
     )
-    add_plugin(parser)
+    add_plugins(parser)
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     add_memory(parser)
 
@@ -236,7 +225,7 @@ def add_report(commands) -> None:
     )
     parser.add_argument("ci_dir", metavar="CI_DIR", type=Path)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.html")
-    add_plugin(parser)
+    add_plugins(parser)
     add_memory(parser)
 
     def run(options: dict) -> None:

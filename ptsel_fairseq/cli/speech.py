@@ -5,8 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
-from ptsel_fairseq.cli.arguments import MANIFEST_HELP, add_command, add_memory, command_line
+from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.cli.arguments import (
+    MANIFEST_HELP,
+    Names,
+    add_command,
+    add_memory,
+    add_user_dirs,
+    command_line,
+)
+from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
 from ptsel_fairseq.downstream.metrics.answer_files import TRIAL_EXAMPLE, TRIAL_SCORE_EXAMPLE
 
 TRANSCRIPTS_HELP = """\
@@ -52,6 +60,7 @@ def add_align(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + ALIGNED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    add_user_dirs(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the class files")
     add_splits(parser)
     parser.add_argument(
@@ -64,7 +73,7 @@ def add_align(commands) -> None:
         "--model",
         type=Path,
         metavar="CHECKPOINT",
-        help="align by this CTC model (wav2vec_ctc or ptsel_crdnn_ctc)",
+        help="align by this CTC model (wav2vec_ctc or ptsel_ctc)",
     )
     parser.add_argument(
         "--dictionary",
@@ -136,12 +145,13 @@ def add_decode(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    add_user_dirs(parser)
     parser.add_argument(
         "--model",
         type=Path,
         required=True,
         metavar="CHECKPOINT",
-        help="of the model wav2vec_ctc or ptsel_crdnn_ctc",
+        help="of the model wav2vec_ctc or ptsel_ctc",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="OUT")
     parser.add_argument("--split", default="valid", help="default: valid")
@@ -183,6 +193,7 @@ def add_probe_asr(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    add_user_dirs(parser)
     parser.add_argument(
         "--features",
         nargs="+",
@@ -200,13 +211,13 @@ def add_probe_asr(commands) -> None:
     )
     parser.add_argument(
         "--unit",
-        choices=("word", "phone"),
+        choices=tuple(SUFFIXES),
         default="word",
         help="letters of <split>.wrd (default), or phones of .phn",
     )
     parser.add_argument(
         "--head",
-        choices=("blstm", "linear"),
+        choices=HEADS,
         default="blstm",
         help="two bidirectional LSTM layers, as SUPERB (default), or one linear layer",
     )
@@ -225,7 +236,6 @@ def add_probe_asr(commands) -> None:
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.asr.probe import probe_asr_command
-        from ptsel_fairseq.downstream.asr.recogniser import Settings
 
         names = ("head", "size", "learning_rate", "batch", "epochs", "device")
         settings = Settings(**{name: options.pop(name) for name in names})
@@ -242,6 +252,7 @@ def add_verify(commands) -> None:
         MANIFEST_HELP + VERIFY_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    add_user_dirs(parser)
     parser.add_argument(
         "--trials", type=Path, required=True, metavar="FILE", help="1 or 0 and two utterances"
     )
@@ -253,7 +264,13 @@ def add_verify(commands) -> None:
         help="labels and pools of `ptsel labels`, such as mfcc, or checkpoints of wav2vec 2.0",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--backend", choices=("cosine", "plda"), default="cosine", help="default: cosine")
+    parser.add_argument(
+        "--backend",
+        choices=Names("ptsel_fairseq.downstream.probing.verify", "BACKENDS"),
+        default="cosine",
+        metavar="BACKEND",
+        help="%(choices)s (default cosine)",
+    )
     parser.add_argument("--split", default="test", help="with the trials' utterances (default test)")
     parser.add_argument(
         "--train-split", metavar="SPLIT", help="to train PLDA on; for cosine, to take its mean off"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +14,14 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance
 from ptsel_fairseq.base.pictures import BLUE, save
-from ptsel_fairseq.labels.compute import compute_tracks
-from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.label import Label, Track
 from ptsel_fairseq.labels.signal.analysis import Analysis
 from ptsel_fairseq.labels.store.reader import LabelStore
+from ptsel_fairseq.labels.tracks import compute_tracks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SPREAD, PITCH = "#D9D9D9", "#FFFFFF"
 SPECTROGRAM_RANGE_DB = 70
@@ -69,15 +70,15 @@ def draw_labels(
     names = [name for name in found.labels if found.info(name).dim == 1] if labels is None else list(labels)
     where = manifest.where(utterance)
     waveform = read_audio(manifest.audio_path(utterance), found.grid.sample_rate, where)
-    draw_tracks(
+    figure = figure_of_tracks(
         Analysis(waveform, found.grid),
         [_stored_row(found, name, utterance.index) for name in names],
-        out,
         where,
         title=f"{utterance.path}   ({manifest.split}, line {utterance.index + 2})",
         band="mean ± 1 std of the split",
         pitch=_stored_row(found, "f0", utterance.index) if "f0" in found.labels else None,
     )
+    save(figure, out)
 
 
 def draw_file(file: Path | str, labels: Sequence[Label], out: Path | str) -> None:
@@ -89,34 +90,42 @@ def draw_file(file: Path | str, labels: Sequence[Label], out: Path | str) -> Non
     grid = FrameGrid()
     waveform = read_audio(file, grid.sample_rate)
     tracks = compute_tracks(waveform, labels, grid)
-    rows = [_own_row(label, *tracks[label.name]) for label in labels]
+    rows = [_own_row(label, tracks[label.name]) for label in labels]
+    save(_figure(waveform, rows, str(file), Path(file).name, "mean ± 1 std of the file"), out)
+
+
+def figure_of_waveform(
+    waveform: np.ndarray, labels: Sequence[Label], tracks: Mapping[str, Track], title: str
+) -> Figure:
+    """A waveform's spectrogram with its tracks below; grey bands are of the waveform itself."""
+    rows = [_own_row(label, tracks[label.name]) for label in labels]
+    return _figure(waveform, rows, "waveform", title, "mean ± 1 std of the waveform")
+
+
+def _figure(waveform: np.ndarray, rows: Sequence[Row], where: str, title: str, band: str) -> Figure:
     pitch = next((row for row in rows if row.name == "f0"), None)
-    draw_tracks(
-        Analysis(waveform, grid), rows, out, str(file), Path(file).name, "mean ± 1 std of the file", pitch
-    )
+    return figure_of_tracks(Analysis(waveform, FrameGrid()), rows, where, title, band, pitch)
 
 
-def draw_tracks(
+def figure_of_tracks(
     analysis: Analysis,
     rows: Sequence[Row],
-    out: Path | str,
     where: str,
     title: str,
     band: str,
     pitch: Row | None = None,
-) -> None:
-    """Draw a waveform's log-mel spectrogram and, below it, a row for each track.
+) -> Figure:
+    """A waveform's log-mel spectrogram and, below it, a row for each track.
 
     Args:
         analysis: of the waveform.
         rows: what to draw below.
-        out: the picture.
         where: how messages name the utterance.
         title: of the picture; band: what the grey bands show.
         pitch: F0 in Hz, to be drawn over the spectrogram.
 
     Raises:
-        PtselError: a waveform shorter than one frame, or a picture that cannot be written.
+        PtselError: a waveform shorter than one frame.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -152,7 +161,7 @@ def draw_tracks(
         axis.yaxis.set_label_coords(-0.055, 0.5)
     axes[-1].set_xlim(0, samples / grid.sample_rate)
     axes[-1].set_xlabel("time / s")
-    save(figure, out)
+    return figure
 
 
 def _stored_row(store: LabelStore, name: str, index: int) -> Row:
@@ -161,9 +170,8 @@ def _stored_row(store: LabelStore, name: str, index: int) -> Row:
     return Row(name, info.unit, info.undefined, values, valid, statistics.mean, statistics.std)
 
 
-def _own_row(label: Label, values: np.ndarray, valid: np.ndarray | None) -> Row:
-    if valid is None:
-        valid = np.ones(len(values), bool)
+def _own_row(label: Label, track: Track) -> Row:
+    values, valid = track
     defined = values[valid] if valid.any() else np.zeros((1, label.dim))
     return Row(
         label.name, label.unit, label.undefined, values, valid, defined.mean(axis=0), defined.std(axis=0)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.labels.backends import extra_labels, print_backends
-from ptsel_fairseq.labels.compute import resolve
 from ptsel_fairseq.labels.label import BUILT_IN, Label
 from ptsel_fairseq.labels.pools import ALL, POOLS
+from ptsel_fairseq.labels.tracks import resolve
 from ptsel_fairseq.labels.user import read_user_files
 
 

@@ -10,21 +10,31 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.labels import definitions
-from ptsel_fairseq.labels.backends import extra_labels
-from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.base.suggestion import did_you_mean
+from ptsel_fairseq.labels.label import Label, TorchForm
 from ptsel_fairseq.labels.pools import ALL, POOLS
+
+if TYPE_CHECKING:
+    from ptsel_fairseq.labels.backends.backend import Backend
 
 GROUP = "ptsel_fairseq.labels"  # of entry points
 THIS_PROCESS = "this process"
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
-LABELS = {label.name: label for label in definitions.LABELS}  # and those that users register
+_registered: dict[str, Label] = {}  # by users
 
 _origin = THIS_PROCESS  # of what is being registered
+
+
+def known() -> dict[str, Label]:
+    """The labels of this package and those that are registered, by name; a copy."""
+    from ptsel_fairseq.labels.signal import built_in_labels
+
+    return built_in_labels() | _registered
 
 
 def add(label: Label) -> None:
@@ -36,12 +46,12 @@ def add(label: Label) -> None:
         )
     if label.name == ALL or label.name in POOLS:
         raise PtselError(f"label {label.name}: this is the name of a pool of labels; choose another one")
-    if label.name in LABELS:
+    if label.name in known():
         raise PtselError(
-            f"label {label.name}: the name is taken by {LABELS[label.name].origin}; choose another one"
+            f"label {label.name}: the name is taken by {known()[label.name].origin}; choose another one"
         )
-    if label.name in extra_labels():
-        backend = extra_labels()[label.name][0]
+    backend = _backend_of(label.name)
+    if backend is not None:
         raise PtselError(
             f"label {label.name}: the name is taken by --backend {backend.name}; choose another one"
         )
@@ -56,35 +66,61 @@ def add(label: Label) -> None:
         raise PtselError(
             f"label {label.name}: its parameters go into the store's header, which is JSON ({error})"
         ) from None
-    LABELS[label.name] = replace(label, origin=_origin)
+    _registered[label.name] = replace(label, origin=_origin)
+
+
+def add_torch_form(name: str, form: TorchForm) -> None:
+    """Give a registered label its torch form; raise PtselError if there is none of this origin, or it has one."""
+    label = _registered.get(name)
+    if label is None or label.origin != _origin:
+        raise PtselError(
+            f"label {name}: expected the name of a label that the same file, package or process has registered "
+            "before its torch form"
+        )
+    if label.torch is not None:
+        raise PtselError(f"label {name}: it has a torch form already; give it one")
+    _registered[name] = replace(label, torch=form)
 
 
 def remove(origin: str) -> None:
     """Forget the labels of one origin."""
-    for name in [name for name, label in LABELS.items() if label.origin == origin]:
-        del LABELS[name]
+    for name in [name for name, label in _registered.items() if label.origin == origin]:
+        del _registered[name]
 
 
 def names() -> list[str]:
     """All labels, those of installed packages among them, sorted."""
     load_installed()
-    return sorted(LABELS)
+    return sorted(known())
 
 
 def get(name: str) -> Label:
-    """The label of a name; raise PtselError naming those there are."""
-    if name not in LABELS:
-        load_installed()
-    if name in extra_labels():
-        backend = extra_labels()[name][0]
+    """The label of a name; raise PtselError with what may have been meant, and those there are."""
+    from ptsel_fairseq.labels.signal import built_in_labels
+
+    found = built_in_labels().get(name) or _registered.get(name)
+    if found is not None:
+        return found
+    load_installed()
+    if name in _registered:
+        return _registered[name]
+    backend = _backend_of(name)
+    if backend is not None:
         raise PtselError(
             f"label {name!r} is computed by {backend.title} only: give --backend {backend.name} ({backend.install})"
         )
-    if name not in LABELS:
-        raise PtselError(
-            f"no label {name!r}; the labels are {', '.join(names())}, and the pools {', '.join([*POOLS, ALL])}"
-        )
-    return LABELS[name]
+    labels, pools = names(), [*POOLS, ALL]
+    raise PtselError(
+        f"no label {name!r}{did_you_mean(name, labels + pools)}; the labels are {', '.join(labels)}, and the pools "
+        f"{', '.join(pools)}"
+    )
+
+
+def _backend_of(name: str) -> Backend | None:
+    """The backend that alone computes a label of this name."""
+    from ptsel_fairseq.labels.backends import extra_labels
+
+    return extra_labels()[name][0] if name in extra_labels() else None
 
 
 @cache

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.labels.label import BUILT_IN, Label
+from ptsel_fairseq.labels.label import BUILT_IN, Label, Track
 from ptsel_fairseq.labels.registry import describe
 from ptsel_fairseq.labels.signal.analysis import Analysis
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.labels.label import Computed, Track
+    from ptsel_fairseq.labels.label import Computed
 
 
 def track(label: Label, analysis: Analysis) -> Track:
@@ -25,7 +25,16 @@ def track(label: Label, analysis: Analysis) -> Track:
 def checked_track(
     label: Label, values: np.ndarray, valid: np.ndarray | None, frames: int, first: int = 0
 ) -> Track:
-    """What has been computed for `frames` frames from the frame `first` on, as a track; PtselError if it is none."""
+    """What was computed for `frames` frames from the frame `first` on, as a track.
+
+    Args:
+        values: numbers [frames, dim], or [frames] where dim is 1.
+        valid: bool [frames]; None for a label that is always defined.
+
+    Raises:
+        PtselError: another shape, no numbers, a mask where there should be none or none where there should be one,
+            or a value that is not finite where the label is defined.
+    """
     if values.ndim == 1 and label.dim == 1:
         values = values[:, None]
     if values.shape != (frames, label.dim) or values.dtype.kind not in "fiub":
@@ -41,11 +50,13 @@ def checked_track(
             f"label {label.name}: found {found}; a label that can be undefined says when (undefined=...) and "
             "returns values and mask"
         )
-    if valid is not None:
-        if valid.shape != (frames,) or valid.dtype != np.bool_:
-            raise PtselError(
-                f"label {label.name}: expected a mask of bool {(frames,)}, found {valid.dtype} of shape {valid.shape}"
-            )
+    if valid is None:
+        valid = np.ones(frames, bool)
+    elif valid.shape != (frames,) or valid.dtype != np.bool_:
+        raise PtselError(
+            f"label {label.name}: expected a mask of bool {(frames,)}, found {valid.dtype} of shape {valid.shape}"
+        )
+    else:
         values = np.where(valid[:, None], values, np.float32(0))
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
@@ -54,7 +65,7 @@ def checked_track(
             f"label {label.name}: a value that is not finite where the label is defined, first in frame "
             f"{int(finite.argmin())} of {frames}{later}"
         )
-    return values, valid
+    return Track(values, valid)
 
 
 def _compute(label: Label, analysis: Analysis) -> Computed:

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.labels import registry
-from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.label import Label, TorchForm
 from ptsel_fairseq.labels.registry import THIS_PROCESS
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.labels.label import Computed
+    from ptsel_fairseq.labels.label import Batched, Computed
     from ptsel_fairseq.labels.signal.analysis import Analysis
+    from ptsel_fairseq.labels.signal.batch_analysis import BatchAnalysis
 
     Function = Callable[[Analysis], Computed]
+    TorchFunction = Callable[[BatchAnalysis], Batched]
 
 _loaded: dict[str, str] = {}  # path of a user file -> the origin its labels got
 
@@ -90,6 +92,31 @@ def register(
     return decorate
 
 
+def register_torch(
+    name: str, *, seconds: float, hops: float = 0.0, samples: int = 0, local: bool = True
+) -> Callable[[TorchFunction], TorchFunction]:
+    """Make a function of a `BatchAnalysis` the torch form of the label `name`, registered before in the same place.
+
+    The function returns values [batch, frames, dim], and a mask [batch, frames] too if the label can be undefined. With
+    it ``ptsel extract --device cuda`` computes the label on the device, and training can compute it from a crop.
+
+    Args:
+        seconds: width of an analysis frame.
+        hops: from a frame's centre to the centre of the farthest analysis frame that counts, in hops of the grid.
+        samples: beyond the analysis frame that count too.
+        local: whether a frame depends on nothing else; if not, on the whole recording, and no crop will do.
+
+    Raises:
+        PtselError: no such label, one of another file or package, or one that has a torch form.
+    """
+
+    def decorate(function: TorchFunction) -> TorchFunction:
+        registry.add_torch_form(name, TorchForm(function, seconds, hops, samples, local))
+        return function
+
+    return decorate
+
+
 def read_user_files(files: Sequence[Path | str]) -> tuple[UserFile, ...]:
     """Read files of user labels and register what they define."""
     found = []
@@ -117,11 +144,11 @@ def load_user_file(user_file: UserFile) -> None:
     module = types.ModuleType(f"ptsel_user_labels_{Path(file).stem}")
     module.__file__ = file
     sys.modules[module.__name__] = module  # where dataclasses and numba look for it
-    before = set(registry.LABELS)
+    before = set(registry.known())
     try:
         with registry.registering(origin, f"--user-labels {file}"):
             exec(compile(user_file.text, file, "exec"), module.__dict__)
-        if set(registry.LABELS) == before:
+        if set(registry.known()) == before:
             raise PtselError(
                 f"--user-labels {file}: expected a function decorated with "
                 "ptsel_fairseq.labels.user.register, found none"

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest
-from ptsel_fairseq.labels.signal.torch_labels import complete_frames
+from ptsel_fairseq.labels.batch import complete_frames
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.distortion import Distortion
 from ptsel_fairseq.plugin.preemption import keep_loader_alive

@@ -13,7 +13,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.heads.settings import HeadSettings
 from ptsel_fairseq.labels import registry
-from ptsel_fairseq.labels.signal.torch_labels import compute_batch, local_labels
+from ptsel_fairseq.labels.batch import compute_batch, local_labels
 from ptsel_fairseq.labels.store.reader import THIS_PACKAGE, LabelStore
 
 

@@ -10,6 +10,7 @@ import atexit
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import zipfile
@@ -19,7 +20,7 @@ from typing import Any
 
 import torch
 
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import WholeFile
 
 logger = logging.getLogger(__name__)
 
@@ -116,10 +117,9 @@ def _copy_whole() -> None:
     def copy(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
         if not PathManager.supports_rename(dst_path):  # an object store, not a file system
             return before(src_path, dst_path, overwrite)
-        partial = dst_path + UNFINISHED
-        done = before(src_path, partial, True)
-        os.replace(partial, dst_path)
-        return done
+        with WholeFile(dst_path) as out, open(src_path, "rb") as content:
+            shutil.copyfileobj(content, out)
+        return True
 
     copy.before_ptsel = before  # type: ignore[attr-defined]
     PathManager.copy = staticmethod(copy)
@@ -164,8 +164,8 @@ def _mend(save_dir: Path) -> None:
         logger.warning("%s is cut off and there is no other checkpoint: training starts anew", damaged)
         return
     newest = max(others, key=lambda file: file.stat().st_mtime)
-    with replacing(last) as partial:
-        partial.write_bytes(newest.read_bytes())
+    with WholeFile(last) as out, newest.open("rb") as content:
+        shutil.copyfileobj(content, out)
     logger.warning("%s is cut off: training goes on from %s", damaged, newest)
 
 

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ptsel_fairseq.base.class_file import Segment
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.base.manifest import Manifest, Segment
+from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.selection.points import summarise
 
 NOISE, TIME, ORACLE = "white noise", "time since the start", "oracle (a code of the class)"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ptsel_fairseq.base.class_file import ClassFile
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import ClassFile, Manifest, read_lines
+from ptsel_fairseq.base.manifest import Manifest, read_lines
 from ptsel_fairseq.selection.points import Points
 
 HEADER = ("path", "group")

@@ -10,10 +10,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from ptsel_fairseq.base.class_file import ClassFile, Segment
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import replacing
+from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import ClassFile, Manifest, Segment
+from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.base.workers import LOCAL
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.selection.choices import SUMMARIES
@@ -60,14 +61,14 @@ class Points:
         return replace(self, labels={name: self.labels[name] for name in labels})
 
     def save(self, file: Path | str) -> None:
-        """Write an .npz without pickles, by renaming."""
+        """Write an .npz without pickles, by `WholeFile`."""
         arrays: dict[str, Any] = {
             name: getattr(self, name) for name in ("x", "classes", "utterance", "start", "end")
         }
         if len(self.group):
             arrays["group"] = self.group
         arrays |= {LABEL_KEY + name: self.labels[name] for name in sorted(self.labels)}
-        with replacing(file) as partial, partial.open("wb") as out:
+        with WholeFile(file) as out:
             np.savez(out, **arrays)
 
     @classmethod
@@ -133,7 +134,7 @@ def build_points(
         raise PtselError(
             f"{store.folder}: expected labels of audio at {SAMPLE_RATE} Hz, found {store.grid.sample_rate} Hz"
         )
-    segments = sorted_segments(class_file)
+    segments = class_file.in_order()
     frames = frames or downsampled_frames(class_file)
     x = speech_vectors(manifest, segments, frames, cache, engine, jobs)
     return Points(
@@ -150,11 +151,6 @@ def build_points(
         if group_of
         else np.empty(0, np.str_),
     )
-
-
-def sorted_segments(class_file: ClassFile) -> list[Segment]:
-    """The segments in the order of the points: by utterance, in it as the class file has them."""
-    return sorted(class_file.segments, key=lambda segment: segment.utterance)
 
 
 def check_summary(summary: str) -> None:

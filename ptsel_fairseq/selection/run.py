@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptsel_fairseq.base.class_file import ClassFile, read_classes
 from ptsel_fairseq.base.device import check_device
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import ClassFile, Manifest, manifest_file, read_classes, read_manifest
+from ptsel_fairseq.base.manifest import Manifest, manifest_file, read_manifest
 from ptsel_fairseq.base.pictures import save
+from ptsel_fairseq.base.provenance import NUMERICS, versions
 from ptsel_fairseq.base.workers import available_cores, check_engine, check_jobs
 from ptsel_fairseq.labels.pools import ALL, expand
 from ptsel_fairseq.labels.store.reader import LabelStore
@@ -18,7 +20,7 @@ from ptsel_fairseq.selection.controls import planted_controls
 from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator, KernelEstimator, TaskEstimator
 from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR
 from ptsel_fairseq.selection.groups import read_groups, structure_lines
-from ptsel_fairseq.selection.label_score import PICTURE, POINTS, SCORES, versions, write_scores
+from ptsel_fairseq.selection.label_score import PICTURE, POINTS, SCORES, write_scores
 from ptsel_fairseq.selection.output.cost import cost_line
 from ptsel_fairseq.selection.output.text import (
     class_sizes,
@@ -32,9 +34,7 @@ from ptsel_fairseq.selection.points import (
     build_points,
     check_summary,
     downsampled_frames,
-    sorted_segments,
 )
-from ptsel_fairseq.selection.registry import load_files
 from ptsel_fairseq.selection.score import DEFAULT_BOOTSTRAP, check_settings, score_with_controls
 from ptsel_fairseq.selection.score_kernels import Compute
 from ptsel_fairseq.selection.speech_vectors import is_cached
@@ -80,7 +80,6 @@ def score_command(
     groups: Path | str | None = None,
     cache: Path | str | None = None,
     compute: Compute | None = None,
-    plugins: Sequence[Path | str] = (),
     command_line: str = "",
 ) -> None:
     """Score the labels of a store for one downstream task; write scores.json, points.npz and scores.png into `out`.
@@ -90,7 +89,6 @@ def score_command(
     """
     from ptsel_fairseq.selection.output.figures import scores_figure
 
-    load_files(plugins)
     estimator, settings = settings.resolved()
     compute = compute or Compute()
     check_engine(compute.engine)
@@ -108,7 +106,7 @@ def score_command(
         opened.info(label)
     cache = opened.folder / CACHE if cache is None else Path(cache)
     frames = downsampled_frames(class_file)
-    segments = sorted_segments(class_file)
+    segments = class_file.in_order()
     embedded = is_cached(manifest, segments, frames, cache)
     cores = compute.jobs or available_cores()
     summary = str(settings.summary)
@@ -164,7 +162,7 @@ def score_command(
         "settings": _settings(settings, estimator, frames),
         "seed": settings.seed,
         **_data(manifest, opened, class_file, chosen, points, groups),
-        "versions": versions(),
+        "versions": versions(*NUMERICS),
         "command": command_line,
     }
     points.save(out / POINTS)

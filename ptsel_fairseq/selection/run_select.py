@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.pictures import save
+from ptsel_fairseq.base.provenance import NUMERICS, versions
 from ptsel_fairseq.base.weights_file import check_weights, write_into_recipe, write_weights
 from ptsel_fairseq.selection.choices import ALL_METHODS
 from ptsel_fairseq.selection.estimators import ESTIMATORS
-from ptsel_fairseq.selection.label_score import POINTS, SCORES, LabelScore, read_scores, versions
+from ptsel_fairseq.selection.label_score import POINTS, SCORES, LabelScore, read_scores
 from ptsel_fairseq.selection.output.text import comparison_table, readable_details, weights_table
 from ptsel_fairseq.selection.points import Points
-from ptsel_fairseq.selection.registry import load_files
 from ptsel_fairseq.selection.weighting import WAYS
 from ptsel_fairseq.selection.weighting.comparison import METHODS_FILE, compare_methods, write_comparison
 from ptsel_fairseq.selection.weighting.method import select_weights
@@ -25,7 +25,6 @@ def select_command(
     method: str,
     out: Path | str | None = None,
     config: Path | str | None = None,
-    plugins: Sequence[Path | str] = (),
     command_line: str = "",
     **options: Any,
 ) -> None:
@@ -39,7 +38,6 @@ def select_command(
     Raises:
         PtselError: scores that cannot be read, options that do not fit the method, files that cannot be written.
     """
-    load_files(plugins)
     scores, made = read_scores(Path(ci_dir) / SCORES)
     if method == ALL_METHODS:
         _compare(Path(ci_dir), scores, made, out, config, command_line, options)
@@ -110,6 +108,6 @@ def _origin(made: Mapping[str, Any], options: Mapping[str, Any], command_line: s
         "seed": options.get("seed", 0),
         "manifest_checksum": made["manifest_checksum"],
         "classes_checksum": made["classes_checksum"],
-        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions(*NUMERICS).items()),
         "command": command_line,
     }

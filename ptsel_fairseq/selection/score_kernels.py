@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, available_cores, map_ordered
 from ptsel_fairseq.selection.checks import no_class_left, prepare_labels
 from ptsel_fairseq.selection.estimators import KernelEstimator
@@ -106,9 +107,7 @@ def score_by_kernels(
         score_piece, pieces, compute.engine, jobs
     )
     if progress:
-        from tqdm import tqdm
-
-        found = tqdm(found, total=len(names), desc="scoring classes", unit="class")
+        found = progress_bar(found, total=len(names), desc="scoring classes", unit="class")
     tallies = {name: _Tally() for name in values}
     for class_name, results in zip(names, found, strict=True):
         for name, result in results.items():

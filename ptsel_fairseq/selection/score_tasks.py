@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.selection.checks import no_class_left
 from ptsel_fairseq.selection.estimators import TaskEstimator
 from ptsel_fairseq.selection.estimators.audible import Audible
@@ -89,9 +90,7 @@ def _by_function(
     apart = [(rows, _function(part, estimator)) for rows, part in parts]
     names: Iterable[str] = stacked.names
     if progress:
-        from tqdm import tqdm
-
-        names = tqdm(names, desc="scoring labels", unit="label")
+        names = progress_bar(names, desc="scoring labels", unit="label")
     for name in names:
         z = stacked.of(name)
         value = score(z)

@@ -14,7 +14,7 @@ from corpus_tools import Recordings, write
 from ptsel_fairseq.cli.program import build_parser
 from ptsel_fairseq.downstream.metrics.compare import markdown
 from ptsel_fairseq.downstream.metrics.results import read_result
-from ptsel_fairseq.labels.compute import resolve
+from ptsel_fairseq.labels.tracks import resolve
 
 RECIPES = ("librispeech_asr", "voxceleb_sv", "iemocap_er", "music_instruments", "small_registry")
 PRETRAINING = ROOT / "configs" / "pretraining" / "wav2vec2_base_librispeech.yaml"

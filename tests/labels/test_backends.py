@@ -17,13 +17,13 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels import backends
-from ptsel_fairseq.labels.compute import compute_tracks, get, names, resolve
 from ptsel_fairseq.labels.extraction.extract import extract
-from ptsel_fairseq.labels.label import Software
+from ptsel_fairseq.labels.label import Software, Track
 from ptsel_fairseq.labels.pools import POOLS
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.labels.store.software import check_software
 from ptsel_fairseq.labels.store.writer import StoreWriter
+from ptsel_fairseq.labels.tracks import compute_tracks, get, names, resolve
 
 GRID = FrameGrid()
 RATE = 16_000
@@ -156,7 +156,8 @@ def test_hard_audio_has_values_where_they_are_defined(backend, samples):
             values, valid = tracks[label.name]
             assert values.shape == (GRID.num_frames(samples), label.dim)
             assert np.isfinite(values).all()
-            assert (valid is None) == (label.undefined is None)
+            assert valid.shape == (GRID.num_frames(samples),)
+            assert label.undefined is not None or valid.all()
 
 
 def resonances(f0: float, formants: tuple[float, ...], seconds: float = 0.8) -> np.ndarray:
@@ -261,7 +262,7 @@ def test_an_extraction_that_another_program_began_is_not_gone_on_with(few, tmp_p
         writer = StoreWriter(tmp_path, manifest, [label], GRID)
         assert len(writer.open()) == len(manifest)
         frames = GRID.num_frames(manifest.utterances[0].samples)
-        writer.write(0, {"zcr": (np.ones((frames, 1), np.float32), None)})
+        writer.write(0, {"zcr": Track(np.ones((frames, 1), np.float32), np.ones(frames, bool))})
         writer.close()
 
 

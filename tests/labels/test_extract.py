@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from ptsel_fairseq.base.files import readable_size, readable_time
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels.extraction import extract as extraction
 from ptsel_fairseq.labels.extraction.extract import extract, extract_command
+from ptsel_fairseq.labels.signal import built_in_labels
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.labels.store.writer import StoreWriter
 
@@ -189,10 +191,9 @@ def test_a_store_in_a_place_that_is_a_file(broken_dir, tmp_path):
 
 
 def test_a_label_gone_wrong_is_never_stored(broken_dir, tmp_path, monkeypatch):
-    from ptsel_fairseq.labels.signal import pitch as prosody
-
-    real = prosody.zcr
-    monkeypatch.setattr(prosody, "zcr", lambda *arguments: real(*arguments) * np.float32("nan"))
+    zcr = built_in_labels()["zcr"]
+    wrong = replace(zcr, compute=lambda analysis: zcr.compute(analysis) * np.float32("nan"))
+    monkeypatch.setitem(built_in_labels(), "zcr", wrong)
     with pytest.raises(PtselError, match=r"line 2 .*label zcr: a value that is not finite"):
         extract(read_manifest(broken_dir / "train.tsv"), ["zcr"], tmp_path / "store", jobs=1)
     with pytest.raises(PtselError, match="not finished"):

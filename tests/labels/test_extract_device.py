@@ -15,11 +15,11 @@ from test_torch_labels import WITHIN
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
-from ptsel_fairseq.labels.compute import resolve
 from ptsel_fairseq.labels.extraction import on_device as extract_device
 from ptsel_fairseq.labels.extraction.extract import announce, extract, extract_command
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.labels.store.writer import StoreWriter
+from ptsel_fairseq.labels.tracks import resolve
 
 __all__ = ["broken_dir"]
 BY_TORCH = torch.device("cpu")

@@ -16,10 +16,10 @@ from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels import figures
 from ptsel_fairseq.labels.backends import BACKENDS
-from ptsel_fairseq.labels.compute import compute_tracks, get, names, resolve
 from ptsel_fairseq.labels.figures import draw_labels
 from ptsel_fairseq.labels.listing import labels_command
 from ptsel_fairseq.labels.pools import POOLS
+from ptsel_fairseq.labels.tracks import compute_tracks, get, names, resolve
 
 
 def words_of(picture) -> str:
@@ -74,7 +74,8 @@ def test_labels_of_a_file_that_is_in_no_store(tmp_path):
 def test_rows_show_what_was_computed(tmp_path, monkeypatch):
     """The grey band is mean and deviation over the voiced frames of this file."""
     drawn = {}
-    monkeypatch.setattr(figures, "draw_tracks", lambda analysis, rows, *more: drawn.update(rows=rows))
+    monkeypatch.setattr(figures, "figure_of_tracks", lambda analysis, rows, *more: drawn.update(rows=rows))
+    monkeypatch.setattr(figures, "save", lambda *arguments: None)
     labels_command(["f0"], CLIP, tmp_path / "a.png")
     (row,) = drawn["rows"]
     waveform = read_audio(CLIP, 16_000)

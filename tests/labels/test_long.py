@@ -17,13 +17,13 @@ from test_store import contents
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
 from ptsel_fairseq.labels.extraction import long_recordings as blocks
 from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.labels.extraction.worker import Piece, analyse_piece
-from ptsel_fairseq.labels.signal import music, voice_quality
+from ptsel_fairseq.labels.signal import rhythm, voice_quality
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.labels.store.writer import StoreWriter
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 GRID = FrameGrid()
 # What librosa resamples rounds by where it begins, and quiet bins beside loud ones show it; the others are sums.
@@ -101,7 +101,7 @@ def test_the_context_is_wider_than_any_window():
     assert blocks.FRAMES % 512 == blocks.CONTEXT % 512 == 0
     widest = max(label.window for label in resolve(["all"])) / 2
     assert widest < blocks.CONTEXT / GRID.frame_rate
-    assert music.TEMPOGRAM_FRAMES / 2 + 2 < blocks.CONTEXT
+    assert rhythm.TEMPOGRAM_FRAMES / 2 + 2 < blocks.CONTEXT
 
 
 @pytest.mark.parametrize("samples", [320 * 2047 + 400, 320 * 2048 + 400, 320 * 3071 + 400, 320 * 3071 + 719])
@@ -156,9 +156,9 @@ def test_a_worker_left_behind_by_a_killed_extraction_stops_writing(long_dir, sma
     place = {"arrays": writer.arrays, "first_row": writer.first_row(1)}
     with pytest.raises(PtselError, match="has ended"):
         analyse_piece(dataclasses.replace(piece, **place, owner=-1))
-    assert not writer.arrays.values["zcr"].read(0, writer.first_row(2)).any()
+    assert not writer.arrays.of["zcr"].values.read(0, writer.first_row(2)).any()
     assert analyse_piece(dataclasses.replace(piece, **place, owner=os.getppid())) is None
-    assert writer.arrays.values["zcr"].read(writer.first_row(1), writer.first_row(2)).any()
+    assert writer.arrays.of["zcr"].values.read(writer.first_row(1), writer.first_row(2)).any()
     writer.close()
 
 

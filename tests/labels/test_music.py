@@ -8,8 +8,8 @@ import pytest
 from test_spectral_shape import magnitude_of
 
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
 from ptsel_fairseq.labels.signal.analysis import Analysis
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 GRID = FrameGrid()
 RATE = 16_000
@@ -96,7 +96,7 @@ def test_medians_in_blocks_are_those_of_the_whole(music, monkeypatch):
     names = ("harmonic_energy", "percussive_energy")
     whole = tracks_of(music, *names)
     for block in (1, 40, 290):
-        monkeypatch.setattr("ptsel_fairseq.labels.signal.music.MEDIAN_BLOCK", block)
+        monkeypatch.setattr("ptsel_fairseq.labels.signal.harmonic_percussive.MEDIAN_BLOCK", block)
         for name, values in tracks_of(music, *names).items():
             np.testing.assert_array_equal(values, whole[name])
 

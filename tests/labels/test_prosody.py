@@ -12,9 +12,9 @@ from conftest import ASTERISK, ROOT
 
 from ptsel_fairseq.base.audio import read_audio
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
-from ptsel_fairseq.labels.signal import pitch as prosody
+from ptsel_fairseq.labels.signal import pitch
 from ptsel_fairseq.labels.signal.pitch_path import PitchPath
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 GRID = FrameGrid()
 SECOND = np.arange(16_000) / 16_000
@@ -185,7 +185,7 @@ def test_the_path_is_the_best_of_all():
 def test_a_long_waveform_is_analysed_as_a_short_one(speech, monkeypatch):
     """Whether spectra are kept or made again changes nothing."""
     kept = tracks_of(speech, "log_hnr")["log_hnr"]
-    monkeypatch.setattr(prosody, "KEPT_STEPS", 0)
+    monkeypatch.setattr(pitch, "KEPT_STEPS", 0)
     for one, other in zip(kept, tracks_of(speech, "log_hnr")["log_hnr"], strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -219,7 +219,7 @@ def test_agreement_with_opensmile():
         sys.path.pop(0)
     waveforms = [
         agreement.as_16_bit(waveform)
-        for waveform in agreement.read_waveforms(ASTERISK / "train.tsv", minutes=1)
+        for waveform in agreement.read_waveforms(agreement.read_manifest(ASTERISK / "train.tsv"), minutes=1)
     ]
     rows = agreement.compare(waveforms, waveforms, quality=True)
     least = {

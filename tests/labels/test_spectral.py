@@ -11,8 +11,8 @@ from conftest import ASTERISK
 
 from ptsel_fairseq.base.audio import read_audio
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
-from ptsel_fairseq.labels.signal import spectral
+from ptsel_fairseq.labels.signal import auditory
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 GRID = FrameGrid()
 CLIPS = ["en/agent-pass.ogg", "en/call-waiting.ogg"]
@@ -156,8 +156,8 @@ def test_rasta_ignores_a_constant_gain():
 
 def test_equal_loudness_is_highest_where_hearing_is():
     frequency = np.arange(100, 8000, 10)
-    best = frequency[spectral.equal_loudness(frequency).argmax()]
+    best = frequency[auditory.equal_loudness(frequency).argmax()]
     assert 3000 < best < 6000
     assert (
-        spectral.equal_loudness(np.array([50.0]))[0] < 0.01 * spectral.equal_loudness(np.array([4000.0]))[0]
+        auditory.equal_loudness(np.array([50.0]))[0] < 0.01 * auditory.equal_loudness(np.array([4000.0]))[0]
     )

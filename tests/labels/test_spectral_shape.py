@@ -10,9 +10,9 @@ from scipy.signal import gammatone, lfilter
 from test_spectral import speech, track_of
 
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
 from ptsel_fairseq.labels.signal import spectral
 from ptsel_fairseq.labels.signal.analysis import Analysis
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 GRID = FrameGrid()
 NOISE = np.random.default_rng(0).standard_normal(32_000).astype(np.float32) * 0.1

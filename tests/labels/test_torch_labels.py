@@ -11,13 +11,14 @@ from corpus_tools import CLIPS
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.labels.compute import compute_tracks, names, resolve
-from ptsel_fairseq.labels.signal.torch_labels import (
-    TORCH_LABELS,
+from ptsel_fairseq.labels.batch import (
     complete_frames,
     compute_batch,
     local_labels,
+    torch_form,
+    torch_labels,
 )
+from ptsel_fairseq.labels.tracks import compute_tracks, names, resolve
 
 GRID = FrameGrid()
 # In the label's unit: on a CPU, where only the order of sums differs, and on any device, whose transforms round
@@ -71,7 +72,6 @@ def check(name: str, waveforms: list[np.ndarray], found, tolerance: float) -> No
     for row, waveform in enumerate(waveforms):
         expected, mask = compute_tracks(waveform, resolve([name]), GRID)[name]
         frames = len(expected)
-        mask = np.ones(frames, bool) if mask is None else mask
         np.testing.assert_array_equal(valid[row, :frames], mask)
         assert not valid[row, frames:].any()
         np.testing.assert_allclose(values[row, :frames][mask], expected[mask], rtol=0, atol=tolerance)
@@ -80,7 +80,7 @@ def check(name: str, waveforms: list[np.ndarray], found, tolerance: float) -> No
 
 
 def test_every_torch_label_has_its_tolerance():
-    assert sorted(WITHIN) == sorted(TORCH_LABELS)
+    assert sorted(WITHIN) == torch_labels()
     assert set(WITHIN) <= set(names())
 
 
@@ -136,7 +136,7 @@ def test_half_precision_around_it_and_gradients_do_not_touch_it(waveforms):
 def test_a_frame_depends_on_what_it_is_said_to_reach_and_on_no_more(name, waveforms):
     waveform, other = waveforms[0][:32_000], waveforms[4][:32_000]
     frame = 40
-    before, after = TORCH_LABELS[name].reach(GRID)
+    before, after = torch_form(name).reach(GRID)
     rows = []
     # All beyond the reach replaced; then some inside its edge, one side at a time. Windows fade out there.
     inside = round(0.12 * (before + after))
@@ -201,8 +201,8 @@ def test_frames_lost_at_the_ends_of_a_crop_are_as_documented():
 
 
 def test_labels_that_depend_on_the_whole_recording_are_not_local():
-    assert set(TORCH_LABELS) - set(local_labels()) == {"onset_strength"}
-    assert not {"f0", "jitter", "log_hnr", "rasta_l1", "cqt", "tempogram"} & set(TORCH_LABELS)
+    assert set(torch_labels()) - set(local_labels()) == {"onset_strength"}
+    assert not {"f0", "jitter", "log_hnr", "rasta_l1", "cqt", "tempogram"} & set(torch_labels())
 
 
 def test_another_sample_rate_is_refused(waveforms):

@@ -18,10 +18,11 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels import registry
-from ptsel_fairseq.labels.compute import compute_tracks, get, resolve
 from ptsel_fairseq.labels.extraction import extract as extraction
 from ptsel_fairseq.labels.extraction.extract import extract
+from ptsel_fairseq.labels.label import Track
 from ptsel_fairseq.labels.store.reader import LabelStore
+from ptsel_fairseq.labels.tracks import compute_tracks, get, resolve
 from ptsel_fairseq.labels.user import read_user_files, register
 
 EXAMPLE = ROOT / "examples" / "own_label.py"
@@ -115,9 +116,9 @@ def test_other_processes_compute_the_same(data_dir, tmp_path, monkeypatch, user_
         file.unlink()
         return found
 
-    extract(manifest, ["hammarberg_index", "rms_energy"], tmp_path / "one", 1, [file])
+    extract(manifest, ["hammarberg_index", "rms_energy"], tmp_path / "one", jobs=1, user_labels=[file])
     monkeypatch.setattr(extraction, "read_user_files", read_and_remove)
-    extract(manifest, ["hammarberg_index", "rms_energy"], tmp_path / "two", 2, [file])
+    extract(manifest, ["hammarberg_index", "rms_energy"], tmp_path / "two", jobs=2, user_labels=[file])
     for name in ("hammarberg_index.npy", "hammarberg_index.valid.npy", "rms_energy.npy"):
         assert (tmp_path / "one/valid" / name).read_bytes() == (tmp_path / "two/valid" / name).read_bytes()
 
@@ -156,7 +157,7 @@ def test_integers_and_one_dimension_will_do(user_file):
     values, valid = track_of_mine(user_file(own("return np.arange(49)")))
     np.testing.assert_array_equal(values, np.arange(49.0)[:, None])
     assert values.dtype == np.float32
-    assert valid is None
+    assert valid.all()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_a_file_that_cannot_be_used(user_file, text, says):
     file = user_file(text)
     with pytest.raises(PtselError, match=rf"--user-labels {file}: .*{says}"):
         read_user_files([file])
-    assert "mine" not in registry.LABELS
+    assert "mine" not in registry.known()
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
@@ -202,17 +203,17 @@ def test_another_version_or_an_edited_file_is_not_mixed(user_file, data_dir, tmp
     """A finished label of another version is refused; an unfinished one of another text starts anew."""
     manifest = read_manifest(data_dir / "valid.tsv")
     file = user_file(own("return np.full(analysis.num_frames, 1)"))
-    extract(manifest, ["mine"], tmp_path / "store", 1, [file])
+    extract(manifest, ["mine"], tmp_path / "store", jobs=1, user_labels=[file])
     user_file(own("return np.full(analysis.num_frames, 2)", version=2))
     with pytest.raises(PtselError, match=r"mine is of definition 1, .* makes 2"):
-        extract(manifest, ["mine"], tmp_path / "store", 1, [file])
+        extract(manifest, ["mine"], tmp_path / "store", jobs=1, user_labels=[file])
 
     frames = GRID.num_frames(manifest.utterances[0].samples)
     for value in (3, 4):
         read_user_files([user_file(own(f"return np.full(analysis.num_frames, {value})"))])
         writer = extraction.StoreWriter(tmp_path / "partial", manifest, resolve(["mine"]), GRID)
         assert len(writer.open()) == len(manifest)
-        writer.write(0, {"mine": (np.full((frames, 1), value, np.float32), None)})
+        writer.write(0, {"mine": Track(np.full((frames, 1), value, np.float32), np.ones(frames, bool))})
         writer.close()
 
 

@@ -8,8 +8,8 @@ from conftest import ASTERISK
 
 from ptsel_fairseq.base.audio import read_audio
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.labels.compute import compute_tracks, resolve
 from ptsel_fairseq.labels.signal.analysis import Analysis
+from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 GRID = FrameGrid()
 RATE = 16_000

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -102,10 +101,10 @@ def test_what_a_killed_save_has_left_unfinished_is_removed(checkpoints):
 def test_a_copy_that_is_cut_off_leaves_the_checkpoint_of_before(checkpoints, monkeypatch):
     from fairseq.file_io import PathManager
 
-    whole = shutil.copyfile
+    whole = shutil.copyfileobj
 
     def die_halfway(source, target):
-        Path(target).write_bytes(Path(source).read_bytes()[:1000])
+        target.write(source.read(1000))
         raise KeyboardInterrupt
 
     new, last = checkpoints / "checkpoint_1_20.pt", checkpoints / "checkpoint_last.pt"
@@ -113,11 +112,11 @@ def test_a_copy_that_is_cut_off_leaves_the_checkpoint_of_before(checkpoints, mon
     monkeypatch.setattr("fairseq.file_io.IOPathManager", None)
     preemption._copy_whole()
     preemption._copy_whole()  # once is enough
-    monkeypatch.setattr("shutil.copyfile", die_halfway)
+    monkeypatch.setattr("shutil.copyfileobj", die_halfway)
     with pytest.raises(KeyboardInterrupt):
         PathManager.copy(str(new), str(last), overwrite=True)
     assert torch.load(last)["update"] == 30
-    monkeypatch.setattr("shutil.copyfile", whole)
+    monkeypatch.setattr("shutil.copyfileobj", whole)
     assert PathManager.copy(str(new), str(last), overwrite=True)
     assert torch.load(last)["update"] == 20
-    assert not list(checkpoints.glob("*.tmp"))
+    assert {file.suffix for file in checkpoints.iterdir()} == {".pt"}

@@ -6,6 +6,7 @@ import hashlib
 import unicodedata
 
 APOSTROPHES = "'’ʼ"
+CLOSING = "\"'’”»)]"  # marks that may follow the end of a sentence
 FOLDS = 5
 
 
@@ -18,6 +19,14 @@ def normalise(sentence: str) -> str:
     ]
     words = ("".join(kept)).split()
     return " ".join(stripped for word in words if (stripped := word.strip("'")))
+
+
+def sentence_of(text: str) -> str | None:
+    """``question`` or ``statement`` by the mark that ends a text; None if it ends otherwise, as in ``...`` or ``!``."""
+    end = text.strip().rstrip(CLOSING).rstrip()
+    if end.endswith("?"):
+        return "question"
+    return "statement" if end.endswith(".") and not end.endswith("..") else None
 
 
 def split_of(key: str) -> str:

@@ -13,6 +13,7 @@ from ptsel_fairseq.labels.backends import opensmile, praat, world
 from ptsel_fairseq.labels.backends.backend import Backend
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.pools import expand
+from ptsel_fairseq.labels.signal import built_in_labels
 
 BACKENDS = {backend.name: backend for backend in (opensmile.BACKEND, praat.BACKEND, world.BACKEND)}
 
@@ -46,9 +47,7 @@ def resolve_for(requested: Sequence[str], name: str) -> list[Label]:
 
 def extra_labels() -> dict[str, tuple[Backend, Label]]:
     """The labels that only a backend computes, by name."""
-    from ptsel_fairseq.labels import definitions
-
-    built_in = {label.name for label in definitions.LABELS}
+    built_in = built_in_labels()
     return {
         name: (backend, label)
         for backend in BACKENDS.values()

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.labels import definitions
 from ptsel_fairseq.labels.label import Label, Software
+from ptsel_fairseq.labels.signal import built_in_labels
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Computed
@@ -77,7 +77,7 @@ def same_label(
         undefined: when the program gives no value, for a label that can be undefined.
         parameters: of the program, for the store's header.
     """
-    own = next(label for label in definitions.LABELS if label.name == name)
+    own = built_in_labels()[name]
     return Label(
         name,
         own.dim,

@@ -16,10 +16,10 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import readable_size, readable_time
 from ptsel_fairseq.base.manifest import Utterance
 from ptsel_fairseq.base.workers import LOCAL, jobs_for_audio
-from ptsel_fairseq.labels.compute import compute_tracks
 from ptsel_fairseq.labels.extraction.worker import one_thread
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.store.writer import StoreWriter
+from ptsel_fairseq.labels.tracks import compute_tracks
 
 if TYPE_CHECKING:
     import torch

@@ -16,18 +16,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from ptsel_fairseq.base.audio import PIECE
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.labels.label import BUILT_IN, Label
+from ptsel_fairseq.labels.label import BUILT_IN, Label, Track
 from ptsel_fairseq.labels.signal.analysis import Analysis
+from ptsel_fairseq.labels.signal.auditory import RastaState
 from ptsel_fairseq.labels.signal.framing import count_half_steps
 from ptsel_fairseq.labels.signal.pitch import CANDIDATES, SCORE_GAIN, Pitch, pitch_candidates
 from ptsel_fairseq.labels.signal.pitch_path import PitchPath
-from ptsel_fairseq.labels.signal.spectral import RastaState
 from ptsel_fairseq.labels.signal.voice_quality import (
     WINDOW_SECONDS,
     Periods,
@@ -36,9 +36,6 @@ from ptsel_fairseq.labels.signal.voice_quality import (
     stretches,
 )
 from ptsel_fairseq.labels.track import track
-
-if TYPE_CHECKING:
-    from ptsel_fairseq.labels.label import Track
 
 # Multiples of framing.BLOCK, the rows of frames that are transformed at once.
 FRAMES = 6144  # of a block without its context: 2 min
@@ -274,7 +271,7 @@ def _in_blocks(
             tracks = {}
             for label in labels:
                 values, valid = track(label, analysis)
-                tracks[label.name] = (values[own], None if valid is None else valid[own])
+                tracks[label.name] = Track(values[own], valid[own])
             yield block.begin, tracks
 
 
@@ -288,5 +285,4 @@ def joined_tracks(pieces: Iterator[tuple[int, dict[str, Track]]]) -> dict[str, T
 
 
 def _joined(parts: Sequence[Track]) -> Track:
-    masks = [valid for _, valid in parts if valid is not None]
-    return np.concatenate([values for values, _ in parts]), np.concatenate(masks) if masks else None
+    return Track(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

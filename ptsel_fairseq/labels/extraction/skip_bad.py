@@ -7,7 +7,6 @@ folder: a run that goes on, or adds labels, leaves out the same files without re
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, Manifest, read_lines
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, jobs_for_audio, map_ordered
 from ptsel_fairseq.labels.store.reader import HEADER, read_header
 
@@ -122,8 +122,6 @@ def _about(manifest: Manifest) -> str:
 
 
 def _find_bad(manifest: Manifest, grid: FrameGrid, jobs: int | None, engine: str) -> tuple[Skipped, ...]:
-    from tqdm import tqdm
-
     if engine == LOCAL:
         jobs = jobs_for_audio(sum(u.samples for u in manifest) / grid.sample_rate, jobs)
     utterances = manifest.utterances
@@ -133,9 +131,7 @@ def _find_bad(manifest: Manifest, grid: FrameGrid, jobs: int | None, engine: str
         for piece in pieces
     )
     found: list[Skipped] = []
-    with tqdm(
-        total=len(manifest), desc=f"reading {manifest.split}", unit="file", file=sys.stderr
-    ) as progress:
+    with progress_bar(total=len(manifest), desc=f"reading {manifest.split}", unit="file") as progress:
         for piece, faults in zip(pieces, map_ordered(_faults, work, engine, jobs), strict=True):
             found += [
                 Skipped(utterance.index, utterance.path, fault)

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ptsel_fairseq.base.grid import FrameGrid
+    from ptsel_fairseq.labels.signal.auditory import RastaState, ShortSpectra
     from ptsel_fairseq.labels.signal.pitch import Pitch
-    from ptsel_fairseq.labels.signal.spectral import RastaState, ShortSpectra
     from ptsel_fairseq.labels.signal.voice_quality import Periods
 
 
 class Analysis:
     """A waveform, float32 [samples] at full scale 1, the grid of its tracks, and what labels share.
 
-    Imports wait until an analysis is made, so that the catalogue can be listed without them.
+    Imports wait until an analysis is made, so that labels can be listed without them.
     """
 
     first_frame = 0  # of the recording that the waveform is of
@@ -58,14 +58,14 @@ class Analysis:
     @cached_property
     def spectra(self) -> ShortSpectra:
         """Bands of 20 ms Hamming frames by half step."""
-        from ptsel_fairseq.labels.signal.spectral import short_spectra
+        from ptsel_fairseq.labels.signal.auditory import short_spectra
 
         return short_spectra(self.waveform, self.grid)
 
     @cached_property
     def rasta(self) -> RastaState:
         """That of the filter before the waveform."""
-        from ptsel_fairseq.labels.signal.spectral import RastaState
+        from ptsel_fairseq.labels.signal.auditory import RastaState
 
         return RastaState()
 
@@ -127,27 +127,27 @@ class Analysis:
     @cached_property
     def cqt_magnitude(self) -> np.ndarray:
         """The constant-Q transform, float32 [frames, 84]."""
-        from ptsel_fairseq.labels.signal.music import cqt_magnitude
+        from ptsel_fairseq.labels.signal.harmony import cqt_magnitude
 
         return cqt_magnitude(self.waveform, self.grid)
 
     @cached_property
     def onset_strength(self) -> np.ndarray:
         """The label `onset_strength`, float32 [frames, 1]."""
-        from ptsel_fairseq.labels.signal.music import onset_strength
+        from ptsel_fairseq.labels.signal.rhythm import onset_strength
 
         return onset_strength(self.log_mel, self.loudest)
 
     @cached_property
     def tempogram_lags(self) -> np.ndarray:
         """The tempogram at every lag, float32 [frames, 384]."""
-        from ptsel_fairseq.labels.signal.music import tempogram_lags
+        from ptsel_fairseq.labels.signal.rhythm import tempogram_lags
 
         return tempogram_lags(self.onset_strength, self.grid)
 
     @cached_property
     def harmonic_percussive(self) -> tuple[np.ndarray, np.ndarray]:
         """The labels `harmonic_energy` and `percussive_energy`."""
-        from ptsel_fairseq.labels.signal.music import harmonic_percussive
+        from ptsel_fairseq.labels.signal.harmonic_percussive import harmonic_percussive
 
         return harmonic_percussive(self.long_power)

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, lru_cache
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.labels.signal import pitch as prosody
-from ptsel_fairseq.labels.signal import spectral
+from ptsel_fairseq.base.late import LateModule
+from ptsel_fairseq.labels.signal import auditory, spectral
 from ptsel_fairseq.labels.signal.framing import (
     BLOCK,
     Places,
@@ -23,6 +20,12 @@ from ptsel_fairseq.labels.signal.framing import (
     on_half_steps,
     power_spectra,
 )
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LateModule("torch")  # listing labels does not import it
 
 GPU_BLOCK = 1 << 14  # frames of all rows whose spectra are made at once
 
@@ -44,7 +47,7 @@ class BatchAnalysis:
         missing = max(0, grid.window - waveforms.shape[1])
         position = torch.arange(waveforms.shape[1], device=waveforms.device)
         inside = position < lengths[:, None]
-        self.waveforms = functional.pad(torch.where(inside, waveforms, 0.0), (0, missing))
+        self.waveforms = torch.nn.functional.pad(torch.where(inside, waveforms, 0.0), (0, missing))
         self.lengths = lengths
         self.grid = grid
 
@@ -72,13 +75,21 @@ class BatchAnalysis:
         """Which frames a row has, bool [batch, frames]."""
         return torch.arange(self.num_frames, device=self.device) < self.frames[:, None]
 
+    def frames_of(self, seconds: float) -> Tensor:
+        """Pieces of the waveforms, each centred on a frame of the grid, zeros outside: [batch, frames, width].
+
+        A view as long as nothing is computed of it.
+        """
+        width = round(seconds * self.grid.sample_rate)
+        return self._frames(self.waveforms, on_grid(self.num_samples, self.grid), width)
+
     @cached_property
     def auditory(self) -> Tensor:
         """Power in 26 auditory bands and the alpha ratio's two, by half step: [batch, 2 frames + 1, 28]."""
         places = on_half_steps(self.num_samples, self.grid)
         return self.product(
-            self._power(places, spectral.FRAME_SECONDS, spectral.N_FFT, spectral.hamming),
-            spectral.all_bands,
+            self._power(places, spectral.FRAME_SECONDS, spectral.N_FFT, auditory.hamming),
+            auditory.all_bands,
             self.grid.sample_rate,
         )
 
@@ -103,23 +114,31 @@ class BatchAnalysis:
     @cached_property
     def log_mel(self) -> Tensor:
         """The label `log_mel`, [batch, frames, 80] in dB."""
-        return decibels(self.product(self.power, spectral.mel_bands, self.grid.sample_rate, spectral.N_FFT))
-
-    def harmonic_sums(self) -> Tensor:
-        """Sums over the harmonics of each pitch, and their mean, by half step: [batch, 2 frames + 1, P + 1].
-
-        Made as the spectra come, which are never held together.
-        """
-        return self._by_blocks(
-            on_half_steps(self.num_samples, self.grid),
-            prosody.PITCH_SECONDS,
-            prosody.gauss,
-            lambda frames: self.product(
-                prosody.peaks_only(power_spectra(frames, prosody.PITCH_N_FFT).sqrt()),
-                _summation,
-                self.grid.sample_rate,
-            ),
+        return self.decibels(
+            self.product(self.power, spectral.mel_bands, self.grid.sample_rate, spectral.N_FFT)
         )
+
+    def on_half_steps(
+        self, seconds: float, window: Callable[[int], Tensor], function: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """`function` of the windowed frames at the half steps, a few at a time: [batch, 2 frames + 1, ...].
+
+        Args:
+            seconds: width of a frame.
+            window: gives the weights of so many samples.
+            function: of frames [batch, some, samples].
+        """
+        return self._by_blocks(on_half_steps(self.num_samples, self.grid), seconds, window, function)
+
+    @staticmethod
+    def decibels(power: Tensor) -> Tensor:
+        """Power in dB re full scale, not below -100."""
+        return 10 * power.clamp(min=spectral.POWER_FLOOR).log10()
+
+    @staticmethod
+    def to_grid(half_steps: Tensor) -> Tensor:
+        """Mean of the three half steps around each frame: [batch, 2 frames + 1, ...] -> [batch, frames, ...]."""
+        return (half_steps[:, :-2:2] + half_steps[:, 1:-1:2] + half_steps[:, 2::2]) / 3
 
     def product(self, values: Tensor, make: Callable[..., Tensor], *arguments: object) -> Tensor:
         """Values [..., n], such as power, times the matrix ``make(*arguments)`` [n, columns], such as bands."""
@@ -138,7 +157,7 @@ class BatchAnalysis:
         """A view of `width` samples around each place, zeros outside: [batch, samples] -> [batch, frames, width]."""
         before, after, start = places.margins(self.num_samples, width)
         end = start + (places.frames - 1) * places.step + width
-        return functional.pad(values, (before, after))[:, start:end].unfold(1, width, places.step)
+        return torch.nn.functional.pad(values, (before, after))[:, start:end].unfold(1, width, places.step)
 
     def _power(self, places: Places, seconds: float, points: int, window: Callable[[int], Tensor]) -> Tensor:
         return self._by_blocks(places, seconds, window, lambda frames: power_spectra(frames, points))
@@ -158,23 +177,9 @@ class BatchAnalysis:
         return torch.cat([function(block * weights) for block in frames.split(at_once, dim=1)], dim=1)
 
 
-def decibels(power: Tensor) -> Tensor:
-    """Power in dB re full scale, not below -100."""
-    return 10 * power.clamp(min=spectral.POWER_FLOOR).log10()
-
-
-def to_grid(half_steps: Tensor) -> Tensor:
-    """Mean of the three half steps around each frame's centre: [batch, 2 frames + 1, ...] -> [batch, frames, ...]."""
-    return (half_steps[:, :-2:2] + half_steps[:, 1:-1:2] + half_steps[:, 2::2]) / 3
-
-
 @lru_cache(maxsize=256)
 def constant(
     device: torch.device, dtype: torch.dtype, make: Callable[..., Tensor], *arguments: object
 ) -> Tensor:
     """``make(*arguments)`` of this type on this device, made once."""
     return make(*arguments).to(device, dtype)
-
-
-def _summation(sample_rate: int) -> Tensor:
-    return prosody.harmonic_summation(sample_rate)[0]

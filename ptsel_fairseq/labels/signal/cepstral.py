@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ptsel_fairseq.labels.signal.framing import to_grid
-from ptsel_fairseq.labels.signal.spectral import (
+from ptsel_fairseq.base.late import LateModule
+from ptsel_fairseq.labels.label import HALF_STEPS, Label, TorchForm, of
+from ptsel_fairseq.labels.signal.auditory import (
+    AUDITORY_BANDS,
     COMPRESSION,
-    POWER_FLOOR,
     ShortSpectra,
     equal_loudness_of_bands,
+    equal_loudness_weights,
 )
+from ptsel_fairseq.labels.signal.framing import to_grid
+from ptsel_fairseq.labels.signal.spectral import FRAME_SECONDS, MEL_BANDS, MEL_SECONDS, POWER_FLOOR
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ptsel_fairseq.labels.signal.batch_analysis import BatchAnalysis
+else:
+    torch = LateModule("torch")  # listing labels does not import it
 
 DELTA_WIDTH = 9
 DERIVATIVES = (1, 2)
 PLP_ORDER = 12
+MFCC, MFCC_DELTAS = 13, 20  # coefficients
 
 
-def mfcc(log_mel_db: np.ndarray, coefficients: int = 13) -> np.ndarray:
+def mfcc(log_mel_db: np.ndarray, coefficients: int = MFCC) -> np.ndarray:
     """Cepstral coefficients of `log_mel` (orthonormal DCT-II), their first and second derivatives.
 
     The derivatives are Savitzky-Golay over 9 frames, edges repeated, as librosa's ``delta(mode="nearest")``.
@@ -51,7 +66,7 @@ def delta_weights(order: int) -> np.ndarray:
 
 def mfcc_deltas(log_mel_db: np.ndarray) -> np.ndarray:
     """As `mfcc` with 20 coefficients: float32 [T, 60]."""
-    return mfcc(log_mel_db, 20)
+    return mfcc(log_mel_db, MFCC_DELTAS)
 
 
 def plp(spectra: ShortSpectra) -> np.ndarray:
@@ -97,3 +112,73 @@ def _all_pole(correlation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         a[:, 1 : n + 1] += reflection[:, None] * a[:, n - 1 :: -1][:, :n]
         error *= 1 - reflection**2
     return a, error
+
+
+def cepstra_of_batch(analysis: BatchAnalysis, coefficients: int) -> Tensor:
+    """`mfcc` of each row: its first and last frame stand for those beyond its ends. [batch, frames, 3 coefficients]."""
+    cepstrum = analysis.product(analysis.log_mel, _cosines, MEL_BANDS, coefficients)
+    half = DELTA_WIDTH // 2
+    offset = torch.arange(-half, half + 1, device=analysis.device)
+    frame = torch.arange(analysis.num_frames, device=analysis.device)[:, None] + offset
+    last = (analysis.frames - 1).clamp(min=0)
+    frame = torch.minimum(frame.clamp(min=0), last[:, None, None])  # [batch, frames, 9]
+    row = torch.arange(len(cepstrum), device=analysis.device)[:, None]
+    derivatives = [torch.zeros_like(cepstrum) for _ in DERIVATIVES]
+    for k in range(DELTA_WIDTH):
+        neighbour = cepstrum[row, frame[..., k]]
+        for derivative, order in zip(derivatives, DERIVATIVES, strict=True):
+            derivative += float(delta_weights(order)[k]) * neighbour
+    return torch.cat([cepstrum, *derivatives], dim=-1)
+
+
+def _cosines(bands: int, coefficients: int) -> Tensor:
+    """The orthonormal DCT-II as a matrix [bands, coefficients], float64."""
+    from scipy.fft import dct
+
+    return torch.from_numpy(dct(np.eye(bands), type=2, norm="ortho", axis=1)[:, :coefficients].copy())
+
+
+def plp_of_batch(analysis: BatchAnalysis) -> Tensor:
+    """`plp` of each row, [batch, frames, 13]."""
+    bands = analysis.auditory[..., :AUDITORY_BANDS].clamp(min=POWER_FLOOR).double()
+    heard = (bands * analysis.constant(equal_loudness_weights).double()) ** COMPRESSION
+    heard = torch.cat([heard[..., :1], heard, heard[..., -1:]], dim=-1)
+    correlation = torch.fft.irfft(heard, dim=-1)[..., : PLP_ORDER + 1]
+    a = torch.zeros_like(correlation)
+    a[..., 0] = 1
+    error = correlation[..., 0].clone()
+    for n in range(1, PLP_ORDER + 1):
+        reflection = -(a[..., :n] * correlation[..., 1 : n + 1].flip(-1)).sum(dim=-1) / error
+        a[..., 1 : n + 1] += reflection[..., None] * a[..., :n].flip(-1)
+        error *= 1 - reflection.square()
+    cepstrum = torch.zeros_like(a)
+    cepstrum[..., 0] = error.log()
+    rank = torch.arange(PLP_ORDER + 1, dtype=a.dtype, device=a.device)
+    for n in range(1, PLP_ORDER + 1):
+        earlier = (rank[1:n] * cepstrum[..., 1:n] * a[..., 1:n].flip(-1)).sum(dim=-1)
+        cepstrum[..., n] = -a[..., n] - earlier / n
+    return analysis.to_grid(cepstrum).to(analysis.waveforms.dtype)
+
+
+_REACH = DELTA_WIDTH // 2  # frames
+
+LABELS = (
+    Label(
+        "mfcc", 3 * MFCC, "dB", "13 mel-frequency cepstral coefficients, first and second derivatives",
+        "Davis and Mermelstein 1980", MEL_SECONDS, of(mfcc, "log_mel"),
+        parameters={"coefficients": MFCC, "delta_width": DELTA_WIDTH},
+        torch=TorchForm(lambda analysis: cepstra_of_batch(analysis, MFCC), MEL_SECONDS, _REACH),
+    ),
+    Label(
+        "mfcc_deltas", 3 * MFCC_DELTAS, "dB", "20 mel-frequency cepstral coefficients, first and second derivatives",
+        "Davis and Mermelstein 1980; PASE+", MEL_SECONDS, of(mfcc_deltas, "log_mel"),
+        parameters={"coefficients": MFCC_DELTAS, "delta_width": DELTA_WIDTH},
+        torch=TorchForm(lambda analysis: cepstra_of_batch(analysis, MFCC_DELTAS), MEL_SECONDS, _REACH),
+    ),
+    Label(
+        "plp", PLP_ORDER + 1, "log", "cepstra of perceptual linear prediction, 0 to 12", "Hermansky 1990, as HTK",
+        FRAME_SECONDS, of(plp, "spectra"),
+        parameters={"order": PLP_ORDER, "bands": AUDITORY_BANDS, "compression": COMPRESSION},
+        torch=TorchForm(plp_of_batch, FRAME_SECONDS, HALF_STEPS),
+    ),
+)  # fmt: skip

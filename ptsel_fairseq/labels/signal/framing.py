@@ -9,13 +9,18 @@ taken where the encoder looks; it is symmetric, so nothing shifts in time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.late import LateModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LateModule("torch")  # listing labels does not import it
 
 BLOCK = 512  # frames analysed at once: their spectra fit the processor's cache
 
@@ -110,3 +115,8 @@ def to_grid_where_valid(half_steps: np.ndarray, valid: np.ndarray) -> tuple[np.n
     counted = valid[:-2:2].astype(np.float32) + valid[1:-1:2] + valid[2::2]
     centre = valid[1:-1:2]
     return np.where(centre, total / np.maximum(counted, 1), 0).astype(np.float32), centre.copy()
+
+
+def frames_first(values: np.ndarray) -> np.ndarray:
+    """librosa's [dim, frames] as float32 [frames, dim]."""
+    return np.ascontiguousarray(values.T, dtype=np.float32)

@@ -1,18 +1,19 @@
-"""Labels of voice and energy: F0, voicing, harmonics-to-noise ratio, RMS energy, zero-crossing rate."""
+"""Labels of pitch: F0 and voicing, from sub-harmonic sums and a path through their maxima."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.late import LateModule
+from ptsel_fairseq.labels.label import HALF_STEPS, Label, TorchForm, of
 from ptsel_fairseq.labels.signal.compiled import compiled
+from ptsel_fairseq.labels.signal.energy import frame_rms, frame_rms_of_batch
 from ptsel_fairseq.labels.signal.framing import (
     count_half_steps,
     half_step_frames,
@@ -22,17 +23,23 @@ from ptsel_fairseq.labels.signal.framing import (
 )
 from ptsel_fairseq.labels.signal.pitch_path import PitchPath
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ptsel_fairseq.labels.signal.batch_analysis import BatchAnalysis
+else:
+    torch = LateModule("torch")  # listing labels does not import it
+
 PITCH_SECONDS = 0.060
 PITCH_N_FFT = 1024
 GAUSS_WIDTH = 0.4  # standard deviation of the window, in half windows
-RMS_SECONDS = 0.020
-ZCR_SECONDS = 0.060
 SILENCE_RMS = 1e-3  # of full scale; quieter frames have no pitch
 
 # Sub-harmonic summation on a logarithmic frequency axis: Hermes (1988).
 POINTS_PER_OCTAVE = 64
 AXIS_RANGE = (25.0, 8000.0)  # Hz
-F0_RANGE = (52.0, 620.0)  # Hz
+F0_RANGE = (52, 620)  # Hz
 HARMONICS = 15
 COMPRESSION = 0.85  # weight of each harmonic against the one below
 CANDIDATES = 6
@@ -41,8 +48,6 @@ KEPT_STEPS = 4096  # half steps (41 s) whose spectra, 8 MB, are kept rather than
 
 SCORE_GAIN = 4.0  # of voicing strength, for the costs of the path
 VOICING_THRESHOLD = 0.68
-
-HNR_RANGE = (1e-3, 0.9999)  # of the periodic share of power: -30 to 40 dB
 
 
 @dataclass(frozen=True)
@@ -96,12 +101,12 @@ def pitch_candidates(waveform: np.ndarray, grid: FrameGrid) -> Candidates:
     steps = count_half_steps(len(waveform), grid)
     summation, lowest = harmonic_summation(grid.sample_rate)
     found, kept = [(np.zeros((0, CANDIDATES), np.float32),) * 2], []
-    for power in _long_power(waveform, grid):
+    for power in pitch_power(waveform, grid):
         found.append(_candidates(peaks_only(power.sqrt()) @ summation, lowest))
         if steps <= KEPT_STEPS:
             kept.append(power)
     frequency, strength = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    silent = frame_rms(waveform, grid) < SILENCE_RMS
+    silent = frame_rms(waveform, grid, PITCH_SECONDS) < SILENCE_RMS
     unvoiced = np.where(silent, np.float32(1e3), np.float32(SCORE_GAIN * VOICING_THRESHOLD))
     strongest = np.where(silent, np.float32(0), strength.max(axis=1).clip(min=0))
     return Candidates(frequency, strength, unvoiced, strongest.astype(np.float32), tuple(kept) or None)
@@ -118,66 +123,7 @@ def voicing(found: Pitch) -> np.ndarray:
     return to_grid(found.strength)[:, None]
 
 
-def log_hnr(waveform: np.ndarray, found: Pitch, grid: FrameGrid) -> tuple[np.ndarray, np.ndarray]:
-    """Harmonics-to-noise ratio from the autocorrelation at the pitch period (Boersma 1993, eq. 4).
-
-    With r the autocorrelation of the windowed 60 ms frame at the period over that at lag 0, the ratio is
-    ``10 log10(r / (1 - r))``, kept between -30 and 40 dB. As in openSMILE, r is not divided by the window's own
-    autocorrelation, so that a perfect voice reads 5 dB at 80 Hz, 8 at 110, 13 at 200 and 19 at 400.
-
-    Returns:
-        dB, float32 [T, 1], and where it is defined (voiced frames), bool [T].
-    """
-    ratio = np.zeros(len(found.f0), np.float32)
-    first = 0
-    for power in found.power or _long_power(waveform, grid):
-        voiced = np.flatnonzero(found.voiced[first : first + len(power)])
-        if len(voiced):
-            period = np.rint(grid.sample_rate / found.f0[first + voiced]).astype(np.int64)
-            ratio[first + voiced] = _periodic_share(power.numpy()[voiced], period)
-        first += len(power)
-    share = np.clip(ratio, *HNR_RANGE)
-    values, valid = to_grid_where_valid(10 * np.log10(share / (1 - share)), found.voiced)
-    return values[:, None], valid
-
-
-def rms_energy(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
-    """Root mean square of 20 ms, float32 [T, 1], of full scale."""
-    return to_grid(frame_rms(waveform, grid, RMS_SECONDS))[:, None]
-
-
-def frame_rms(waveform: np.ndarray, grid: FrameGrid, seconds: float = PITCH_SECONDS) -> np.ndarray:
-    """Root mean square around each half step, float32 [2 T + 1]; samples outside the waveform are zero."""
-    width = round(seconds * grid.sample_rate)
-    total = _window_sums(np.square(waveform, dtype=np.float64), grid, width)
-    return np.sqrt(np.maximum(total, 0) / width).astype(np.float32)
-
-
-def zcr(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
-    """Zero crossings over 60 ms, float32 [T, 1], crossings a sample.
-
-    A crossing is counted where two neighbours have opposite signs, and at a sample that is exactly zero unless its
-    neighbours have the same sign; digital silence therefore counts at every sample.
-    """
-    width = round(ZCR_SECONDS * grid.sample_rate)
-    sign = np.sign(waveform).astype(np.int8)  # products of samples would underflow in near silence
-    crossing = np.zeros(len(sign))
-    before, here, after = sign[:-2], sign[1:-1], sign[2:]
-    crossing[1:-1] = (here * before < 0) | ((here == 0) & (before * after <= 0))
-    if len(sign) > 1:
-        crossing[-1] = sign[-1] * sign[-2] < 0
-    return to_grid((_window_sums(crossing, grid, width) / width).astype(np.float32))[:, None]
-
-
-def _window_sums(values: np.ndarray, grid: FrameGrid, width: int) -> np.ndarray:
-    """Sums of `width` samples centred on each half step, from one cumulative sum; float64 [2 T + 1]."""
-    steps = count_half_steps(len(values), grid)
-    cumulative = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    first = grid.centre(0) - grid.hop // 2 - width // 2 + (grid.hop // 2) * np.arange(steps)
-    return cumulative[np.clip(first + width, 0, len(values))] - cumulative[np.clip(first, 0, len(values))]
-
-
-def _long_power(waveform: np.ndarray, grid: FrameGrid) -> Iterator[Tensor]:
+def pitch_power(waveform: np.ndarray, grid: FrameGrid) -> Iterator[Tensor]:
     """Blocks of power spectra [frames, 513] of 60 ms Gaussian frames at the half steps."""
     width = round(PITCH_SECONDS * grid.sample_rate)
     weights = gauss(width)
@@ -269,38 +215,45 @@ def _strongest_maxima(sums: Any, position: Any, strength: Any) -> None:
                 strength[t, k] = max(1 - row[last] / values[k], -1.0)
 
 
-def _periodic_share(power: np.ndarray, period: np.ndarray) -> np.ndarray:
-    """Autocorrelation at its peak near `period` (in samples), over that at lag 0: [frames].
+def voicing_of_batch(analysis: BatchAnalysis) -> Tensor:
+    """`voicing` of each row, [batch, frames, 1]."""
+    sums = harmonic_sums_of_batch(analysis)
+    mean, pitches = sums[..., -1], sums[..., :-1]
+    here = pitches[..., 1:-1]
+    peak = (here >= pitches[..., :-2]) & (here > pitches[..., 2:])
+    best = torch.where(peak, here, 0.0).amax(dim=-1)
+    heard = (best > 0) & (frame_rms_of_batch(analysis, PITCH_SECONDS) >= SILENCE_RMS)
+    strength = torch.where(heard, 1 - mean / best.clamp(min=torch.finfo(best.dtype).tiny), 0.0)
+    return analysis.to_grid(strength.clamp(min=0)).unsqueeze(-1)
 
-    The peak is the vertex of the parabola through the lag next to the period and its neighbours, or the greatest of
-    the three where they have no vertex between them.
+
+def harmonic_sums_of_batch(analysis: BatchAnalysis) -> Tensor:
+    """Sums over the harmonics of each pitch, and their mean, by half step: [batch, 2 frames + 1, P + 1].
+
+    Made as the spectra come, which are never held together.
     """
-    cosine = np.cos(2 * np.pi * np.arange(PITCH_N_FFT) / PITCH_N_FFT)
-    correlation = np.empty((len(power), 4))
-    compiled(_autocorrelation)(power, period, cosine, correlation)
-    before, here, after, zero = correlation.T
-    curvature = before - 2 * here + after
-    vertex = here - (after - before) ** 2 / np.where(curvature < 0, 8 * curvature, -np.inf)
-    inside = (curvature < 0) & (np.abs(after - before) <= -2 * curvature)
-    best = np.where(inside, vertex, np.maximum(np.maximum(before, here), after))
-    return np.maximum(best, 0) / np.maximum(zero, 1e-20)
+
+    def summed(frames: Tensor) -> Tensor:
+        amplitude = power_spectra(frames, PITCH_N_FFT).sqrt()
+        return analysis.product(peaks_only(amplitude), _summation, analysis.grid.sample_rate)
+
+    return analysis.on_half_steps(PITCH_SECONDS, gauss, summed)
 
 
-def _autocorrelation(power: Any, period: Any, cosine: Any, correlation: Any) -> None:
-    """Fill `correlation` [frames, 4] with that at the lags period - 1, period, period + 1 and 0, from power spectra."""
-    mask, nyquist = len(cosine) - 1, power.shape[1] - 1  # a power of two of points: the mask is the remainder
-    for t in range(power.shape[0]):
-        lag = period[t]
-        first, second, third, zero = 0.0, 0.0, 0.0, 0.0
-        for k in range(power.shape[1]):
-            share = float(power[t, k]) * (1 if k in (0, nyquist) else 2)
-            first += share * cosine[(lag - 1) * k & mask]
-            second += share * cosine[lag * k & mask]
-            third += share * cosine[(lag + 1) * k & mask]
-            zero += share
-        correlation[t, 0], correlation[t, 1], correlation[t, 2], correlation[t, 3] = (
-            first,
-            second,
-            third,
-            zero,
-        )
+def _summation(sample_rate: int) -> Tensor:
+    return harmonic_summation(sample_rate)[0]
+
+
+LABELS = (
+    Label(
+        "f0", 1, "Hz", "fundamental frequency by sub-harmonic summation and a smooth path", "Hermes 1988",
+        PITCH_SECONDS, of(f0, "pitch"), whole=("pitch",), undefined="unvoiced frames", unvoiced_value=0.0,
+        parameters={"range_hz": list(F0_RANGE), "harmonics": HARMONICS, "compression": COMPRESSION,
+                    "voicing_threshold": VOICING_THRESHOLD},
+    ),
+    Label(
+        "voicing", 1, "0 to 1", "strength of the best pitch candidate", "Hermes 1988", PITCH_SECONDS,
+        of(voicing, "pitch"), whole=("pitch",), parameters={"silence_rms": SILENCE_RMS},
+        torch=TorchForm(voicing_of_batch, PITCH_SECONDS, HALF_STEPS),
+    ),
+)  # fmt: skip

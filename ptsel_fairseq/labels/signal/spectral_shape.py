@@ -6,22 +6,42 @@ Written for tensors on any device, frames in the last dimension but one: one wav
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.labels.signal.spectral import LONG_N_FFT, N_FFT, POWER_FLOOR, rows_of
+from ptsel_fairseq.base.late import LateModule
+from ptsel_fairseq.labels.label import HALF_STEPS, Label, TorchForm, of
+from ptsel_fairseq.labels.signal.spectral import (
+    FRAME_SECONDS,
+    LONG_N_FFT,
+    LONG_SECONDS,
+    MEL_SECONDS,
+    N_FFT,
+    POWER_FLOOR,
+    rows_of,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ptsel_fairseq.labels.label import Batched
+    from ptsel_fairseq.labels.signal.batch_analysis import BatchAnalysis
+
+    Masked = tuple[Tensor, Tensor]
+else:
+    torch = LateModule("torch")  # listing labels does not import it
 
 ROLLOFF_SHARE = 0.85
 BINS = N_FFT // 2 + 1
 LONG_BINS = LONG_N_FFT // 2 + 1
 CONTRAST_BANDS = 6  # octaves from 200 Hz, and one band below them
-CONTRAST_LOWEST = 200.0  # Hz
+CONTRAST_LOWEST = 200  # Hz
 CONTRAST_QUANTILE = 0.02
 QUIETEST = 1e-5  # magnitude, -100 dB
-Masked = tuple[Tensor, Tensor]
 
 # All but flux and contrast have no value in digital silence, where they would be 0 / 0.
 
@@ -130,3 +150,55 @@ def _frequencies(grid: FrameGrid, like: Tensor) -> Tensor:
 
 def _masked(values: Tensor, heard: Tensor) -> Masked:
     return torch.where(heard, values, 0.0).unsqueeze(-1), heard
+
+
+def _of_batch(function: Callable[..., Batched], *attributes: str) -> Callable[[BatchAnalysis], Batched]:
+    """A function of this module, which takes spectra as a tuple of blocks, for a batch."""
+
+    def compute(analysis: BatchAnalysis) -> Batched:
+        first, *others = (getattr(analysis, attribute) for attribute in attributes)
+        return function((first,), *others)
+
+    return compute
+
+
+_SILENCE = "digital silence"
+
+LABELS = (
+    Label(
+        "spectral_centroid", 1, "Hz", "mean frequency of the magnitude spectrum", "as librosa", MEL_SECONDS,
+        of(centroid, "power", "grid"), undefined=_SILENCE,
+        torch=TorchForm(_of_batch(centroid, "power", "grid"), MEL_SECONDS),
+    ),
+    Label(
+        "spectral_bandwidth", 1, "Hz", "standard deviation of frequency in the magnitude spectrum", "as librosa",
+        MEL_SECONDS, of(bandwidth, "power", "grid"), undefined=_SILENCE,
+        torch=TorchForm(_of_batch(bandwidth, "power", "grid"), MEL_SECONDS),
+    ),
+    Label(
+        "spectral_rolloff", 1, "Hz", "frequency below which 85 % of the magnitude spectrum lies", "as librosa",
+        MEL_SECONDS, of(rolloff, "power", "grid"), undefined=_SILENCE, parameters={"share": ROLLOFF_SHARE},
+        torch=TorchForm(_of_batch(rolloff, "power", "grid"), MEL_SECONDS),
+    ),
+    Label(
+        "spectral_flatness", 1, "0 to 1", "geometric over arithmetic mean of the power spectrum", "as librosa",
+        MEL_SECONDS, of(flatness, "power"), undefined=_SILENCE,
+        torch=TorchForm(_of_batch(flatness, "power"), MEL_SECONDS),
+    ),
+    Label(
+        "spectral_entropy", 1, "0 to 1", "entropy of the power spectrum over its largest", "Misra et al. 2004",
+        MEL_SECONDS, of(entropy, "power"), undefined=_SILENCE,
+        torch=TorchForm(_of_batch(entropy, "power"), MEL_SECONDS),
+    ),
+    Label(
+        "spectral_flux", 1, "0 to 1.4", "change of the scaled magnitude spectrum over one hop",
+        "Tzanetakis and Cook 2002", MEL_SECONDS, of(flux, "between_power"),
+        torch=TorchForm(_of_batch(flux, "between_power"), FRAME_SECONDS, HALF_STEPS),
+    ),
+    Label(
+        "spectral_contrast", CONTRAST_BANDS + 1, "dB", "peaks over valleys in seven octave bands",
+        "Jiang et al. 2002; bands as librosa", LONG_SECONDS, of(contrast, "long_power", "grid"),
+        parameters={"lowest_hz": CONTRAST_LOWEST, "quantile": CONTRAST_QUANTILE},
+        torch=TorchForm(_of_batch(contrast, "long_power", "grid"), LONG_SECONDS),
+    ),
+)  # fmt: skip

@@ -14,7 +14,7 @@ No pickle anywhere. Names ending in ``.partial`` belong to an extraction that ha
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ class LabelStore:
 
     def num_frames(self, index: int) -> int:
         place = self._place(index)
-        return place.stop - place.start
+        return int(place.stop - place.start)
 
     def track(self, label: str, index: int) -> np.ndarray:
         """float32 [frames, dim] of one manifest line, a view of the memory map if it can be; 0 where undefined."""
@@ -167,7 +167,8 @@ class LabelStore:
                 f"{self._folder}: no label {label!r} in this store, which holds {', '.join(self.labels) or 'none'}; "
                 f"add it with `ptsel extract --labels {label}`"
             )
-        return self._labels[label]
+        entry: dict[str, Any] = self._labels[label]
+        return entry
 
     def _array(self, label: str, kind: str = "") -> np.ndarray:
         name = label + kind
@@ -237,22 +238,35 @@ def _dtype(entry: dict[str, Any]) -> type:
     name = entry.get("dtype", "float32")
     if name not in DTYPES:
         raise ValueError(f"dtype {name!r}")
-    return np.dtype(name).type
+    kind: type = np.dtype(name).type
+    return kind
 
 
-def label_entry(
-    info: LabelInfo, statistics: Statistics, checksums: dict[str, str], dtype: str
+def finished_entry(
+    plan: dict[str, Any], statistics: Statistics, checksums: dict[str, str], command: str
 ) -> dict[str, Any]:
-    """How one finished label stands in the header."""
+    """How one finished label stands in the header.
+
+    Args:
+        plan: what decides its values, see `plan`.
+        checksums: SHA-256 of its arrays, by file name.
+        command: the command line that asked for it.
+    """
+    program = {SOFTWARE: plan[SOFTWARE]} if SOFTWARE in plan else {}
     return {
-        "info": asdict(info),
-        "dtype": dtype,
+        "info": plan["info"],
+        "dtype": plan["dtype"],
         "statistics": {
             "mean": statistics.mean.tolist(),
             "std": statistics.std.tolist(),
             "frames": statistics.frames,
         },
         "checksums": checksums,
+        "origin": plan["origin"],
+        **program,
+        "device": plan["device"],
+        "software": plan["software"],
+        "command": command,
     }
 
 
@@ -265,4 +279,6 @@ def _load(file: Path, shape: tuple[int, ...] | None, dtype: type) -> np.ndarray:
     if array.dtype != dtype or (shape is not None and array.shape != shape):
         expected = f"{np.dtype(dtype)} of shape {shape}" if shape is not None else str(np.dtype(dtype))
         raise PtselError(f"{file}: expected {expected}, found {array.dtype} of shape {array.shape}; {advice}")
-    return array.view(np.ndarray)  # the same map; slices of numpy's own class for maps take ten times as long
+    # The same map; slices of numpy's own class for maps take ten times as long.
+    plain: np.ndarray = array.view(np.ndarray)
+    return plain

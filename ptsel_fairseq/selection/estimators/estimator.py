@@ -15,12 +15,12 @@ Two kinds. A `KernelEstimator` measures dependence of speech and label inside ea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.selection.registry import Registry
+from ptsel_fairseq.base.extensions import Registry
 
 if TYPE_CHECKING:  # the command line lists estimators without computing anything
     import numpy as np
@@ -129,5 +129,11 @@ class TaskEstimator(Estimator):
     average: str = field(default="count", init=False)
 
 
-ESTIMATORS: Registry[Estimator] = Registry("estimator", GROUP)
+def _built_in() -> Iterable[Estimator]:
+    from ptsel_fairseq.selection.estimators.known import BUILT_IN
+
+    return BUILT_IN
+
+
+ESTIMATORS: Registry[Estimator] = Registry("estimator", "estimators", GROUP, _built_in)
 register = ESTIMATORS.register

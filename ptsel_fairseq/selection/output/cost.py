@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ptsel_fairseq.base.class_file import ClassFile
 from ptsel_fairseq.base.files import readable_size, readable_time
-from ptsel_fairseq.base.manifest import ClassFile, Manifest
+from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.selection.estimators import Estimator, TaskEstimator
 from ptsel_fairseq.selection.estimators.one_class import class_seconds, matrix_bytes

@@ -21,7 +21,6 @@ from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.label_score import SCORES, LabelScore, in_order, read_scores
 from ptsel_fairseq.selection.output import figures
 from ptsel_fairseq.selection.output.text import indifferent_lines, noise_lines, readable_details
-from ptsel_fairseq.selection.registry import load_files
 from ptsel_fairseq.selection.run_select import load_points
 from ptsel_fairseq.selection.weighting.comparison import (
     METHODS_FILE,
@@ -46,7 +45,6 @@ def report_command(
     ci_dir: Path | str,
     out: Path | str,
     memory: float = MEMORY,
-    plugins: Sequence[Path | str] = (),
     command_line: str = "",
 ) -> None:
     """Write the page of a folder that `ptsel score` wrote; with the weights by all methods if they are there.
@@ -54,7 +52,6 @@ def report_command(
     Raises:
         PtselError: scores, points or methods.json that cannot be read, or a page that cannot be written.
     """
-    load_files(plugins)
     ci_dir = Path(ci_dir)
     scores, made = read_scores(ci_dir / SCORES)
     compared = None

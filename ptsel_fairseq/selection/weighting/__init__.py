@@ -1,6 +1,5 @@
 """Ways to λ: from scores, and points, to the weights of the labels."""
 
-from ptsel_fairseq.selection.weighting import known  # noqa: F401  (registers this package's ways)
 from ptsel_fairseq.selection.weighting.way import WAYS, Candidates, Options, Way, register
 
 __all__ = ["WAYS", "Candidates", "Options", "Way", "register"]

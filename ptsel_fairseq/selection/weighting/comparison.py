@@ -12,6 +12,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator, KernelEstimator
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR
@@ -108,8 +109,6 @@ def compare_methods(
     Raises:
         PtselError: an option that belongs to one method, or no label that can be weighed.
     """
-    from tqdm import tqdm
-
     scored_by = ESTIMATORS.get(estimator) if isinstance(estimator, str) else estimator
     given = sorted(name for name, value in options.items() if value != getattr(Options(), name))
     if given:
@@ -124,7 +123,7 @@ def compare_methods(
     labels, R, _ = prepared.dependence(sorted(points.labels))
     judge = _judge(prepared, seed)
     rows, path = {}, {}
-    for title, (way, settings) in tqdm(_compared(scored_by).items(), desc="methods", unit="method"):
+    for title, (way, settings) in progress_bar(_compared(scored_by).items(), desc="methods", unit="method"):
         try:
             found = weigh(
                 prepared, scores, scored_by, way, Options(seed=seed, memory=memory, **settings), screen

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ptsel_fairseq.selection.choices import PROJECTIONS
-from ptsel_fairseq.selection.weighting.way import Run, Way, register
+from ptsel_fairseq.selection.weighting.way import Run, Way
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ def _from(module: str, function: str) -> Run:
     return run
 
 
-register(
+BUILT_IN: tuple[Way, ...] = (
     Way(
         "relevance",
         help="the weighted group that tells the classes best by what can be heard of it; one maximum, certified",
@@ -38,9 +38,7 @@ register(
         on_points=True,
         projected="sparsemax",
         compared={"relevance": {}},
-    )
-)
-register(
+    ),
     Way(
         "group",
         help="minimise the kernel score of the weighted group (the papers)",
@@ -53,9 +51,7 @@ register(
             f"group, {projection}, papers' optimizer": {"projection": projection, "reference_optimizer": True}
             for projection in PROJECTIONS[:2]
         },
-    )
-)
-register(
+    ),
     Way(
         "direct",
         help="sparsemax of the single scores",
@@ -64,9 +60,7 @@ register(
         recommends=True,
         projected="sparsemax",
         compared={"direct": {}},
-    )
-)
-register(
+    ),
     Way(
         "redundancy",
         help="direct, but labels that say the same share their weight",
@@ -76,12 +70,8 @@ register(
         on_points=True,
         projected="sparsemax",
         compared={"redundancy": {}},
-    )
-)
-register(
+    ),
     Way("all", help="weight 1 each", run=_from("simple", "weigh_all"), compared={"all": {}}),
-)
-register(
     Way(
         "mrmr",
         help="the set of best score and least redundancy",
@@ -89,9 +79,7 @@ register(
         options=("support", "dependence"),
         on_points=True,
         compared={"mrmr": {}},
-    )
-)
-register(
+    ),
     Way(
         "rfe",
         help="recursive feature elimination",
@@ -99,18 +87,14 @@ register(
         options=("support",),
         on_points=True,
         compared={"rfe": {}},
-    )
-)
-register(
+    ),
     Way(
         "naive",
         help="the best single scores, equal weights",
         run=_from("simple", "weigh_naively"),
         options=("support",),
         compared={"naive": {}},
-    )
-)
-register(Way("random", help="a seeded draw", run=_from("simple", "weigh_at_random"), compared={"random": {}}))
-register(
-    Way("manual", help="as given by --weights", run=_from("simple", "weigh_as_given"), options=("given",))
+    ),
+    Way("random", help="a seeded draw", run=_from("simple", "weigh_at_random"), compared={"random": {}}),
+    Way("manual", help="as given by --weights", run=_from("simple", "weigh_as_given"), options=("given",)),
 )

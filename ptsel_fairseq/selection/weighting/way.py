@@ -14,12 +14,12 @@ To add one, in a file outside the package:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.selection.registry import Registry
+from ptsel_fairseq.base.extensions import Registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,7 +148,13 @@ class Way:
             )
 
 
-WAYS: Registry[Way] = Registry("method", GROUP)
+def _built_in() -> Iterable[Way]:
+    from ptsel_fairseq.selection.weighting.known import BUILT_IN
+
+    return BUILT_IN
+
+
+WAYS: Registry[Way] = Registry("method", "methods", GROUP, _built_in)
 register = WAYS.register
 
 

@@ -1,0 +1,111 @@
+"""The ways to λ: what each chooses for a task from its training part, and the encoders to be trained for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from models import Model
+from scores import TrainingPart, kind_of, training_part
+from settings import GAMMAS, NOISE_CONTROLS, PAPERS, SEEDS, TASKS
+from tables import Table, read
+from tiers import Study
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.selection import Points, score_labels, select_weights
+from ptsel_fairseq.selection.estimators.audible import Audible
+from ptsel_fairseq.selection.estimators.relevance import Relevance
+from ptsel_fairseq.selection.estimators.task import Task
+from ptsel_fairseq.selection.weighting.relevance import GroupRelevance, maximise
+
+WAYS = ("task", "way", "model", "label", "weight", "noise_weight")
+SMALLEST = 1e-3  # of λ: less is left out, and the rest made to sum to one
+DIGITS = 3  # to which λ are compared
+Weights = Mapping[str, float]
+
+
+def papers(part: TrainingPart, labels: Mapping[str, np.ndarray]) -> Weights:
+    """The papers' seven, by the score of their code, kept on the simplex by sparsemax."""
+    raw = {name: part.raw[name] for name in labels if name in (*PAPERS, *NOISE_CONTROLS)}
+    points = Points(part.x, raw, part.classes)
+    return select_weights(
+        points, method="group", projection="sparsemax", estimator="reference", screen=False
+    ).weights
+
+
+def cka_direct(part: TrainingPart, labels: Mapping[str, np.ndarray]) -> Weights:
+    """Sparsemax of the cka scores over their standard errors."""
+    scores = score_labels(part.x, labels, part.classes, estimator="cka", permutations=0)
+    return select_weights(scores, estimator="cka", method="direct", screen=False).weights
+
+
+def relevance(gamma: float) -> Callable[[TrainingPart, Mapping[str, np.ndarray]], Weights]:
+    """The largest V_γ of the group, the noise floor being `gamma` over the number of labels."""
+
+    def choose(part: TrainingPart, labels: Mapping[str, np.ndarray]) -> Weights:
+        task = part.shared("task", lambda: Task(part.x, part.classes, part.groups))
+        operator = part.shared("audible", lambda: Audible(task))
+        made = part.shared(f"group of {len(labels)}", lambda: Relevance(task, labels, True, operator))
+        S, F = part.shared(f"factor of {len(labels)}", made.adjusted_factor)
+        found = maximise(GroupRelevance(S, F, made.dims, gamma / len(labels)))
+        return dict(zip(made.names, found.weights, strict=True))
+
+    return choose
+
+
+WAY = {
+    "papers_sparsemax": papers,
+    "cka_direct": cka_direct,
+    **{f"v_{gamma:g}": relevance(gamma) for gamma in GAMMAS},
+}
+
+
+def choose(study: Study, tasks: tuple[str, ...]) -> None:
+    """Add to `ways.csv` the λ that each way finds for each task, and what it would give to planted noise."""
+    table = Table(study.settings.results / "ways.csv", WAYS, ("task", "way", "label"))
+    done = {(row["task"], row["way"]) for row in read(table.file)}
+    for task in tasks:
+        part: TrainingPart | None = None
+        for way, choose_by in WAY.items():
+            if (task, way) in done:
+                continue
+            part = part or training_part(study, task)
+            labels = part.of_catalogue(part.labels)
+            try:
+                weights = tidied(choose_by(part, labels))
+                with_noise = choose_by(part, labels | {name: part.labels[name] for name in NOISE_CONTROLS})
+            except PtselError as error:
+                print(f"λ {task} {way}: none, {error}", flush=True)
+                continue
+            noise = float(sum(with_noise.get(name, 0.0) for name in NOISE_CONTROLS))
+            model = next(iter(weights)) if len(weights) == 1 else f"way_{task}_{way}"
+            for label, weight in weights.items():
+                table.add(
+                    {
+                        "task": task, "way": way, "model": model, "label": label, "weight": weight,
+                        "noise_weight": noise,
+                    }
+                )  # fmt: skip
+            print(f"λ {task} {way}: {len(weights)} labels, noise {noise:.3f}", flush=True)
+
+
+def tidied(weights: Weights) -> dict[str, float]:
+    """Without labels of next to no weight, summing to one."""
+    kept = {
+        name: float(w) for name, w in sorted(weights.items()) if w >= SMALLEST and kind_of(name) == "single"
+    }
+    total = sum(kept.values())
+    return {name: weight / total for name, weight in kept.items()}
+
+
+def chosen_models(study: Study) -> Iterator[Model]:
+    """The groups of `ways.csv` to train; a single label is trained anyway, an equal λ once."""
+    file = study.settings.results / "ways.csv"
+    found: dict[str, dict[str, float]] = {}
+    pools: dict[str, str] = {}
+    for row in read(file) if file.is_file() else ():
+        if row["model"].startswith("way_"):
+            found.setdefault(row["model"], {})[row["label"]] = float(row["weight"])
+            pools[row["model"]] = TASKS[row["task"]].pool
+    for name, weights in found.items():
+        yield Model(name, "chosen", pools[name], SEEDS[0], weights)
