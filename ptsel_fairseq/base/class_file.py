@@ -163,8 +163,8 @@ def read_classes(file: Path | str, manifest: Manifest, sample_rate: int) -> Clas
         segment = Segment(utterance.index, start, end, row.name)
         if (earlier := lines.setdefault(segment, row.number)) != row.number:
             raise PtselError(
-                f"{file}, line {row.number}: the same as line {earlier} ({row.line!r}); a point that stands twice makes "
-                "chance look like a finding, so remove one of the two"
+                f"{file}, line {row.number}: the same as line {earlier} ({row.line!r}); a point that stands twice "
+                "makes chance look like a finding, so remove one of the two"
             )
         segments.append(segment)
     if not segments:
