@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
 from ptsel_fairseq.base.bundled import RECIPES, bundled
@@ -84,6 +85,4 @@ def first_sentence(text: str) -> str:
         if not line.startswith("# "):
             break
         lines.append(line[2:])
-    comment = " ".join(lines)
-    ends = [comment.find(mark) for mark in (". ", ": ", ".", ":") if mark in comment]
-    return comment[: min(ends)] if ends else comment
+    return re.split(r"\.(?= [A-Z]|$)|:(?= |$)", " ".join(lines), maxsplit=1)[0]
