@@ -29,7 +29,13 @@ def in_classes(estimator: str, raw: bool = False) -> Callable[[TrainingPart], Sc
 
     def estimate(part: TrainingPart) -> Scores:
         labels = part.raw if raw else part.labels
-        found = score_labels(part.x, labels, part.classes, estimator=estimator, permutations=0, bootstrap=0)
+        try:
+            found = score_labels(
+                part.x, labels, part.classes, estimator=estimator, permutations=0, bootstrap=0
+            )
+        except PtselError as error:  # no class with enough points
+            print(f"{part.task}: no score by {estimator}: {error}", flush=True)
+            return dict.fromkeys(labels, np.nan)
         return {name: np.nan if record.score is None else record.score for name, record in found.items()}
 
     return estimate

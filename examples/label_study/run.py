@@ -28,6 +28,7 @@ STAGES = {
     "scores": "what every estimator says, and the λ of every way: minutes",
     "1": "closed form: 20 minutes",
     "2": "trained encoders: 7 s each, about 700 of them",
+    "3": "wav2vec 2.0 with contrastive loss: hours, see the README",
     "conclude": "tables and pictures: a minute",
 }
 
@@ -47,6 +48,11 @@ def main() -> None:
         score_all(study, tuple(TASKS))
         choose(study, tuple(TASKS))
     train(study)
+    if "3" in settings.tiers:
+        import tier3
+
+        tier3.prepare(study)
+        run_tier(study, study.table("tier3"), tier3.tier3(study))
     if "conclude" in settings.tiers:
         conclude(settings, page)
 
@@ -76,8 +82,8 @@ def parse() -> tuple[Settings, Path | None]:
     parser.add_argument("--out", type=Path, required=True, help="folder of corpora, labels and logs")
     parser.add_argument("--results", type=Path, help=f"folder of the tables (default: {RESULTS})")
     parser.add_argument("--corpora", type=Path, help="where corpora are fetched to (default: OUT/corpora)")
-    parser.add_argument("--tiers", nargs="+", choices=STAGES, default=list(STAGES), metavar="STAGE",
-                        help="which stages (default: all)")  # fmt: skip
+    parser.add_argument("--tiers", nargs="+", choices=STAGES, default=[name for name in STAGES if name != "3"],
+                        metavar="STAGE", help="which stages (default: all but 3)")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=len(SEEDS), metavar="N", help="how many (default 3)")
     parser.add_argument("--page", type=Path, help=f"page whose tables are written (default: {PAGE})")
     parser.add_argument(
