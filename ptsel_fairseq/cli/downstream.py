@@ -11,6 +11,7 @@ from ptsel_fairseq.cli.arguments import (
     CLASSES_HELP,
     MANIFEST_HELP,
     add_command,
+    add_jobs,
     add_user_dirs,
     add_user_labels,
     command_line,
@@ -87,7 +88,7 @@ def add_prepare(commands) -> None:
 
 def add_out_and_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="where everything goes")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
 
 
 def add_fetch(commands) -> None:
@@ -115,9 +116,9 @@ def add_probe(commands) -> None:
         "tell the classes apart by small classifiers on frozen features, with intervals",
         MANIFEST_HELP + CLASSES_HELP + RELEVANCE_HELP + RESULT_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--classes", type=Path, metavar="FILE")
+    what.add_argument("--classes", type=Path, metavar="FILE", help="class file of utterances or segments")
     what.add_argument(
         "--relevance",
         type=Path,
@@ -139,7 +140,11 @@ def add_probe(commands) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
     )
     parser.add_argument(
-        "--model", choices=("linear", "mlp"), default="linear", help="mlp: one hidden layer (default linear)"
+        "--head",
+        dest="model",
+        choices=("linear", "mlp"),
+        default="linear",
+        help="mlp: one hidden layer (default linear)",
     )
     parser.add_argument(
         "--splits",
@@ -161,7 +166,7 @@ def add_probe(commands) -> None:
     parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="trainings of a network (default 3)"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.probing.probe import probe_command
@@ -191,7 +196,9 @@ def add_evaluate(commands) -> None:
         metavar="FILE",
         help="the system's answers; one file for each seed it was trained with",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="RESULT.json")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="RESULT.json", help="metrics and every answer"
+    )
     parser.add_argument("--groups", type=Path, metavar="FILE", help="resample speakers, not utterances")
     parser.add_argument("--name", help="of the system in comparisons (default: name of the hypothesis file)")
     parser.add_argument(

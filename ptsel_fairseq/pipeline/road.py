@@ -62,7 +62,9 @@ class _Road:
     def _prepare_data(self) -> None:
         settings, made = self.settings, self.out / "data"
         if settings.has("data"):
-            self._need("data", not settings.has("convert"), "manifests that are there; convert goes with audio")
+            self._need(
+                "data", not settings.has("convert"), "manifests that are there; convert goes with audio"
+            )
             self.data = self._path(settings.values["data"])
             return
         source, name = self._path(settings.values["audio"]), settings.values["audio"]
@@ -107,7 +109,18 @@ class _Road:
             words = self._options("score", "store", "classes", "out")
             self._add(
                 "score",
-                ["ptsel", "score", data, "--store", self.store, "--classes", self.classes, "--out", self.ci, *words],
+                [
+                    "ptsel",
+                    "score",
+                    data,
+                    "--store",
+                    self.store,
+                    "--classes",
+                    self.classes,
+                    "--out",
+                    self.ci,
+                    *words,
+                ],
                 reads=(data, self.classes, header),
                 makes=(self.ci / "scores.json",),
             )
@@ -142,7 +155,9 @@ class _Road:
         for name, folder in (("train", "pretrain"), ("untrained", "untrained")):
             if not settings.has(name):
                 continue
-            self._need(name, settings.has("select") and settings.has("recipe"), "select: {...} and recipe: NAME")
+            self._need(
+                name, settings.has("select") and settings.has("recipe"), "select: {...} and recipe: NAME"
+            )
             run = self.out / folder
             overrides = settings.options(name)
             if name == "untrained":  # the weights that a training begins with: one update of size nothing

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import lock_folder, readable_time
-from ptsel_fairseq.base.messages import suggestion
+from ptsel_fairseq.base.suggestion import did_you_mean
 from ptsel_fairseq.pipeline.road import steps_of
 from ptsel_fairseq.pipeline.settings import read_settings
 from ptsel_fairseq.pipeline.step import Marks, Step
@@ -56,7 +56,9 @@ def run_command(
     if dry_run:
         print_table(_plan(steps, marks, again), dry_run)
         return
-    lock = lock_folder(settings.out, f"{settings.out}: another `ptsel run` works there; wait for it or stop it")
+    lock = lock_folder(
+        settings.out, f"{settings.out}: another `ptsel run` works there; wait for it or stop it"
+    )
     try:
         marks.forget(again)
         outcomes = [_do(step, marks, settings.base, settings.out / LOGS) for step in steps]
@@ -70,7 +72,9 @@ def run_command(
 def _position(steps: Sequence[Step], name: str) -> int:
     names = [step.name for step in steps]
     if name not in names:
-        raise PtselError(f"--from: no step {name!r}{suggestion(name, names)}; expected one of {', '.join(names)}")
+        raise PtselError(
+            f"--from: no step {name!r}{did_you_mean(name, names)}; expected one of {', '.join(names)}"
+        )
     return names.index(name)
 
 

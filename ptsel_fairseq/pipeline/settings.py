@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.messages import suggestion
+from ptsel_fairseq.base.suggestion import did_you_mean
 
 EXAMPLE = """\
 audio: recordings               # a folder; or example-data, the bundled speech
@@ -19,7 +19,18 @@ select: {method: direct, support: 4}
 recipe: pretraining/tiny        # a recipe of `ptsel recipe`, or a file of yours
 train: {optimization.max_update: 400}
 """
-OPTIONS = ("convert", "manifest", "check", "extract", "score", "select", "report", "export", "probe", "decode")
+OPTIONS = (
+    "convert",
+    "manifest",
+    "check",
+    "extract",
+    "score",
+    "select",
+    "report",
+    "export",
+    "probe",
+    "decode",
+)
 TRAININGS = ("train", "untrained", "finetune")  # options are fairseq's own, SECTION.KEY: VALUE
 WITHOUT_OPTIONS = ("audio", "data", "out", "classes", "recipe")
 KEYS = (*WITHOUT_OPTIONS, *OPTIONS, *TRAININGS)
@@ -72,7 +83,7 @@ def read_settings(file: Path, out: Path | None = None) -> Settings:
     for key in values:
         if key not in KEYS:
             raise PtselError(
-                f"{file}: no key {key!r}{suggestion(str(key), KEYS)}; a pipeline has {', '.join(KEYS)}"
+                f"{file}: no key {key!r}{did_you_mean(str(key), KEYS)}; a pipeline has {', '.join(KEYS)}"
             )
     steps = {key: value for key, value in values.items() if value is not False and value is not None}
     steps |= {key: {} for key in (*OPTIONS, *TRAININGS) if key in values and values[key] in (None, True)}
@@ -83,7 +94,7 @@ def read_settings(file: Path, out: Path | None = None) -> Settings:
         raise PtselError(f"{file}: expected one of audio: FOLDER and data: DATA_DIR")
     base = file.resolve().parent
     folder = out.resolve() if out is not None else base / str(steps.get("out", file.stem))
-    return Settings(file, base, folder, steps)
+    return Settings(file, base, folder, {str(key): value for key, value in steps.items()})
 
 
 def as_words(options: Mapping[str, Any]) -> list[str]:

