@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from json import dumps
 from pathlib import Path
 
 from ptsel_fairseq.base.class_file import NoClassesError, read_classes
@@ -44,13 +47,49 @@ def check_command(
     weights: Path | str | None = None,
     headers_only: bool = False,
     jobs: int | None = None,
+    json: bool = False,
 ) -> None:
     """Check every manifest of a folder and what goes with it; print a report.
+
+    Args:
+        json: print the splits and the findings for a program, and nothing else.
 
     Raises:
         PtselError: if training would fail.
     """
-    manifests = read_manifests(Path(data_dir))
+    if json:
+        with contextlib.redirect_stdout(io.StringIO()):
+            manifests, findings = find_all(Path(data_dir), classes, apart, store, weights, headers_only, jobs)
+        print(as_json(manifests, findings))
+    else:
+        manifests, findings = find_all(Path(data_dir), classes, apart, store, weights, headers_only, jobs)
+        report(findings)
+    fatal = sum(finding.fatal for finding in findings)
+    if fatal:
+        raise PtselError(f"{data_dir}: training would fail: {fatal} faults, listed above")
+    if not json:
+        print(
+            f"{data_dir}: fit for training" + (f", with {len(findings)} warnings above" if findings else "")
+        )
+
+
+def as_json(manifests: Iterable[Manifest], findings: Iterable[Finding]) -> str:
+    """What was found, for a program: utterances and hours of each split, and every finding."""
+    splits = {m.split: {"utterances": len(m), "hours": round(real_hours(m), 4)} for m in manifests}
+    return dumps({"splits": splits, "findings": [asdict(finding) for finding in findings]}, indent=1)
+
+
+def find_all(
+    data_dir: Path,
+    classes: Path | str | None,
+    apart: Path | str | None,
+    store: Path | str | None,
+    weights: Path | str | None,
+    headers_only: bool,
+    jobs: int | None,
+) -> tuple[list[Manifest], list[Finding]]:
+    """The manifests of a folder and all that is wrong with them; says what each split holds."""
+    manifests = read_manifests(data_dir)
     heard: Heard = {}
     findings = [
         finding for manifest in manifests for finding in check_audio(manifest, headers_only, jobs, heard)
@@ -67,11 +106,7 @@ def check_command(
         findings += check_apart(Path(apart), manifests)
     if store is not None:
         findings += check_store(Path(store), manifests, weights, headers_only)
-    report(findings)
-    fatal = sum(finding.fatal for finding in findings)
-    if fatal:
-        raise PtselError(f"{data_dir}: training would fail: {fatal} faults, listed above")
-    print(f"{data_dir}: fit for training" + (f", with {len(findings)} warnings above" if findings else ""))
+    return manifests, findings
 
 
 def read_manifests(data_dir: Path) -> list[Manifest]:
