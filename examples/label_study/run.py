@@ -10,6 +10,7 @@ what is there is not done again, so that the same command goes on after an inter
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -36,6 +37,7 @@ STAGES = {
 def main() -> None:
     settings, page = parse()
     torch.set_num_threads(1)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     if "prepare" in settings.tiers:
         prepare(settings)
     study = Study(settings)
