@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -51,10 +52,14 @@ def relevance(gamma: float) -> Callable[[TrainingPart, Mapping[str, np.ndarray]]
     return choose
 
 
+# In the order in which they are computed: first for every task what matters most.
 WAY = {
     "papers_sparsemax": papers,
     "cka_direct": cka_direct,
-    **{f"v_{gamma:g}": relevance(gamma) for gamma in GAMMAS},
+    **{
+        f"v_{gamma:g}": relevance(gamma)
+        for gamma in sorted(GAMMAS, key=lambda gamma: (gamma not in (1, 0.1), -gamma))
+    },
 }
 
 
@@ -62,13 +67,14 @@ def choose(study: Study, tasks: tuple[str, ...]) -> None:
     """Add to `ways.csv` the λ that each way finds for each task, and what it would give to planted noise."""
     table = Table(study.settings.results / "ways.csv", WAYS, ("task", "way", "label"))
     done = {(row["task"], row["way"]) for row in read(table.file)}
-    for task in tasks:
-        part: TrainingPart | None = None
-        for way, choose_by in WAY.items():
+    parts: dict[str, TrainingPart] = {}
+    for way, choose_by in WAY.items():
+        for task in tasks:
             if (task, way) in done:
                 continue
-            part = part or training_part(study, task)
+            part = parts.get(task) or parts.setdefault(task, training_part(study, task))
             labels = part.of_catalogue(part.labels)
+            begun = time.monotonic()
             try:
                 weights = tidied(choose_by(part, labels))
                 with_noise = choose_by(part, labels | {name: part.labels[name] for name in NOISE_CONTROLS})
@@ -84,7 +90,8 @@ def choose(study: Study, tasks: tuple[str, ...]) -> None:
                         "noise_weight": noise,
                     }
                 )  # fmt: skip
-            print(f"λ {task} {way}: {len(weights)} labels, noise {noise:.3f}", flush=True)
+            seconds = time.monotonic() - begun
+            print(f"λ {task} {way}: {len(weights)} labels, noise {noise:.3f}, {seconds:.0f} s", flush=True)
 
 
 def tidied(weights: Weights) -> dict[str, float]:
