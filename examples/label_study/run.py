@@ -44,11 +44,13 @@ def main() -> None:
     if "baselines" in settings.tiers:
         run_tier(study, study.table("baselines"), baselines(study))
     if "scores" in settings.tiers:
-        from scores import score_all
-        from ways import choose
+        from scores import TrainingPart, score_all
+        from ways import choose, score_groups
 
+        parts: dict[str, TrainingPart] = {}
         score_all(study, tuple(TASKS))
-        choose(study, tuple(TASKS))
+        choose(study, tuple(TASKS), parts)
+        score_groups(study, tuple(TASKS), parts)
     train(study)
     if "3" in settings.tiers:
         import tier3
