@@ -30,8 +30,8 @@ lint: setup  ## ruff (check and format) and mypy on the offline rooms
 docs: setup  ## the documentation as a site, into site/
 	@$(VENV_PYTHON) tools/build_docs.py
 
-bench: setup  ## measure against peers, each a ratio from one run
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; OMP_NUM_THREADS=1 $(VENV_PYTHON) $$file || exit 1; done
+bench: setup  ## every ratio that has a goal, in one table (at most 15 minutes)
+	@$(VENV_PYTHON) benchmarks/table.py
 
 clean:  ## remove .venv, the site and the demo's output
 	rm -rf .venv site $(OUTPUT)

@@ -9,13 +9,14 @@ how many times real time that is for a corpus of 350 hours.
 
 from __future__ import annotations
 
-import argparse
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from common import Figure, finish, parse, parser_of
 
 from ptsel_fairseq.base.files import readable_size, readable_time
 from ptsel_fairseq.base.workers import available_cores
@@ -43,13 +44,13 @@ def simulated(classes: int, points: int, labels: int, seed: int = 0) -> Points:
     return Points(x, values, np.array([f"class{i:04d}" for i in number]))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument("--classes", type=int, default=1251)
     parser.add_argument("--points", type=int, default=148_642)
     parser.add_argument("--labels", type=int, default=30)
     parser.add_argument("--permutations", type=int, default=1000)
-    options = parser.parse_args()
+    options = parse(parser, arguments, {"classes": 6, "points": 60, "labels": 3, "permutations": 9})
     points = simulated(options.classes, options.points, options.labels)
     print(
         f"{len(points):,} points of {DIMENSIONS} dimensions in {options.classes:,} classes, {options.labels} labels, "
@@ -71,6 +72,9 @@ def main() -> None:
         f"all of it: {readable_time(total)}, {HOURS * 3600 / total:.0f} times real time for {HOURS} h of speech"
     )
     print({key: found.details.get(key) for key in ("residual", "restarts", "starts_tried_on_a_sample")})
+    return finish(
+        options, [Figure(f"scores and weights of {HOURS} h, times real time", HOURS * 3600 / total)]
+    )
 
 
 def report(what: str, seconds: float, memory: PeakMemory) -> None:

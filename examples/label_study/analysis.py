@@ -49,11 +49,27 @@ class Ranked:
 
     def measures(self, seed: int = 0) -> dict[str, np.ndarray]:
         """Estimator -> the measures of each task [tasks, measures]."""
-        found = {}
-        for name, of in self.scores.items():
-            rng = np.random.default_rng(seed)
-            found[name] = np.array([measured(of[t], self.gains[t].mean(axis=0), rng) for t in self.tasks])
-        return found
+        rng = np.random.default_rng(seed)
+        by_task = [
+            measured(np.array([of[t] for of in self.scores.values()]), self.gains[t].mean(axis=0), rng)
+            for t in self.tasks
+        ]
+        return {name: np.array([found[i] for found in by_task]) for i, name in enumerate(self.scores)}
+
+
+def ranked_closed_form(outcomes: Outcomes, scores: Scores) -> Ranked:
+    """The same with the accuracies of tier 1, the probe on a label's prediction, in place of gains."""
+    labels, gains = {}, {}
+    for task in TASKS.values():
+        singles = outcomes.models("single", task.pool, tier="1")
+        rows = [
+            [outcomes.accuracy(task.name, n, seed, tier="1", features="prediction") for n in singles]
+            for seed in SEEDS
+        ]
+        complete = [row for row in rows if row and all(value is not None for value in row)]
+        if complete and task.name in scores.values:
+            labels[task.name], gains[task.name] = singles, np.array(complete, float)
+    return with_scores(labels, gains, scores)
 
 
 def ranked(
@@ -67,10 +83,17 @@ def ranked(
         found, _ = outcomes.gains(task.name, names, SEEDS, head, examples)
         if len(found) and task.name in scores.values:
             labels[task.name], gains[task.name] = names, found
+    return with_scores(labels, gains, scores, others=not controls)
+
+
+def with_scores(
+    labels: dict[str, list[str]], gains: dict[str, np.ndarray], scores: Scores, others: bool = True
+) -> Ranked:
+    """Every estimator's scores of these labels, and the static rankings."""
     tasks = tuple(gains)
     estimators = [name for name in scores.estimators() if tasks]
     values = {name: {t: scores.array(t, name, labels[t]) for t in tasks} for name in estimators}
-    if tasks and not controls and len({tuple(names) for names in labels.values()}) == 1 and len(tasks) > 1:
+    if others and tasks and len({tuple(names) for names in labels.values()}) == 1 and len(tasks) > 1:
         means = {task: values_.mean(axis=0) for task, values_ in gains.items()}
         values["other_tasks"] = {task: rank_on_others(means, task) for task in tasks}
     rng = np.random.default_rng(0)
@@ -128,7 +151,7 @@ def by_task(data: Ranked) -> list[dict[str, Any]]:
     ]
 
 
-def places_of_planted(scores: Scores, outcomes: Outcomes) -> list[dict[str, Any]]:
+def places_of_planted(scores: Scores) -> list[dict[str, Any]]:
     """Where each estimator puts noise and oracle among labels: what a score must get right."""
     rows = []
     for estimator in scores.estimators():
@@ -201,14 +224,20 @@ def main_effects(
         )
         best = np.array([max(single[label] for label in weights[task.pool, name]) for name in known])
         size = np.array([len(weights[task.pool, name]) for name in known], float)
+        rho = spearman(np.array([mixed, best, size]), own)
         rows.append(
             {
-                "task": task.name, "groups": len(known), "mean_gain": own.mean(), "best_gain": own.max(),
-                "rho_weighted_singles": spearman(mixed, own), "rho_best_single": spearman(best, own),
-                "rho_size": spearman(size, own), "mean_surplus": float((own - mixed).mean()),
+                "task": task.name,
+                "groups": len(known),
+                "mean_gain": own.mean(),
+                "best_gain": own.max(),
+                "rho_weighted_singles": rho[0],
+                "rho_best_single": rho[1],
+                "rho_size": rho[2],
+                "mean_surplus": float((own - mixed).mean()),
                 "above_best_single": float((own > best).mean()),
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -247,8 +276,8 @@ def paired_ways(
         below, above = interval(drawn[:, number] - drawn[:, base])
         rows.append(
             {
-                "way": way, "tasks": len(tasks), "seeds": seeds, "gain": float(values[number].mean()), "low": low,
-                "high": high, "difference": float((values[number] - values[base]).mean()), "difference_low": below,
+                "way": way, "tasks": len(tasks), "seeds": seeds, "gain": float(values[number].mean()), "gain_low": low,
+                "gain_high": high, "difference": float((values[number] - values[base]).mean()), "difference_low": below,
                 "difference_high": above, "p_holm": adjusted.get(way, np.nan),
             }
         )  # fmt: skip

@@ -26,7 +26,7 @@ CORPORA = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonej
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 SPLITS = ("train", "valid", "test")
 POOL_SPLIT = "pool"
-TINY = 12  # recordings of each part
+TINY = 8  # recordings of each part
 
 
 def prepare(settings: Settings) -> None:
@@ -48,7 +48,7 @@ def prepare(settings: Settings) -> None:
         if not file.is_file() or file.read_text() != text:
             write_text(file, text)
         ptsel(
-            settings, f"extract-{pool}", "extract", data, "--splits", POOL_SPLIT, "--labels", "all",
+            settings, f"extract-{pool}", "extract", data, "--splits", POOL_SPLIT, "--labels", *settings.labels,
             "--store", settings.out / "store" / pool, "--dtype", "float16", "--jobs", 1,
         )  # fmt: skip
 

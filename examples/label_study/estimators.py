@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from settings import GAMMAS
+
+from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators.audible import Audible, Plain
 from ptsel_fairseq.selection.estimators.lee import lee
 from ptsel_fairseq.selection.estimators.logme import logme
 from ptsel_fairseq.selection.estimators.probe import probe
-from ptsel_fairseq.selection.estimators.relevance import Relevance
+from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR, Relevance
 from ptsel_fairseq.selection.estimators.task import Task, stack
-from settings import GAMMAS
-
-from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.score import score_labels
 
 if TYPE_CHECKING:
@@ -29,7 +29,13 @@ def in_classes(estimator: str, raw: bool = False) -> Callable[[TrainingPart], Sc
 
     def estimate(part: TrainingPart) -> Scores:
         labels = part.raw if raw else part.labels
-        found = score_labels(part.x, labels, part.classes, estimator=estimator, permutations=0, bootstrap=0)
+        try:
+            found = score_labels(
+                part.x, labels, part.classes, estimator=estimator, permutations=0, bootstrap=0
+            )
+        except PtselError as error:  # no class with enough points
+            print(f"{part.task}: no score by {estimator}: {error}", flush=True)
+            return dict.fromkeys(labels, np.nan)
         return {name: np.nan if record.score is None else record.score for name, record in found.items()}
 
     return estimate
@@ -76,8 +82,10 @@ ESTIMATORS: dict[str, tuple[str, Callable[[TrainingPart], Scores]]] = {
     "reference": (LOWER, in_classes("reference", raw=True)),
     "hsic": (LOWER, in_classes("hsic")),
     "cka": (LOWER, in_classes("cka")),
-    "relevance": (HIGHER, relevance(0.0, audible=False)),
-    "relevance_audible": (HIGHER, relevance(0.0, audible=True)),
+    "pillai": (HIGHER, relevance(NOISE_FLOOR, audible=False)),
+    "relevance": (HIGHER, relevance(NOISE_FLOOR, audible=True)),
+    "pillai_0": (HIGHER, relevance(0.0, audible=False)),
+    "relevance_0": (HIGHER, relevance(0.0, audible=True)),
     **{f"v_{gamma:g}": (HIGHER, relevance(gamma, audible=True, labels=34)) for gamma in GAMMAS},
     "logme": (HIGHER, whole_task(logme)),
     "lee": (LOWER, whole_task(lee, needs_speech=True)),

@@ -2,9 +2,9 @@
 
     python examples/label_study/run.py --out FOLDER
 
-Fetches free recordings, computes labels, trains small encoders on one label or group at a time, and judges each on
-eleven tasks. Every row is written as soon as it is known; what is there is not done again, so that the same command
-goes on after an interruption.
+Fetches free recordings, computes labels, scores them for eleven tasks, trains small encoders on one label or group at a
+time, judges each by two heads on every task, and draws the conclusions. Every row is written as soon as it is known;
+what is there is not done again, so that the same command goes on after an interruption.
 """
 
 from __future__ import annotations
@@ -16,54 +16,92 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch
+from conclude import PAGE, conclude
 from corpora import prepare
-from settings import RESULTS, SEEDS, Settings
-from tiers import Study, baselines, models_of, run_tier, tier1, tier2
+from models import plan
+from settings import RESULTS, SEEDS, TASKS, Settings
+from tiers import Study, baselines, run_tier, tier1, tier2
 
-TIERS = ("prepare", "baselines", "1", "2")
+STAGES = {
+    "prepare": "fetch the corpora, align, compute every label: 0.3 GB, 10 minutes",
+    "baselines": "heads on front ends without an encoder: 5 minutes",
+    "scores": "what every estimator says, and the λ of every way: minutes",
+    "1": "closed form: 20 minutes",
+    "2": "trained encoders: 7 s each, about 700 of them",
+    "3": "wav2vec 2.0 with contrastive loss: hours, see the README",
+    "conclude": "tables and pictures: a minute",
+}
 
 
 def main() -> None:
-    settings = parse()
+    settings, page = parse()
     torch.set_num_threads(1)
     if "prepare" in settings.tiers:
         prepare(settings)
     study = Study(settings)
     if "baselines" in settings.tiers:
         run_tier(study, study.table("baselines"), baselines(study))
-    first, *others = settings.seeds
-    if "2" in settings.tiers:  # single labels before anything else
-        early = (m for m in models_of(study) if m.seed == first and m.kind not in ("group", "oracle"))
+    if "scores" in settings.tiers:
+        from scores import score_all
+        from ways import choose
+
+        score_all(study, tuple(TASKS))
+        choose(study, tuple(TASKS))
+    train(study)
+    if "3" in settings.tiers:
+        import tier3
+
+        tier3.prepare(study)
+        run_tier(study, study.table("tier3"), tier3.tier3(study))
+    if "conclude" in settings.tiers:
+        conclude(settings, page)
+
+
+def train(study: Study) -> None:
+    """Tiers 1 and 2, what matters most first."""
+    from ways import chosen_models
+
+    tiers, (first, *others) = study.settings.tiers, study.settings.seeds
+    models = tuple(plan(study.settings, study.labels, tuple(chosen_models(study))))
+    if "2" in tiers:
+        early = [model for model in models if model.seed == first and model.kind not in ("group", "oracle")]
         run_tier(study, study.table("tier2"), tier2(study, early))
-    if "1" in settings.tiers:
+    if "1" in tiers:
         run_tier(study, study.table("tier1"), tier1(study, first))
-    if "2" in settings.tiers:
-        run_tier(study, study.table("tier2"), tier2(study, models_of(study)))
-    if "1" in settings.tiers:
-        for seed in others:
-            run_tier(study, study.table("tier1"), tier1(study, seed))
+    if "2" in tiers:
+        run_tier(study, study.table("tier2"), tier2(study, models))
+    for seed in others if "1" in tiers else ():
+        run_tier(study, study.table("tier1"), tier1(study, seed))
 
 
-def parse() -> Settings:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parse() -> tuple[Settings, Path | None]:
+    stages = "; ".join(f"{name}: {what}" for name, what in STAGES.items())
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], epilog=f"Stages, on one core: {stages}."
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of corpora, labels and logs")
     parser.add_argument("--results", type=Path, help=f"folder of the tables (default: {RESULTS})")
     parser.add_argument("--corpora", type=Path, help="where corpora are fetched to (default: OUT/corpora)")
-    parser.add_argument("--tiers", nargs="+", choices=TIERS, default=list(TIERS))
+    parser.add_argument("--tiers", nargs="+", choices=STAGES, default=[name for name in STAGES if name != "3"],
+                        metavar="STAGE", help="which stages (default: all but 3)")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=len(SEEDS), metavar="N", help="how many (default 3)")
+    parser.add_argument("--page", type=Path, help=f"page whose tables are written (default: {PAGE})")
     parser.add_argument(
         "--tiny", action="store_true", help="a few recordings and updates: to see that all works"
     )
     options = parser.parse_args()
+    if not 1 <= options.seeds <= len(SEEDS):
+        parser.error(f"--seeds: expected 1 to {len(SEEDS)}, found {options.seeds}")
     out = options.out.resolve()
-    return Settings(
+    settings = Settings(
         out=out,
         results=(options.results or (out / "results" if options.tiny else RESULTS)).resolve(),
         corpora=(options.corpora or out / "corpora").resolve(),
         tiers=tuple(options.tiers),
-        seeds=tuple(range(1, options.seeds + 1)),
+        seeds=SEEDS[: options.seeds],
         tiny=options.tiny,
     )
+    return settings, options.page or (None if options.tiny else PAGE)
 
 
 if __name__ == "__main__":

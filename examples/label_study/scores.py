@@ -16,7 +16,9 @@ from settings import CONTROLS, Settings
 from tables import Table
 from tiers import Study
 
-from ptsel_fairseq.base.manifest import Segment, read_manifest
+from ptsel_fairseq.base.class_file import Segment
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.selection.embedding import SEGMENT_POINTS, UTTERANCE_POINTS
 from ptsel_fairseq.selection.speech_vectors import speech_vectors
 
@@ -113,7 +115,11 @@ def score_all(study: Study, tasks: tuple[str, ...]) -> None:
                 continue
             part = part or training_part(study, task)
             begun = time.monotonic()
-            found = estimate(part)
+            try:
+                found = estimate(part)
+            except PtselError as error:  # too few points for this estimator
+                print(f"scores {task} {estimator}: none, {error}", flush=True)
+                found = dict.fromkeys(part.labels, np.nan)
             seconds = (time.monotonic() - begun) / len(found)
             for name, score in found.items():
                 table.add(

@@ -42,6 +42,11 @@ PENALTIES = (1e-3, 1e-2, 1e-1)
 MLP_HIDDEN = 128
 MLP_EPOCHS = 40
 
+# Tier 3: wav2vec 2.0 on log-mel bands.
+TIER3_TASKS = ("phones", "characters", "question", "emotion")
+TIER3_UPDATES = 3000
+PAPERS_WAY, TIER3_DEFAULT = "papers_sparsemax", "v_1"  # v_1: γ of 1/34, the package's 0.03
+
 ORACLE_DIM = 8
 ORACLE_NOISE = (0.25, 1.0, 4.0)  # standard deviations of the noise, that of the code being 1
 NUM_GROUPS = 80  # random groups of each pool
@@ -117,8 +122,18 @@ class Settings:
     corpora: Path = field(default=Path())
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """What is computed, as `ptsel extract` takes it."""
+        return tuple(sorted({*PAPERS, "loudness", "log_mel", "mfcc"})) if self.tiny else ("all",)
+
+    @property
     def updates(self) -> int:
         return 4 if self.tiny else UPDATES
+
+    @property
+    def resamplings(self) -> int:
+        """Of the bootstrap."""
+        return 50 if self.tiny else 2000
 
     @property
     def num_groups(self) -> int:

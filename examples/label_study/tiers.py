@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from controls import oracle_names, planted
 from encoder import features, new_encoder, pretrain
-from models import RANDOM, Model, plan
+from models import RANDOM, Model
 from points import Points, points_of
 from pool import Pool, Track
 from probes import few_examples, linear, mlp
@@ -245,7 +245,3 @@ def run_tier(study: Study, table: Table, work: Iterable[Judged]) -> None:
                 str(judged.row[column]) for column in ("tier", "pool", "model", "features", "seed")
             )
             print(f"{what}: {added} rows, {time.monotonic() - begun:.1f} s", flush=True)
-
-
-def models_of(study: Study, chosen: Iterable[Model] = ()) -> Iterator[Model]:
-    return plan(study.settings, study.labels, tuple(chosen))

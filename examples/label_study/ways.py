@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from models import Model
-from ptsel_fairseq.selection.estimators.audible import Audible
-from ptsel_fairseq.selection.estimators.relevance import Relevance
-from ptsel_fairseq.selection.estimators.task import Task
-from ptsel_fairseq.selection.weighting.relevance import GroupRelevance, maximise
 from scores import TrainingPart, kind_of, training_part
 from settings import GAMMAS, NOISE_CONTROLS, PAPERS, SEEDS, TASKS
 from tables import Table, read
 from tiers import Study
 
+from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection import Points, score_labels, select_weights
+from ptsel_fairseq.selection.estimators.audible import Audible
+from ptsel_fairseq.selection.estimators.relevance import Relevance
+from ptsel_fairseq.selection.estimators.task import Task
+from ptsel_fairseq.selection.weighting.relevance import GroupRelevance, maximise
 
 WAYS = ("task", "way", "model", "label", "weight", "noise_weight")
 SMALLEST = 1e-3  # of λ: less is left out, and the rest made to sum to one
@@ -68,8 +69,12 @@ def choose(study: Study, tasks: tuple[str, ...]) -> None:
                 continue
             part = part or training_part(study, task)
             labels = part.of_catalogue(part.labels)
-            weights = tidied(choose_by(part, labels))
-            with_noise = choose_by(part, labels | {name: part.labels[name] for name in NOISE_CONTROLS})
+            try:
+                weights = tidied(choose_by(part, labels))
+                with_noise = choose_by(part, labels | {name: part.labels[name] for name in NOISE_CONTROLS})
+            except PtselError as error:
+                print(f"λ {task} {way}: none, {error}", flush=True)
+                continue
             noise = float(sum(with_noise.get(name, 0.0) for name in NOISE_CONTROLS))
             model = next(iter(weights)) if len(weights) == 1 else f"way_{task}_{way}"
             for label, weight in weights.items():

@@ -219,6 +219,16 @@ def _comments(provenance: Mapping[str, object], indent: str) -> list[str]:
     return [f"{indent}{MARK} {key}: {' '.join(str(value).split())}" for key, value in provenance.items()]
 
 
+def read_provenance(file: Path | str) -> dict[str, str]:
+    """What the comments that `write_weights` and `write_into_recipe` leave say of how λ was made; empty if nothing."""
+    made = {}
+    for line in Path(file).read_text(encoding="utf-8").splitlines():
+        key, colon, value = line.strip().removeprefix(f"{MARK} ").partition(": ")
+        if line.strip().startswith(f"{MARK} ") and colon:
+            made[key] = value
+    return made
+
+
 def _parse(text: str, file: Path) -> tuple[dict[str, float], bool]:
     import yaml
 

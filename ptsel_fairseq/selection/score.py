@@ -23,6 +23,7 @@ import numpy as np
 
 from ptsel_fairseq.base.device import check_device
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, available_cores, map_ordered
 from ptsel_fairseq.selection.checks import minimum_points, no_class_left, prepare_labels
 from ptsel_fairseq.selection.estimators.one_class import MEMORY, score_class, scoring_seconds
@@ -120,9 +121,7 @@ def score_labels(
     )
     found: Iterable[dict[str, tuple[int, np.ndarray] | str]] = map_ordered(score_piece, pieces, engine, jobs)
     if progress:
-        from tqdm import tqdm
-
-        found = tqdm(found, total=len(names), desc="scoring classes", unit="class")
+        found = progress_bar(found, total=len(names), desc="scoring classes", unit="class")
     tallies = {name: _Tally() for name in values}
     for class_name, results in zip(names, found, strict=True):
         for name, result in results.items():
@@ -240,10 +239,10 @@ def small_sample_tail(classes: float) -> float:
     Student's distribution; leaving out less mends both (Hesterberg 2015, "What teachers should know about the
     bootstrap", section 5.2). Towards 2.5 % for many classes.
     """
-    from scipy.stats import norm, t
+    from scipy.special import ndtr, stdtrit  # scipy.stats takes half a second to import
 
     freedom = max(classes - 1, 1e-9)
-    return float(norm.cdf(np.sqrt((freedom + 1) / freedom) * t.ppf(TAIL, freedom)))
+    return float(ndtr(np.sqrt((freedom + 1) / freedom) * stdtrit(freedom, TAIL)))
 
 
 def _middle(values: np.ndarray, tail: float = TAIL) -> tuple[float, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from ptsel_fairseq.base.device import CPU, describe_device, torch_device
 from ptsel_fairseq.base.files import readable_size
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance, manifest_file, read_manifest
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, check_engine, check_jobs, jobs_for_audio, map_ordered
 from ptsel_fairseq.labels.extraction.cost import announce
 from ptsel_fairseq.labels.extraction.skip_bad import (
@@ -176,8 +176,6 @@ def fill(
     device: torch.device | None = None,
 ) -> None:
     """Extract what the writer's split still lacks, then finish its labels."""
-    from tqdm import tqdm
-
     todo = writer.open()
     if not writer.missing:
         return
@@ -192,12 +190,11 @@ def fill(
         from ptsel_fairseq.labels.extraction.on_device import analyse_on
 
         results = analyse_on(device, writer, todo, jobs, in_processes)
-    with tqdm(
+    with progress_bar(
         total=len(writer.manifest),
         initial=done,
         desc=f"labels of {writer.manifest.split}",
         unit="file",
-        file=sys.stderr,
     ) as progress:
         for index, analysed in results:
             writer.write(index, analysed.tracks, analysed.identity, analysed.crcs)

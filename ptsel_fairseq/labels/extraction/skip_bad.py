@@ -7,7 +7,6 @@ folder: a run that goes on, or adds labels, leaves out the same files without re
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, Manifest, read_lines
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, jobs_for_audio, map_ordered
 from ptsel_fairseq.labels.store.reader import HEADER, read_header
 from ptsel_fairseq.labels.store.recordings import read_recordings, recognised
@@ -135,8 +135,6 @@ def _find_bad(
     manifest: Manifest, fine: set[int], grid: FrameGrid, jobs: int | None, engine: str
 ) -> tuple[Skipped, ...]:
     """Decode all files but those of the utterances that are `fine`."""
-    from tqdm import tqdm
-
     if engine == LOCAL:
         samples = sum(u.samples for u in manifest if u.index not in fine)
         jobs = jobs_for_audio(samples / grid.sample_rate, jobs)
@@ -147,9 +145,7 @@ def _find_bad(
         for piece in pieces
     )
     found: list[Skipped] = []
-    with tqdm(
-        total=len(utterances), desc=f"reading {manifest.split}", unit="file", file=sys.stderr
-    ) as progress:
+    with progress_bar(total=len(utterances), desc=f"reading {manifest.split}", unit="file") as progress:
         for piece, faults in zip(pieces, map_ordered(_faults, work, engine, jobs), strict=True):
             found += [
                 Skipped(utterance.index, utterance.path, fault)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ptsel_fairseq import __version__
 from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.provenance import versions
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.store.partial_arrays import Shape
 from ptsel_fairseq.labels.store.reader import SOFTWARE, LabelInfo
@@ -35,11 +35,7 @@ def label_info(label: Label) -> LabelInfo:
 
 def software_versions() -> dict[str, str]:
     """Versions of what the values of a track may depend on."""
-    from importlib.metadata import version
-
-    return {"ptsel_fairseq": __version__} | {
-        name: version(name) for name in ("librosa", "numba", "numpy", "scipy", "soundfile", "torch")
-    }
+    return versions("librosa", "numba", "numpy", "scipy", "soundfile", "torch")
 
 
 def plan_of_label(label: Label, grid: FrameGrid, dtype: np.dtype, device: str) -> Plan:

@@ -125,8 +125,8 @@ class LabelStore:
         values = self._array(label)[self._place(index)].astype(np.float32, copy=False)
         if not np.isfinite(values).all():
             raise PtselError(
-                f"{self._folder / label}.npy: the track of utterance {index} has values that are not finite, which none was "
-                f"when it was written; the array is damaged: remove {self._folder} and extract it again"
+                f"{self._folder / label}.npy: the track of utterance {index} has values that are not finite, and was "
+                f"written without any: the array is damaged; remove {self._folder} and extract it again"
             )
         return values
 

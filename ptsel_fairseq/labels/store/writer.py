@@ -11,7 +11,6 @@ is still right is taken over (`label_work`) and the finished labels stay as they
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,9 +20,10 @@ import numpy as np
 
 from ptsel_fairseq.base.device import CPU
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import WholeFile, file_checksum, lock_folder
+from ptsel_fairseq.base.files import WholeFile, file_checksum, locked_folder
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.identity import Identity
+from ptsel_fairseq.base.kept import SECONDS_BETWEEN_FLUSHES
 from ptsel_fairseq.base.manifest import Manifest, Utterance
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.store.header import header_for, write_header
@@ -43,8 +43,6 @@ from ptsel_fairseq.labels.store.statistics import track_statistics
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Track
-
-SECONDS_BETWEEN_FLUSHES = 5.0
 
 
 class StoreWriter:
@@ -90,19 +88,19 @@ class StoreWriter:
         self._offsets = np.concatenate([[0], np.cumsum(frames, dtype=np.int64)])
         self._unflushed: dict[str, list[Done]] = {}
         self._last_flush = time.monotonic()
-        self._lock: int | None = None
+        self._lock = contextlib.ExitStack()
         self._work: dict[str, LabelWork] = {}
         self._parked: list[Parked] = []
         with named_errors(self.folder):
             busy = f"{self.folder}: another extraction is writing here; wait for it to end"
-            self._lock = lock_folder(self.folder, busy)
+            self._lock.enter_context(locked_folder(self.folder, busy))
         try:
             self._header = header_for(self.folder, manifest, labels, grid, dtype)
             if self._skipped is None and self._header["manifest_checksum"] == manifest.checksum:
                 self._skipped = self._header.get("skipped")
             self._survey(labels)
         except BaseException:
-            os.close(self._lock)
+            self._lock.close()
             raise
         self.arrays = TrackArrays(self.folder, [work.arrays for work in self._work.values()])
 
@@ -112,9 +110,7 @@ class StoreWriter:
             self._flush()
         finally:
             self.arrays.close()
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+            self._lock.close()
 
     def bytes_missing(self) -> int:
         """Disk space that the missing labels will take beyond what their partial arrays have claimed."""

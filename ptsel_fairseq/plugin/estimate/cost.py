@@ -20,8 +20,9 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.weights_file import join_weights, read_weights
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.store.reader import THIS_PACKAGE, LabelStore, Statistics
+from ptsel_fairseq.plugin.encoders import encoder as known
 from ptsel_fairseq.plugin.estimate.measuring import measure
-from ptsel_fairseq.plugin.planning import plan, plan_crdnn, plan_frontend
+from ptsel_fairseq.plugin.planning import plan
 
 # numbers that an optimizer keeps for each parameter, in single precision
 STATES = {"adam": 2, "adamax": 2, "adadelta": 2, "composite": 2, "adagrad": 1, "nag": 1}
@@ -133,12 +134,9 @@ def read_recipe(recipe: Path, overrides: Sequence[str] = (), weights: Path | Non
     for section in ("task", "model", "criterion", "optimizer", "optimization", "dataset"):
         if OmegaConf.select(cfg, section) is None:
             raise PtselError(f"{recipe}: expected the recipe of a pretraining, found no section {section}")
-    names = cfg.task.get("_name"), cfg.model.get("_name")
-    if names[0] != "ptsel_pretraining" or names[1] not in ("ptsel_wav2vec2", "ptsel_crdnn"):
-        raise PtselError(
-            f"{recipe}: expected the task ptsel_pretraining and the model ptsel_wav2vec2 or ptsel_crdnn, found "
-            f"{names[0]!r} and {names[1]!r}"
-        )
+    if cfg.task.get("_name") != "ptsel_pretraining":
+        raise PtselError(f"{recipe}: expected the task ptsel_pretraining, found {cfg.task.get('_name')!r}")
+    known.get(cfg.model.get("_name"), str(recipe))
     cfg.task.data = cfg.task.store = "/"
     cfg.task.tpu, cfg.task.seed = False, 1
     add_defaults(cfg)
@@ -196,12 +194,10 @@ def build(cfg: DictConfig, labels: LabelStore | LabelsOfTheCatalogue) -> tuple[A
         for key in ("pretext_weights", "pretext_fixed_weights")
     )
     active = join_weights(given, fixed)
-    known = labels if active else None
-    if cfg.model._name == "ptsel_crdnn":
-        plan_crdnn(cfg.model, criterion, labels, cfg.task, str(labels.folder))
-    elif cfg.model.get("frontend", "waveform") == "filterbank":
-        plan_frontend(cfg.model, labels, cfg.task, str(labels.folder))
-    plan(cfg.model, criterion, active, known, seed=1)
+    encoder = known.get(cfg.model._name, "model._name")
+    encoder.plan(cfg.model, criterion, cfg.task)
+    plan(cfg.model, criterion, active, labels if active else None, seed=1)
+    known.fill_in_input(cfg.model, encoder, labels, cfg.task.normalize)
     task = tasks.setup_task(cfg.task)
     return task, task.build_model(cfg.model, from_checkpoint=True)
 

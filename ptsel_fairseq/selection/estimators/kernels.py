@@ -6,8 +6,8 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.selection.estimators.known import PAPER_VARIANCE
 
-PAPER_VARIANCE = 0.05  # of the released code; the paper's text would make it 0.0025
 SAMPLED_VALUES, LISTED_PAIRS = 200, 40
 LARGEST_EXPONENT = 10.0  # the released optimiser cuts log L to [-10, 0]
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.label_score import LabelScore
 from ptsel_fairseq.selection.points import Points
@@ -113,8 +114,6 @@ def compare_methods(
     Raises:
         PtselError: an option that belongs to one method, or no label that can be weighed.
     """
-    from tqdm import tqdm
-
     given = sorted(name for name, value in options.items() if value != getattr(Options(), name))
     if given:
         raise PtselError(
@@ -128,7 +127,7 @@ def compare_methods(
     labels, R, _ = prepared.dependence(sorted(points.labels))
     compared = COMPARED | (PAPERS if estimator == "reference" else {})
     rows = {}
-    for title, settings in tqdm(compared.items(), desc="methods", unit="method"):
+    for title, settings in progress_bar(compared.items(), desc="methods", unit="method"):
         try:
             own = {key: value for key, value in settings.items() if key != "method"}
             found = weigh(prepared, scores, settings["method"], Options(seed=seed, **own))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.selection.checks import all_defined, balanced_rows
 from ptsel_fairseq.selection.points import Points
 from ptsel_fairseq.selection.weighting import simplex as solve
@@ -150,6 +150,4 @@ def _sampled_objective(points: Points, objective: GroupObjective, rng: np.random
 def _shown(starts: np.ndarray, progress: bool) -> Iterable[np.ndarray]:
     if not progress:
         return starts
-    from tqdm import tqdm
-
-    return tqdm(starts, desc="minimising from each start", unit="start", file=sys.stderr)
+    return progress_bar(starts, desc="minimising from each start", unit="start")

@@ -9,20 +9,16 @@ from pathlib import Path
 import pytest
 import soundfile
 from conftest import run_command
-from corpus_tools import Recordings, stop_converting_after, write, write_librispeech
+from corpus_tools import stop_converting_after, write
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.data import conversion
 from ptsel_fairseq.downstream.corpora import copies as clip_audio
 from ptsel_fairseq.downstream.corpora.prepare import prepare_command
 from ptsel_fairseq.downstream.metrics.answer_files import read_labels
 
 HEAD = "client_id\tpath\tsentence"
-
-
-@pytest.fixture
-def recordings():
-    return Recordings()
 
 
 @pytest.fixture
@@ -36,11 +32,6 @@ def common_voice(tmp_path, recordings):
             rows.append(f"speaker{split}{i}\t{split}_{i}.mp3\tHello {'abcdefgh'[i]}")
         write(root / f"{split}.tsv", HEAD, *rows)
     return root
-
-
-@pytest.fixture
-def librispeech(tmp_path, recordings):
-    return write_librispeech(tmp_path / "LibriSpeech", recordings)
 
 
 @pytest.fixture
@@ -262,7 +253,7 @@ def test_too_many_bad_recordings_are_a_wrong_folder(common_voice, tmp_path, monk
     assert {file.suffix for file in (tmp_path / "out").rglob("*.*")} == {".flac"}
     for clip in clips[:7]:
         clip.unlink()
-    monkeypatch.setattr(clip_audio, "write_flac", None)  # missing files are found before any is converted
+    monkeypatch.setattr(conversion, "write_flac", None)  # missing files are found before any is converted
     with pytest.raises(PtselError, match="found 7 of 12, more than half"):
         prepare_command("common-voice", common_voice, tmp_path / "again", skip_bad=True)
 

@@ -1,0 +1,114 @@
+"""What an estimator is: one object that the command line, checks, tables, figures, report and docs read.
+
+Two kinds. A `KernelEstimator` measures dependence of speech and label inside each class and averages the classes. A
+`TaskEstimator` looks at all points of a task at once. To add one, in a file outside the package:
+
+    from ptsel_fairseq.selection.estimators import TaskEstimator, register
+
+    def eta(task, z):  # a `Task`, and the label's values [n, d], of mean 0 and variance 1
+        means = task.class_sums(z) / task.counts[:, None]
+        return float((task.shares @ means**2).sum())
+
+    register(TaskEstimator("eta", function=eta, higher_is_better=True, title="correlation ratio",
+             axis="share of variance between classes", better="tells the classes apart", help="correlation ratio"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ptsel_fairseq.selection.registry import Registry
+
+if TYPE_CHECKING:  # the command line lists estimators without computing anything
+    import numpy as np
+
+    from ptsel_fairseq.selection.estimators.audible import Audible
+    from ptsel_fairseq.selection.estimators.task import Task
+
+GROUP = "ptsel_fairseq.estimators"  # entry points
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """An estimator of what a label is worth for a task.
+
+    Attributes:
+        name: as on the command line.
+        higher_is_better: its direction.
+        title: what it is, for headings.
+        axis: of figures.
+        better: what a good score means, in a few words.
+        help: for the command line.
+        least_points: of a class, fewer are left out.
+        summary: of a label over a segment, unless another is asked for (see `points.SUMMARIES`).
+        permutations: for p, unless another number is asked for.
+    """
+
+    name: str
+    title: str
+    axis: str
+    better: str
+    help: str
+    higher_is_better: bool = False
+    least_points: int = 2
+    summary: str = "mean"
+    permutations: int = 1000
+
+    @property
+    def direction(self) -> str:
+        """Which scores are good: ``lower`` or ``higher``."""
+        return "higher" if self.higher_is_better else "lower"
+
+    @property
+    def says(self) -> str:
+        """The direction and what it means, for tables and figures."""
+        return f"{self.direction} is better: {self.better}"
+
+    def cost(self, score: float) -> float:
+        """The score turned so that lower is better."""
+        return -score if self.higher_is_better else score
+
+
+@dataclass(frozen=True)
+class KernelEstimator(Estimator):
+    """Dependence of the kernels of speech and label inside each class, averaged over classes.
+
+    Attributes:
+        form: centring, see `hsic.hsic`.
+        normalised: by the norms of both centred kernels.
+        variance: squared bandwidth of the label's kernel; None for the squared median distance in the class.
+        own_units: labels as they are, with openSMILE's value where they are undefined, rather than in standard
+            deviations.
+        average: of the classes, unless another is asked for: by ``count`` of points, or ``plain``.
+        floor: whether 1/n bounds the score from below.
+    """
+
+    form: str = "unbiased"
+    normalised: bool = False
+    variance: float | None = None
+    own_units: bool = False
+    average: str = "count"
+    floor: bool = False
+
+
+@dataclass(frozen=True)
+class TaskEstimator(Estimator):
+    """A score of all points of a task at once.
+
+    Attributes:
+        function: (task, z) -> score, z float64 [n, d] of mean 0 and variance 1 in each column.
+        hearing: (task, audible, z) -> score instead: with the cross-fitted ridge regressions of the task.
+        audible: of an estimator with second moments of its own (`relevance`): whether of the audible part only; None
+            for the others.
+    """
+
+    function: Callable[[Task, np.ndarray], float] | None = None
+    hearing: Callable[[Task, Audible, np.ndarray], float] | None = None
+    audible: bool | None = None
+    average: str = field(default="count", init=False)
+
+
+ESTIMATORS: Registry[Estimator] = Registry("estimator", GROUP)
+register = ESTIMATORS.register

@@ -1,0 +1,411 @@
+"""Relevance: how much a label tells the classes apart by what can be heard of it, beyond chance.
+
+For labels side by side, in standard deviations: S their covariance (shrunk as Ledoit and Wolf 2004 say), m_c
+their mean in class c, h_c the class's mean of what the speech predicts of them at points that the prediction
+never saw (see `audible`), w the classes' shares of the points, and
+
+    B = Σ_c w_c (m_c h_c' + h_c m_c') / 2.
+
+With the weight λ_h spread over the d_h columns of label h, a_j = λ_h / d_h and A = diag(a),
+
+    V_γ(λ) = tr( (S + γ A⁻¹)⁻¹ B ),
+
+the share of the labels' variance that lies between the classes and is heard, summed over directions. Were all
+of a label heard (h = m), it would be Pillai's trace where γ = 0, the sum of squared canonical correlations of
+labels and classes, at most min(D, k - 1) for k classes; what cannot be heard adds nothing. (With h_c on both
+sides, what is heard would be counted twice, and the code of the class itself would come behind labels that are
+simple functions of the speech.) A direction whose share of the loss is below γ hardly counts: it would not be
+learned. Labels that say the same share their worth. `relevance` of one label is V of it alone, λ = 1. **Higher
+is better.** For a scalar label that is a function of the speech, 1 - V is the share of its variance inside the
+classes: conditional dependence, normalised.
+
+Pure chance gives B the expectation E under labels that are permuted by group (see `Task.transplant`). The score
+of one label is (V - V_E) m / (m - V_E) with V_E the value of E and m the largest value it could have: 0 in the
+mean without any tie, and m where nothing varies inside the classes. For a group B becomes (B - E) / (1 - e),
+e = tr(S⁻¹E) / D, less what of it is negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import eigh, solve_triangular
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.selection.estimators.audible import Audible, Plain
+from ptsel_fairseq.selection.estimators.null import Null, permuted, weighted_chi_squares
+from ptsel_fairseq.selection.estimators.task import Task, stack, sums_by
+
+NOISE_FLOOR = 0.03  # γ over the sum of the weights
+DRAWS = 200  # permutations for E where points come in groups
+MOST_OPERATIONS = 4e12  # of all permutations together; beyond, moments of their distribution are used
+
+
+def ledoit_wolf(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """Covariance of values [n, d] of mean 0, shrunk towards a multiple of the identity, and by how much.
+
+    Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices".
+    """
+    n, d = values.shape
+    S = values.T @ values / n
+    mean = float(np.trace(S)) / d
+    distance = float(np.square(S).sum()) - d * mean**2
+    spread = (
+        float(np.square(np.einsum("ij,ij->i", values, values)).sum()) / n - float(np.square(S).sum())
+    ) / n
+    share = float(np.clip(spread / distance, 0.0, 1.0)) if distance > 1e-14 * mean**2 else 0.0
+    return (1 - share) * S + share * mean * np.eye(d), share
+
+
+@dataclass(frozen=True)
+class Found:
+    """Relevance of one label.
+
+    Attributes:
+        score: adjusted, see the module.
+        raw: V before the adjustment.
+        chance: V of E.
+        most: the largest value that it could have.
+        null: its distribution under permutation by group; None if it was not asked for.
+        standard_error: from the jackknife over blocks of groups.
+        per_class: what each class adds to the raw value [k].
+    """
+
+    score: float
+    raw: float
+    chance: float
+    most: float
+    null: Null | None
+    standard_error: float | None
+    blocks: int
+    per_class: np.ndarray
+
+
+class Relevance:
+    """Second moments of the labels of one task, from which relevance follows for each and for any weights.
+
+    Attributes:
+        names: of the labels that can be scored, sorted.
+        reasons: label -> why it cannot.
+        stacked: the labels' values.
+        dims: columns of each label.
+
+    Args:
+        task: classes, groups and speech. labels: name -> values [n] or [n, d]; NaN where undefined (see
+        `Stacked`). audible: of what is heard (default), or of all of the label: Pillai's trace, adjusted.
+        heard: the `Audible` of the same task, where there is one already. shrinkage: whether S is shrunk.
+        Without it, and with γ = 0, no invertible linear map of a label changes its score.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        labels: Mapping[str, np.ndarray],
+        audible: bool = True,
+        heard: Audible | None = None,
+        shrinkage: bool = True,
+    ) -> None:
+        self.task, self.shrinkage = task, shrinkage
+        self.stacked, self.reasons = stack(labels, len(task))
+        self.names, self.dims = self.stacked.names, self.stacked.dims
+        self.plain = Plain(task)
+        self.audible = (heard or Audible(task)) if audible else None
+        self.means = self.plain.class_means(self.stacked.values)
+        self.heard_means = self.audible.class_means(self.stacked.values) if self.audible else self.means
+
+    def _covariance(self, values: np.ndarray) -> tuple[np.ndarray, float]:
+        return ledoit_wolf(values) if self.shrinkage else (values.T @ values / len(values), 0.0)
+
+    @property
+    def columns(self) -> int:
+        return self.stacked.values.shape[1]
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """S of all labels together [D, D], shrunk."""
+        return self._covariance(self.stacked.values)[0]
+
+    @cached_property
+    def between(self) -> np.ndarray:
+        """B [D, D], not adjusted."""
+        return self._between(self.means, self.heard_means)
+
+    def _between(self, means: np.ndarray, heard: np.ndarray) -> np.ndarray:
+        found = (means * self.task.shares[:, None]).T @ heard
+        return (found + found.T) / 2
+
+    @cached_property
+    def _grams(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Inner products of what makes class means, and of what makes heard ones: of points, and of groups' sums."""
+        root = np.sqrt(self.task.shares)[:, None]
+        found = []
+        for by_group in (False, True)[: 1 if self.task.independent else 2]:
+            plain = self.plain.gram_of_matrix(by_group)
+            if self.audible is None:
+                three = (plain, plain, plain)
+            else:
+                three = (
+                    plain,
+                    self.audible.product_with_plain(by_group),
+                    self.audible.gram_of_matrix(by_group),
+                )
+            found.append(tuple(root * each * root.T for each in three))
+        return found
+
+    def _inner(self, shared: float = 0.0) -> np.ndarray:
+        """Eigenvalues of the quadratic form in a label's values that B is.
+
+        `shared`: correlation of a label's values in one group.
+        """
+        own = self._grams[0]
+        if shared:
+            own = tuple(a + shared * (b - a) for a, b in zip(*self._grams, strict=True))
+        plain, cross, heard = own
+        if self.audible is None:
+            return np.linalg.eigvalsh(plain)
+        values, vectors = np.linalg.eigh(np.block([[plain, cross.T], [cross, heard]]))
+        left = vectors * np.sqrt(np.maximum(values, 0.0))
+        turned = left[: len(plain)].T @ left[len(plain) :]
+        return np.linalg.eigvalsh((turned + turned.T) / 2)
+
+    @cached_property
+    def _chance(self) -> tuple[float, float]:
+        """What E takes of the points' own second moments and of those of pairs in one group: see `chance`."""
+        traces = [float(np.trace(cross)) for _, cross, _ in self._grams]
+        if self.task.independent:
+            return traces[0] * len(self.task) / (len(self.task) - 1), 0.0
+        return traces[0], traces[1] - traces[0]
+
+    @cached_property
+    def _pairs(self) -> np.ndarray:
+        """Mean product of two points of one group, over groups of two and more [D, D]."""
+        z = self.stacked.values
+        sums = self.task.group_sums(z)
+        sizes = np.bincount(self.task.group_of)
+        count = float((sizes * (sizes - 1)).sum())
+        return (sums.T @ sums - z.T @ z) / count if count else np.zeros((z.shape[1],) * 2)
+
+    @cached_property
+    def chance(self) -> np.ndarray:
+        """E [D, D]: what B is in the mean over permutations by group."""
+        z = self.stacked.values
+        if self.exact and not self.task.independent:
+            total = np.zeros((z.shape[1],) * 2)
+            for means, heard in self._permuted_means(z, DRAWS):
+                total += self._between(means, heard)
+            return total / DRAWS
+        own, pairs = self._chance
+        expected = own * (z.T @ z) / len(z)
+        return expected + pairs * self._pairs if pairs else expected
+
+    @property
+    def exact(self) -> bool:
+        """Whether the permutations themselves are within reach, rather than moments of their distribution."""
+        cost = 2.0 * len(self.task.names) * len(self.task) * self.columns * DRAWS
+        return cost < MOST_OPERATIONS and 8.0 * len(self.task.names) * len(self.task) < 1e9
+
+    def _permuted_means(self, values: np.ndarray, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Class means and heard class means of values [n, D] that are permuted by group, [k, D] each, `count` times."""
+        from scipy.sparse import csr_matrix
+
+        n, k = len(self.task), len(self.task.names)
+        entries = (1 / self.task.counts)[self.task.class_of]
+        heard_by = None if self.audible is None else self.audible.matrix
+        for number in range(count):
+            donors = self.task.transplant(np.random.default_rng([self.task.seed, 3, number]))
+            means = np.asarray(csr_matrix((entries, (self.task.class_of, donors)), shape=(k, n)) @ values)
+            means -= self.task.shares @ means
+            if heard_by is None:
+                yield means, means
+                continue
+            taken = csr_matrix((np.ones(n), (donors, np.arange(n))), shape=(n, n))
+            yield means, np.asarray((taken @ heard_by.T).T) @ values
+
+    def _floor(self, name: str, gamma: float) -> tuple[slice, np.ndarray, np.ndarray]:
+        """Columns of a label; the lower triangle L of S + γ d I; eigenvalues of S."""
+        span = self.stacked.spans[self.names.index(name)]
+        S = self._covariance(self.stacked.values[:, span])[0]
+        d = span.stop - span.start
+        return span, np.linalg.cholesky(S + gamma * d * np.eye(d)), np.linalg.eigvalsh(S)
+
+    def score(
+        self, name: str, gamma: float = NOISE_FLOOR, permutations: int = 0, jackknife: bool = False
+    ) -> Found:
+        """Relevance of one label.
+
+        Args:
+            gamma: noise floor; 0 for Pillai's trace.
+            permutations: of the null distribution; 0 for none.
+            jackknife: whether to estimate the standard error.
+
+        Raises:
+            PtselError: so few points that chance alone explains the label.
+        """
+        span, L, spectrum = self._floor(name, gamma)
+        d, k = span.stop - span.start, len(self.task.names)
+        most = float(np.sort(spectrum / (spectrum + gamma * d))[::-1][: min(d, k - 1)].sum())
+        means, heard = (
+            solve_triangular(L, each[:, span].T, lower=True) for each in (self.means, self.heard_means)
+        )
+        per_class = self.task.shares * (means * heard).sum(axis=0)
+        raw = float(per_class.sum())
+        chance = _trace(L, self.chance[span, span])
+        score = _adjusted(raw, chance, most)
+        if score is None:
+            raise PtselError(
+                f"label {name}: its {d} columns are too many for {len(self.task)} points in {k} classes: chance alone "
+                f"gives {chance:.3g} of at most {most:.3g}; score more data, coarser classes, or a shorter summary"
+            )
+        null = self._null(span, L, permutations) if permutations else None
+        error, blocks = self._jackknife(span, gamma, chance, most) if jackknife else (None, 0)
+        return Found(score, raw, chance, most, null, error, blocks, per_class)
+
+    def nulls(self, gamma: float, permutations: int) -> dict[str, Null]:
+        """The null distribution of every label, each permutation made once for all of them."""
+        floors = [self._floor(name, gamma) for name in self.names]
+        if not (self.exact and self._within_reach(permutations)):
+            return {
+                name: self._moments(span, L) for name, (span, L, _) in zip(self.names, floors, strict=True)
+            }
+        whitened = np.concatenate(
+            [solve_triangular(L, self.stacked.values[:, span].T, lower=True).T for span, L, _ in floors],
+            axis=1,
+        )
+        starts = [span.start for span, _, _ in floors]
+        drawn = np.array(
+            [
+                np.add.reduceat(self.task.shares @ (means * heard), starts)
+                for means, heard in self._permuted_means(whitened, permutations)
+            ]
+        )
+        return {name: permuted(drawn[:, number]) for number, name in enumerate(self.names)}
+
+    def _within_reach(self, permutations: int) -> bool:
+        return 2.0 * len(self.task.names) * len(self.task) * self.columns * permutations < MOST_OPERATIONS
+
+    def _null(self, span: slice, L: np.ndarray, permutations: int) -> Null:
+        if not (self.exact and self._within_reach(permutations)):
+            return self._moments(span, L)
+        whitened = solve_triangular(L, self.stacked.values[:, span].T, lower=True).T
+        return permuted(
+            np.array(
+                [
+                    float((self.task.shares @ (means * heard)).sum())
+                    for means, heard in self._permuted_means(whitened, permutations)
+                ]
+            )
+        )
+
+    def _moments(self, span: slice, L: np.ndarray) -> Null:
+        """The null distribution as a weighted sum of chi-squares: what permutations tend to for many groups."""
+        z = self.stacked.values[:, span]
+        own = np.maximum(_eigenvalues(L, z.T @ z / len(z)), 0.0)
+        shared = 0.0
+        if not self.task.independent:
+            shared = max(float(_eigenvalues(L, self._pairs[span, span]).sum() / own.sum()), 0.0)
+        return weighted_chi_squares(self._inner(shared), own)
+
+    def _jackknife(self, span: slice, gamma: float, chance: float, most: float) -> tuple[float | None, int]:
+        """Standard error of the score from leaving out one block of groups at a time; the regressions stay."""
+        z, task = self.stacked.values[:, span], self.task
+        heard = z if self.audible is None else self._heard[:, span]
+        count, k = int(task.blocks.max()) + 1, len(task.names)
+        d = z.shape[1]
+        shrunk = self._covariance(z)[1]
+        sums, heard_sums = np.zeros((2, count, k, d))
+        sizes = np.zeros((count, k))
+        moments, totals = np.zeros((count, d, d)), np.zeros((count, d))
+        for block in range(count):
+            rows = np.flatnonzero(task.blocks == block)
+            moments[block], totals[block] = z[rows].T @ z[rows], z[rows].sum(axis=0)
+            sums[block] = sums_by(task.class_of[rows], z[rows], k)
+            heard_sums[block] = sums_by(task.class_of[rows], heard[rows], k)
+            sizes[block] = np.bincount(task.class_of[rows], minlength=k)
+        values = []
+        for block in range(count):
+            held = sizes.sum(axis=0) - sizes[block]
+            used = held > 0
+            n = held.sum()
+            mean = (totals.sum(axis=0) - totals[block]) / n
+            S = (moments.sum(axis=0) - moments[block]) / n - np.outer(mean, mean)
+            S = (1 - shrunk) * S + shrunk * np.trace(S) / d * np.eye(d)
+            shares = held[used] / n
+            try:
+                L = np.linalg.cholesky(S + gamma * d * np.eye(d))
+            except np.linalg.LinAlgError:
+                return None, count
+            whitened = []
+            for each in (sums, heard_sums):
+                means = (each.sum(axis=0) - each[block])[used] / held[used, None]
+                whitened.append(solve_triangular(L, (means - shares @ means).T, lower=True))
+            raw = float(shares @ (whitened[0] * whitened[1]).sum(axis=0))
+            values.append((raw - chance) * most / (most - chance))
+        spread = np.array(values) - np.mean(values)
+        return float(np.sqrt((count - 1) / count * (spread @ spread))), count
+
+    @cached_property
+    def _heard(self) -> np.ndarray:
+        return self.audible.predict(self.stacked.values) if self.audible else self.stacked.values
+
+    def adjusted_factor(self, names: tuple[str, ...] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """S [D, D] and F [D, r] of some labels (default all), in order, with F F' the adjusted B.
+
+        B less chance is no longer positive semidefinite; what is negative of it, in units of S, is taken as 0.
+        """
+        chosen = self.names if names is None else names
+        columns = np.concatenate(
+            [
+                np.arange(span.start, span.stop)
+                for span in (self.stacked.spans[self.names.index(n)] for n in chosen)
+            ]
+        )
+        S = self.covariance[np.ix_(columns, columns)]
+        E = self.chance[np.ix_(columns, columns)]
+        L = np.linalg.cholesky(S)
+        difference = self.between[np.ix_(columns, columns)] - E
+        inner = solve_triangular(L, solve_triangular(L, difference, lower=True).T, lower=True)
+        values, vectors = eigh((inner + inner.T) / 2)
+        kept = values > 1e-12
+        left = 1 - _trace(L, E) / len(columns)
+        if left <= 0:
+            raise PtselError(
+                f"{len(columns)} columns of labels are too many for {len(self.task)} points: chance alone explains "
+                "them; score more data or fewer labels"
+            )
+        return S, (L @ vectors[:, kept]) * np.sqrt(values[kept] / left)
+
+
+def _adjusted(raw: float, chance: float, most: float) -> float | None:
+    """What is left above chance, over what chance leaves, times the most there is; None if it leaves nothing."""
+    return (raw - chance) * most / (most - chance) if chance < most else None
+
+
+def _trace(L: np.ndarray, B: np.ndarray) -> float:
+    """tr((L L')⁻¹ B) for a positive semidefinite B."""
+    return float(np.trace(solve_triangular(L, solve_triangular(L, B, lower=True).T, lower=True)))
+
+
+def _eigenvalues(L: np.ndarray, C: np.ndarray) -> np.ndarray:
+    """Of L⁻¹ C L⁻ᵀ, C symmetric."""
+    inner = solve_triangular(L, solve_triangular(L, C, lower=True).T, lower=True)
+    return np.linalg.eigvalsh((inner + inner.T) / 2)
+
+
+def relevance(
+    x: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    classes: np.ndarray,
+    groups: np.ndarray | None = None,
+    *,
+    gamma: float = NOISE_FLOOR,
+    audible: bool = True,
+    permutations: int = 0,
+    seed: int = 0,
+) -> dict[str, Found]:
+    """Relevance of each label: the shortest way to it, see `Relevance`."""
+    task = Task(x, classes, groups, seed)
+    made = Relevance(task, labels, audible)
+    return {name: made.score(name, gamma, permutations) for name in made.names}
