@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -194,6 +195,12 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
             f"{file}: {manifest.split}: {len(classes.segments)} points in {len(sizes)} classes of "
             f"{min(sizes.values())} to {max(sizes.values())}, {classes.unlabelled} utterances without a class"
         )
+        for alike in look_alike(sizes):
+            findings.append(
+                Finding(
+                    "classes that look alike", False, f"{file}, {manifest.split}", ", ".join(map(repr, alike))
+                )
+            )
         single = sorted(name for name, size in sizes.items() if size == 1)
         if single:
             findings.append(
@@ -202,6 +209,15 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
     if not matched:
         findings.append(Finding("no classes", True, str(file), "no line is about any of the manifests"))
     return findings
+
+
+def look_alike(names: Iterable[str]) -> list[list[str]]:
+    """Classes that differ by capitals, blanks, punctuation or forms of the same letters only, together."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        folded = unicodedata.normalize("NFKC", name).casefold()
+        groups["".join(char for char in folded if char.isalnum()) or name].append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def check_store(
