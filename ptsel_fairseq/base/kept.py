@@ -16,6 +16,7 @@ import numpy as np
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile, file_checksum, write_text
 from ptsel_fairseq.base.identity import IDENTITY, Identity, changed, to_array
+from ptsel_fairseq.base.json_file import read_json
 from ptsel_fairseq.base.partial_array import PartialArray
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
@@ -44,7 +45,7 @@ def _write_array(file: Path, values: Values) -> None:
         np.save(out, values)
 
 
-JSON = Form(".json", _write_json, lambda file: json.loads(file.read_text(encoding="utf-8")))
+JSON = Form(".json", _write_json, read_json)
 ARRAYS = Form(".npy", _write_array, lambda file: np.load(file, allow_pickle=False))
 
 
@@ -132,9 +133,7 @@ def _identities_file(file: Path) -> Path:
 def _same(file: Path, recordings: Iterable[Path]) -> bool:
     """Whether the recordings of a block's file are those that it was made of; one that is gone may have been."""
     try:
-        identities = [
-            Identity(*row) for row in json.loads(_identities_file(file).read_text(encoding="utf-8"))
-        ]
+        identities = [Identity(*row) for row in read_json(_identities_file(file))]
         return not changed(identities, recordings, or_absent=False)
     except (OSError, ValueError, TypeError, AttributeError):
         return False

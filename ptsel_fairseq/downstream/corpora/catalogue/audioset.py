@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.json_file import read_json
 from ptsel_fairseq.base.manifest import read_lines
 from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.data.audio_folder import look_into
@@ -90,7 +90,7 @@ def read(root: Path) -> Reading:
 def instruments(file: Path) -> tuple[dict[str, str], dict[str, set[str]]]:
     """Names of all marks below "Musical instrument", in the file's order, and the marks above each."""
     try:
-        entries = {entry["id"]: entry for entry in json.loads(file.read_text(encoding="utf-8-sig"))}
+        entries = {entry["id"]: entry for entry in read_json(file)}
         above: dict[str, set[str]] = {}
         waiting = [(child, set[str]()) for child in entries[INSTRUMENT]["child_ids"]]
         while waiting:
