@@ -133,6 +133,11 @@ class PtselPretrainingTask(AudioPretrainingTask):
             refuse_what_cannot_be_aligned(task_cfg or self.cfg)
             manifest = read_manifest(manifest_file(self.cfg.data, split))
             super().load_dataset(split, task_cfg=task_cfg, **kwargs)
+            if not len(self.datasets[split]):
+                raise PtselError(
+                    f"{manifest.file}: none of its {len(manifest)} utterances is as long as task.min_sample_size, "
+                    f"{(task_cfg or self.cfg).min_sample_size} samples; set it lower"
+                )
             store, scaling = None, {}
             if self._labels:
                 statistics = self._open_store(self.cfg.statistics_split)

@@ -14,7 +14,6 @@ No pickle anywhere. Names ending in ``.partial`` belong to an extraction that ha
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.json_file import read_json
 from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.labels.store.recordings import changed, read_recordings
 
@@ -228,7 +228,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     """The header of one split's folder; raise PtselError if it is absent or of another format."""
     file = folder / HEADER
     try:
-        header = json.loads(file.read_text(encoding="utf-8"))
+        header = read_json(file)
     except FileNotFoundError:
         state = "an extraction that has not finished" if list(folder.glob("*.partial")) else "nothing"
         raise PtselError(
