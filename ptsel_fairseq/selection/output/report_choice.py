@@ -1,4 +1,4 @@
-"""The part of the report that is about one choice: its λ with the very options that made it, and what it was trained to."""
+"""The part of the report that is about one choice: its λ, the options that made it, and the trainings with it."""
 
 from __future__ import annotations
 
