@@ -87,7 +87,10 @@ FINETUNED = (
     '[2026-01-31 12:00:0{i},500][valid][INFO] - {{"epoch": 2, "valid_loss": "{loss}", "valid_uer": "{uer}", '
     '"valid_wer": "{wer}", "valid_num_updates": "{update}"}}'
 )
-TRAINED = '[2026-01-31 12:00:01,500][train_inner][INFO] - {"epoch": 1, "loss": "9", "num_updates": "5", "train_wall": "1"}'
+TRAINED = (
+    "[2026-01-31 12:00:01,500][train_inner][INFO] - "
+    '{"epoch": 1, "loss": "9", "num_updates": "5", "train_wall": "1"}'
+)
 
 
 def write_finetuning(folder, wer=(90, 40, 50)):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import shlex
 
 import pytest
 import yaml
-from conftest import ROOT, run_command
+from conftest import ASTERISK, ROOT
 from mixed_audio import write_mixed
 
 from ptsel_fairseq.base.errors import PtselError
@@ -48,12 +50,13 @@ def done(tmp_path_factory):
     write_mixed(folder / "recordings")
     (folder / "recordings" / "empty.wav").write_bytes(b"")
     file = write(folder)
-    result = run_command("ptsel", "run", file)
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    return file, result.stdout
+    shown = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(shown):
+        in_this_process(patch)
+        run_pipeline(file)
+    return file, shown.getvalue()
 
 
-@pytest.mark.slow
 def test_from_a_mixed_folder_to_lambda_and_a_recipe(done):
     file, shown = done
     out = file.parent / "pipeline"
@@ -145,7 +148,7 @@ def test_a_step_that_fails_is_done_again_and_those_before_it_are_not(tmp_path, m
         ({"extarct": {}}, "no key 'extarct'; did you mean 'extract'"),
         ({"data": "d"}, "expected one of audio: FOLDER and data: DATA_DIR"),
         ({"extract": "f0"}, "extract: expected options such as"),
-        ({"extract": {"lables": ["f0"]}}, "extract: .*--lables.*did you mean '--labels'"),
+        ({"extract": {"labels": ["f0"], "lables": ["f0"]}}, "extract: .*--lables.*did you mean '--labels'"),
         ({"extract": {"labels": ["f0"], "store": "s"}}, "extract: store: is set by the pipeline"),
         ({"classes": ...}, "score: needs classes: FILE"),
         ({"extract": ...}, "score: needs extract"),
@@ -207,10 +210,10 @@ def test_the_whole_road_in_plain_commands(tmp_path, capsys):
     assert not (tmp_path / "pipeline").exists()
 
 
-def test_without_fairseq_training_is_left_out_and_said(tmp_path, monkeypatch, capsys):
+def test_without_fairseq_training_is_left_out_and_said(data_dir, tmp_path, monkeypatch, capsys):
     in_this_process(monkeypatch)
     monkeypatch.setattr(running, "find_program", lambda name: None)
-    file = write(tmp_path, audio="example-data", convert=..., classes="classes/voice.tsv", check=False, train={},
+    file = write(tmp_path, audio=..., data=str(data_dir), convert=..., classes=str(ASTERISK / "classes" / "voice.tsv"), check=False, train={},
                  export=True, extract={"labels": ["zcr", "loudness"]}, report=...)  # fmt: skip
     run_pipeline(file)
     shown = capsys.readouterr().out
