@@ -24,9 +24,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ptsel_fairseq.base.audio import read_whole_audio
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
-from ptsel_fairseq.downstream.corpora.amazon_queen import ENOUGH_CLIPS, UNSURE
+from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.downstream.corpora.catalogue.amazon_queen import ENOUGH_CLIPS, UNSURE
 from ptsel_fairseq.labels.signal.analysis import Analysis
 from ptsel_fairseq.labels.signal.cepstral import mfcc_deltas
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser.add_argument("names", nargs="*", default=["polish-emotions", "tonejs", "amazon-queen"])
     options = parse(parser, arguments, {})
     if options.tiny:
-        return finish(options, show("bundled voices", load(ASTERISK, "voice", ("train",))[::4], by_clip))
+        return finish(options, show("bundled voices", load(ASTERISK, "voice", ("train",))[::7], by_clip))
     if options.corpora is None:
         parser.error("expected the folder of the corpora")
     figures = []

@@ -73,3 +73,19 @@ def nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.setattr("ptsel_fairseq.labels.user._loaded", {})
+
+
+@pytest.fixture
+def recordings():
+    """Real waveforms one after the other, for miniature corpora."""
+    from corpus_tools import Recordings
+
+    return Recordings()
+
+
+@pytest.fixture
+def librispeech(tmp_path: Path, recordings):
+    """A miniature LibriSpeech: two splits of one chapter."""
+    from corpus_tools import write_librispeech
+
+    return write_librispeech(tmp_path / "LibriSpeech", recordings)

@@ -49,11 +49,12 @@ class Ranked:
 
     def measures(self, seed: int = 0) -> dict[str, np.ndarray]:
         """Estimator -> the measures of each task [tasks, measures]."""
-        found = {}
-        for name, of in self.scores.items():
-            rng = np.random.default_rng(seed)
-            found[name] = np.array([measured(of[t], self.gains[t].mean(axis=0), rng) for t in self.tasks])
-        return found
+        rng = np.random.default_rng(seed)
+        by_task = [
+            measured(np.array([of[t] for of in self.scores.values()]), self.gains[t].mean(axis=0), rng)
+            for t in self.tasks
+        ]
+        return {name: np.array([found[i] for found in by_task]) for i, name in enumerate(self.scores)}
 
 
 def ranked_closed_form(outcomes: Outcomes, scores: Scores) -> Ranked:
@@ -223,14 +224,20 @@ def main_effects(
         )
         best = np.array([max(single[label] for label in weights[task.pool, name]) for name in known])
         size = np.array([len(weights[task.pool, name]) for name in known], float)
+        rho = spearman(np.array([mixed, best, size]), own)
         rows.append(
             {
-                "task": task.name, "groups": len(known), "mean_gain": own.mean(), "best_gain": own.max(),
-                "rho_weighted_singles": spearman(mixed, own), "rho_best_single": spearman(best, own),
-                "rho_size": spearman(size, own), "mean_surplus": float((own - mixed).mean()),
+                "task": task.name,
+                "groups": len(known),
+                "mean_gain": own.mean(),
+                "best_gain": own.max(),
+                "rho_weighted_singles": rho[0],
+                "rho_best_single": rho[1],
+                "rho_size": rho[2],
+                "mean_surplus": float((own - mixed).mean()),
                 "above_best_single": float((own > best).mean()),
             }
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -269,8 +276,8 @@ def paired_ways(
         below, above = interval(drawn[:, number] - drawn[:, base])
         rows.append(
             {
-                "way": way, "tasks": len(tasks), "seeds": seeds, "gain": float(values[number].mean()), "low": low,
-                "high": high, "difference": float((values[number] - values[base]).mean()), "difference_low": below,
+                "way": way, "tasks": len(tasks), "seeds": seeds, "gain": float(values[number].mean()), "gain_low": low,
+                "gain_high": high, "difference": float((values[number] - values[base]).mean()), "difference_low": below,
                 "difference_high": above, "p_holm": adjusted.get(way, np.nan),
             }
         )  # fmt: skip

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
 from ptsel_fairseq.cli.examples import EXAMPLES
 
 MANIFEST_HELP = f"""\
@@ -75,6 +77,43 @@ def add_user_labels(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE.py",
         help="labels of your own, as in examples/own_label.py; may be given more than once",
+    )
+
+
+class Names:
+    """Names of a registry, read only when a help text or an error shows them, so that ``ptsel --help`` stays light.
+
+    Args:
+        module: that holds the registry.
+        attribute: a sequence or mapping of names, or a function that returns one.
+    """
+
+    def __init__(self, module: str, attribute: str) -> None:
+        self.module, self.attribute = module, attribute
+
+    def __iter__(self) -> Iterator[str]:
+        import importlib
+
+        found = getattr(importlib.import_module(self.module), self.attribute)
+        return iter(found() if callable(found) else found)
+
+    def __contains__(self, name: object) -> bool:
+        return name in list(self)
+
+    def __str__(self) -> str:
+        return ", ".join(self)
+
+
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    """Add ``--plugin``; `ptsel_fairseq.cli.program` loads the files before the command runs."""
+    parser.add_argument(
+        "--plugin",
+        dest="plugins",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="file that registers something of your own, see docs/extending.md; may be given more than once",
     )
 
 

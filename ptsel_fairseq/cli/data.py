@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
 from ptsel_fairseq.cli.arguments import (
     CLASSES_HELP,
     MANIFEST_HELP,

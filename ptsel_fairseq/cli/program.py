@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ptsel_fairseq import __version__
 from ptsel_fairseq.base import user_dirs
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.print_help()
         return
     try:
+        load_plugins(options.pop("plugins", []))
         user_dirs.use(options.pop("user_dir", ()))
         read_standard_input(options)
         if quiet:
@@ -59,6 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(130)
+
+
+def load_plugins(files: Sequence[Path]) -> None:
+    if files:
+        from ptsel_fairseq.base.extensions import load_files
+
+        load_files(files)
 
 
 def fail(message: str) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
 from ptsel_fairseq.cli.arguments import (
     MANIFEST_HELP,
+    Names,
     add_command,
     add_jobs,
     add_memory,
     add_user_dirs,
     command_line,
 )
+from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
 from ptsel_fairseq.downstream.metrics.answer_files import TRIAL_EXAMPLE, TRIAL_SCORE_EXAMPLE
 
 TRANSCRIPTS_HELP = """\
@@ -214,13 +216,13 @@ def add_probe_asr(commands) -> None:
     )
     parser.add_argument(
         "--unit",
-        choices=("word", "phone"),
+        choices=tuple(SUFFIXES),
         default="word",
         help="letters of <split>.wrd (default), or phones of .phn",
     )
     parser.add_argument(
         "--head",
-        choices=("blstm", "linear"),
+        choices=HEADS,
         default="blstm",
         help="two bidirectional LSTM layers, as SUPERB (default), or one linear layer",
     )
@@ -239,7 +241,6 @@ def add_probe_asr(commands) -> None:
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.asr.probe import probe_asr_command
-        from ptsel_fairseq.downstream.asr.recogniser import Settings
 
         names = ("head", "size", "learning_rate", "batch", "epochs", "device")
         settings = Settings(**{name: options.pop(name) for name in names})
@@ -271,9 +272,10 @@ def add_verify(commands) -> None:
     parser.add_argument(
         "--scoring",
         dest="backend",
-        choices=("cosine", "plda"),
+        choices=Names("ptsel_fairseq.downstream.probing.verify", "BACKENDS"),
         default="cosine",
-        help="how two utterances are compared (default: cosine)",
+        metavar="SCORING",
+        help="how two utterances are compared: %(choices)s (default cosine)",
     )
     parser.add_argument("--split", default="test", help="with the trials' utterances (default test)")
     parser.add_argument(

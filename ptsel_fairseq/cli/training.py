@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ptsel_fairseq.cli.arguments import STORE_HELP, WEIGHTS_HELP, add_command, add_user_dirs
+from ptsel_fairseq.export import FORMATS
 
 RUN_HELP = """\
 RUN_DIR/hydra_train.log  fairseq's log with common.log_format=json
@@ -52,7 +53,7 @@ def add_export(commands) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("fairseq", "hf"),
+        choices=FORMATS,
         default="fairseq",
         help="fairseq: a checkpoint that stock fairseq and s3prl read (default); hf: a folder for Hugging Face's "
         "Wav2Vec2Model",

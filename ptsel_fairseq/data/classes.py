@@ -8,15 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from ptsel_fairseq.base.class_file import SEGMENT_HEADER, UTTERANCE_HEADER
+from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
-from ptsel_fairseq.base.manifest import (
-    SEGMENT_HEADER,
-    UTTERANCE_HEADER,
-    Manifest,
-    manifests_of,
-    read_manifest,
-)
+from ptsel_fairseq.base.manifest import Manifest, read_manifest
 from ptsel_fairseq.data.class_table import Table, read_table
 from ptsel_fairseq.data.name_pattern import compile_pattern
 from ptsel_fairseq.data.pieces import Piece, read_pieces

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import lock_folder, readable_time
+from ptsel_fairseq.base.files import locked_folder, readable_time
 from ptsel_fairseq.base.suggestion import did_you_mean
 from ptsel_fairseq.pipeline.road import steps_of
 from ptsel_fairseq.pipeline.settings import read_settings
@@ -56,14 +56,10 @@ def run_command(
     if dry_run:
         print_table(_plan(steps, marks, again), dry_run)
         return
-    lock = lock_folder(
-        settings.out, f"{settings.out}: another `ptsel run` works there; wait for it or stop it"
-    )
-    try:
+    busy = f"{settings.out}: another `ptsel run` works there; wait for it or stop it"
+    with locked_folder(settings.out, busy):
         marks.forget(again)
         outcomes = [_do(step, marks, settings.base, settings.out / LOGS) for step in steps]
-    finally:
-        os.close(lock)
     print()
     print_table(outcomes)
     print(f"{settings.out}: everything is there")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.files import file_checksum, write_text
-from ptsel_fairseq.base.manifest import manifests_of
 
 TABLES = (".tsv", ".wrd", ".ltr", ".phn", ".cls", ".txt", ".json")
 

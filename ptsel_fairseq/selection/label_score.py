@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ptsel_fairseq import __version__
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 
@@ -74,19 +72,6 @@ class LabelScore:
             name: tuple(values[name]) for name in ("interval", "null_interval") if values[name] is not None
         }
         return cls(**{**values, **pairs})
-
-
-def versions() -> dict[str, str]:
-    """Of what the numbers depend on."""
-    import numpy
-    import scipy
-
-    return {
-        "ptsel_fairseq": __version__,
-        "numpy": numpy.__version__,
-        "python": platform.python_version(),
-        "scipy": scipy.__version__,
-    }
 
 
 def write_scores(file: Path | str, scores: Mapping[str, LabelScore], provenance: Mapping[str, Any]) -> None:

@@ -10,10 +10,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from ptsel_fairseq.base.class_file import ClassFile, Segment
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import ClassFile, Manifest, Segment
+from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.base.workers import LOCAL
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.selection.embedding import SEGMENT_POINTS, UTTERANCE_POINTS, gaussian_downsample
@@ -116,7 +117,7 @@ def build_points(
         raise PtselError(
             f"{store.folder}: expected labels of audio at {SAMPLE_RATE} Hz, found {store.grid.sample_rate} Hz"
         )
-    segments = sorted_segments(class_file)
+    segments = class_file.in_order()
     frames = frames or downsampled_frames(class_file)
     x = speech_vectors(manifest, segments, frames, cache, engine, jobs)
     return Points(
@@ -130,11 +131,6 @@ def build_points(
         start=np.array([segment.start for segment in segments]),
         end=np.array([segment.end for segment in segments]),
     )
-
-
-def sorted_segments(class_file: ClassFile) -> list[Segment]:
-    """The segments in the order of the points: by utterance, in it as the class file has them."""
-    return sorted(class_file.segments, key=lambda segment: segment.utterance)
 
 
 def check_summary(summary: str) -> None:

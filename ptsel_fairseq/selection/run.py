@@ -9,6 +9,7 @@ from typing import Any
 from ptsel_fairseq.base.device import check_device
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.pictures import save
+from ptsel_fairseq.base.provenance import NUMERICS, versions
 from ptsel_fairseq.base.weights_file import check_weights, write_into_recipe, write_weights
 from ptsel_fairseq.base.workers import LOCAL, available_cores, check_engine, check_jobs
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
@@ -18,7 +19,6 @@ from ptsel_fairseq.selection.label_score import (
     SCORES,
     LabelScore,
     read_scores,
-    versions,
     write_scores,
 )
 from ptsel_fairseq.selection.output.text import (
@@ -36,7 +36,6 @@ from ptsel_fairseq.selection.points import (
     build_points,
     check_summary,
     downsampled_frames,
-    sorted_segments,
 )
 from ptsel_fairseq.selection.score import check_settings, score_labels
 from ptsel_fairseq.selection.speech_vectors import is_cached
@@ -75,7 +74,8 @@ def score_command(
     Raises:
         PtselError: input that does not fit together; see `points.build_points` and `score_labels`.
     """
-    from ptsel_fairseq.base.manifest import manifest_file, read_classes, read_manifest
+    from ptsel_fairseq.base.class_file import read_classes
+    from ptsel_fairseq.base.manifest import manifest_file, read_manifest
     from ptsel_fairseq.labels.pools import ALL, expand
     from ptsel_fairseq.labels.store.reader import LabelStore
     from ptsel_fairseq.selection.output.figures import scores_figure
@@ -96,7 +96,7 @@ def score_command(
         opened.info(label)
     cache = opened.folder / CACHE if cache is None else Path(cache)
     frames = downsampled_frames(class_file)
-    embedded = is_cached(manifest, sorted_segments(class_file), frames, cache)
+    embedded = is_cached(manifest, class_file.in_order(), frames, cache)
     cores = jobs or available_cores()
     cost = cost_line(manifest, opened, class_file, chosen, summary, permutations, cores, embedded)
     print(cost, flush=True)
@@ -137,7 +137,7 @@ def score_command(
         "classes_checksum": class_file.checksum,
         "points": len(points),
         "class_sizes": dict(zip(*class_sizes(points), strict=True)),
-        "versions": versions(),
+        "versions": versions(*NUMERICS),
         "command": command_line,
     }
     points.save(out / POINTS)
@@ -239,6 +239,6 @@ def _origin(made: Mapping[str, Any], options: Mapping[str, Any], command_line: s
         "seed": options.get("seed", 0),
         "manifest_checksum": made["manifest_checksum"],
         "classes_checksum": made["classes_checksum"],
-        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions(*NUMERICS).items()),
         "command": command_line,
     }

@@ -156,9 +156,9 @@ def test_a_worker_left_behind_by_a_killed_extraction_stops_writing(long_dir, sma
     place = {"arrays": writer.arrays, "first_row": writer.first_row(1)}
     with pytest.raises(PtselError, match="has ended"):
         analyse_piece(dataclasses.replace(piece, **place, owner=-1))
-    assert not writer.arrays.values["zcr"].read(0, writer.first_row(2)).any()
+    assert not writer.arrays.of["zcr"].values.read(0, writer.first_row(2)).any()
     assert analyse_piece(dataclasses.replace(piece, **place, owner=os.getppid())) is None
-    assert writer.arrays.values["zcr"].read(writer.first_row(1), writer.first_row(2)).any()
+    assert writer.arrays.of["zcr"].values.read(writer.first_row(1), writer.first_row(2)).any()
     writer.close()
 
 

@@ -213,8 +213,18 @@ def test_the_whole_road_in_plain_commands(tmp_path, capsys):
 def test_without_fairseq_training_is_left_out_and_said(data_dir, tmp_path, monkeypatch, capsys):
     in_this_process(monkeypatch)
     monkeypatch.setattr(running, "find_program", lambda name: None)
-    file = write(tmp_path, audio=..., data=str(data_dir), convert=..., classes=str(ASTERISK / "classes" / "voice.tsv"), check=False, train={},
-                 export=True, extract={"labels": ["zcr", "loudness"]}, report=...)  # fmt: skip
+    file = write(
+        tmp_path,
+        audio=...,
+        data=str(data_dir),
+        convert=...,
+        classes=str(ASTERISK / "classes" / "voice.tsv"),
+        check=False,
+        train={},
+        export=True,
+        extract={"labels": ["zcr", "loudness"]},
+        report=...,
+    )
     run_pipeline(file)
     shown = capsys.readouterr().out
     assert "not run: fairseq is not installed here" in shown

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from ptsel_fairseq.base.class_file import segment_line, utterance_line, write_class_file
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.files import write_lines, write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import SEGMENT_HEADER, UTTERANCE_HEADER, manifest_file, read_manifest
-from ptsel_fairseq.base.suggestion import did_you_mean
-from ptsel_fairseq.data.make_manifest import write_lines
+from ptsel_fairseq.base.manifest import manifest_file, read_manifest
+from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.corpora.bad_recordings import (
     BAD,
     UNPACK,
@@ -50,11 +50,9 @@ def prepare_command(
             more than half of them, or all of a split.
     """
     root, out = Path(root).resolve(), Path(out).resolve()
-    if name not in CORPORA:
-        raise PtselError(
-            f"no corpus {name!r}{did_you_mean(name, CORPORA)}; expected one of {', '.join(CORPORA)}"
-        )
-    corpus = CORPORA[name]
+    corpus = CORPORA.get(name)
+    if corpus.packages:
+        raise PtselError(f"{name}: run `ptsel fetch {name} OUT`, which downloads this corpus and prepares it")
     if not root.is_dir():
         raise wrong_root(root, corpus.holds)
     reading = corpus.read(root)
@@ -160,20 +158,15 @@ def write_dictionaries(out: Path, by_split: Mapping[str, Sequence[Clip]]) -> Non
 
 def write_classes(out: Path, clips: Iterable[Clip], shown: Callable[[str], str]) -> None:
     """``classes/<kind>.tsv`` of utterances, or of segments."""
-    rows: dict[str, list[str]] = {}
-    headers: dict[str, str] = {}
+    rows: dict[tuple[str, bool], list[str]] = {}
     for clip in clips:
         path = shown(clip.path)
         for kind, name in clip.classes.items():
-            headers[kind] = "\t".join(UTTERANCE_HEADER)
-            rows.setdefault(kind, []).append(f"{path}\t{name}")
+            rows.setdefault((kind, False), []).append(utterance_line(path, name))
         for kind, spans in clip.segments.items():
-            headers[kind] = "\t".join(SEGMENT_HEADER)
-            rows.setdefault(kind, []).extend(
-                f"{path}\t{start:.6g}\t{end:.6g}\t{name}" for start, end, name in spans
-            )
-    for kind, lines in rows.items():
-        write_lines(out / "classes" / f"{kind}.tsv", [headers[kind], *lines])
+            rows.setdefault((kind, True), []).extend(segment_line(path, *span) for span in spans)
+    for (kind, of_segments), lines in rows.items():
+        write_class_file(out / "classes" / f"{kind}.tsv", lines, of_segments)
 
 
 def report(corpus: Corpus, by_split: Mapping[str, Sequence[Clip]], samples: Mapping[str, Measured]) -> str:
@@ -227,7 +220,7 @@ def shared_classes(by_split: Mapping[str, Sequence[Clip]]) -> list[str]:
     for (task, kind), found in sorted(splits_of.items()):
         several = sorted(name for name, splits in found.items() if len(splits) > 1)
         if len({split for splits in found.values() for split in splits}) > 1:
-            first = f" (first: {', '.join(several[:3])})" if several else ""
+            first = f" {examples(several, ', ')}" if several else ""
             lines.append(f"{task + ': ' if task else ''}{len(several)} of {len(found)} {kind}{first}")
     return lines
 

@@ -14,7 +14,7 @@ No pickle anywhere. Names ending in ``.partial`` belong to an extraction that ha
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -242,19 +242,31 @@ def _dtype(entry: dict[str, Any]) -> type:
     return kind
 
 
-def label_entry(
-    info: LabelInfo, statistics: Statistics, checksums: dict[str, str], dtype: str
+def finished_entry(
+    plan: dict[str, Any], statistics: Statistics, checksums: dict[str, str], command: str
 ) -> dict[str, Any]:
-    """How one finished label stands in the header."""
+    """How one finished label stands in the header.
+
+    Args:
+        plan: what decides its values, see `plan`.
+        checksums: SHA-256 of its arrays, by file name.
+        command: the command line that asked for it.
+    """
+    program = {SOFTWARE: plan[SOFTWARE]} if SOFTWARE in plan else {}
     return {
-        "info": asdict(info),
-        "dtype": dtype,
+        "info": plan["info"],
+        "dtype": plan["dtype"],
         "statistics": {
             "mean": statistics.mean.tolist(),
             "std": statistics.std.tolist(),
             "frames": statistics.frames,
         },
         "checksums": checksums,
+        "origin": plan["origin"],
+        **program,
+        "device": plan["device"],
+        "software": plan["software"],
+        "command": command,
     }
 
 

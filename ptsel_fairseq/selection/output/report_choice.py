@@ -1,4 +1,4 @@
-"""The part of the report that is about one choice: its λ, the options that made it, and the trainings with it."""
+"""The part of the report on one choice: its λ, the options that made it, and the training runs that used it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from ptsel_fairseq.selection.checks import minimum_points
 from ptsel_fairseq.selection.label_score import LabelScore, in_order
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.base.manifest import ClassFile, Manifest
+    from ptsel_fairseq.base.class_file import ClassFile
+    from ptsel_fairseq.base.manifest import Manifest
     from ptsel_fairseq.labels.store.reader import LabelStore
     from ptsel_fairseq.selection.points import Points
     from ptsel_fairseq.selection.weighting.comparison import Comparison

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptsel_fairseq.base.audio import read_audio
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.downstream.alignment.align import align_command
 from ptsel_fairseq.downstream.alignment.aligner import NotAligned
 from ptsel_fairseq.downstream.alignment.ctc import best_path, letters_of, stretches_of_path, words_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from conftest import run_command
-from corpus_tools import Recordings, stop_converting_after, write, write_librispeech
+from corpus_tools import stop_converting_after, write
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_manifest
@@ -19,11 +19,6 @@ from ptsel_fairseq.downstream.corpora.prepare import prepare_command
 from ptsel_fairseq.downstream.metrics.answer_files import read_labels
 
 HEAD = "client_id\tpath\tsentence"
-
-
-@pytest.fixture
-def recordings():
-    return Recordings()
 
 
 @pytest.fixture
@@ -37,11 +32,6 @@ def common_voice(tmp_path, recordings):
             rows.append(f"speaker{split}{i}\t{split}_{i}.mp3\tHello {'abcdefgh'[i]}")
         write(root / f"{split}.tsv", HEAD, *rows)
     return root
-
-
-@pytest.fixture
-def librispeech(tmp_path, recordings):
-    return write_librispeech(tmp_path / "LibriSpeech", recordings)
 
 
 @pytest.fixture

@@ -12,12 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from ptsel_fairseq.base.audio import read_audio
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.downstream.asr.probe import probe_asr_command
 from ptsel_fairseq.downstream.features import front_end as features_module
-from ptsel_fairseq.downstream.features.front_end import FrontEnd, cache_key, extract, front_ends, in_order
+from ptsel_fairseq.downstream.features.front_end import FrontEnd, cache_key, extract, front_ends
 from ptsel_fairseq.downstream.metrics.answer_files import read_class_table
 from ptsel_fairseq.downstream.metrics.results import read_result
 from ptsel_fairseq.downstream.probing.classifiers import Part, fit_and_answer
@@ -54,7 +55,7 @@ def split(voices):
 
 def test_vectors_are_mean_and_deviation_of_the_segments_frames(split, tmp_path):
     manifest, class_file = split
-    segments = in_order(class_file)
+    segments = class_file.in_order()
     found = {
         name: extract(FrontEnd(name, name), manifest, class_file, tmp_path) for name in ("mfcc", "log_mel")
     }
@@ -73,7 +74,7 @@ def test_vectors_are_mean_and_deviation_of_the_segments_frames(split, tmp_path):
 
 def test_a_label_that_can_be_undefined_is_pooled_where_it_is_defined(split, tmp_path):
     manifest, class_file = split
-    segments = in_order(class_file)
+    segments = class_file.in_order()
     found = extract(FrontEnd("pitch", "f0"), manifest, class_file, tmp_path)[:, 0]
     assert found.shape == (len(segments), 3)
     shares = set()

@@ -6,6 +6,7 @@ import gzip
 from pathlib import Path
 
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.packages import Package
 from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, split_of
 
 VOICES = {
@@ -58,10 +59,11 @@ def texts_of(root: Path, language: str) -> dict[str, str]:
 
 
 CORPUS = Corpus(
-    "Asterisk core sounds",
-    HOLDS,
-    read,
-    {
+    name="asterisk",
+    title="Asterisk core sounds",
+    holds=HOLDS,
+    read=read,
+    published={
         "en/all": (568, 0.425),
         "es/all": (527, 0.517),
         "fr/all": (561, 0.433),
@@ -69,6 +71,72 @@ CORPUS = Corpus(
         "ru/all": (575, 0.413),
         "all": (2830, 2.185),
     },
-    "the packages, decoded: 131.1 min, of these 2,678 prompts (123 min) with a text",
+    source="the packages, decoded: 131.1 min, of these 2,678 prompts (123 min) with a text",
     convert=True,
+    licence=(
+        "English, Spanish, French: CC BY-SA 3.0; Italian, Russian: CC BY 3.0. Credits: Allison Smith, June Wallack, "
+        "Carlo Flora, Maxim Topal"
+    ),
+    packages=(
+        Package(
+            "apt",
+            "asterisk-core-sounds-en-g722",
+            "1.6.1-1",
+            "38c5261820b406dcb0ecb37675720da2b0864850690690352ca52707eb623806",
+        ),
+        Package(
+            "apt",
+            "asterisk-core-sounds-en",
+            "1.6.1-1",
+            "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
+        ),
+        Package(
+            "apt",
+            "asterisk-core-sounds-es-g722",
+            "1.6.1-1",
+            "e4e3b4281057d3b81b779298fd6be705f57411513955c518eed1bcaabbd615b8",
+        ),
+        Package(
+            "apt",
+            "asterisk-core-sounds-es",
+            "1.6.1-1",
+            "9afdab7f559f036649fb406e625899306ca1004df8ebe39c30bfbd5912d66f74",
+        ),
+        Package(
+            "apt",
+            "asterisk-core-sounds-fr-g722",
+            "1.6.1-1",
+            "7add61d5e42279ecff1bbdf842a5a946ac3644fac9a0fe44384731aa7270c8e0",
+        ),
+        Package(
+            "apt",
+            "asterisk-core-sounds-fr",
+            "1.6.1-1",
+            "04c82c78c570c43a7136cbc5e2488d0c470b775468dff9fbce4a131b18cf1056",
+        ),
+        Package(
+            "apt",
+            "asterisk-core-sounds-it-g722",
+            "1.6.1-1",
+            "46b4cf7afc508a5fcfc051b7ea233251c0d195dd4ef83cc4b7facb4c6429b016",
+        ),
+        Package(
+            "apt",
+            "asterisk-core-sounds-it",
+            "1.6.1-1",
+            "3884d9457e12f21caa018c18f0d587df5d53ebea14b673d8453a134c5941ab3b",
+        ),
+        Package(
+            "apt",
+            "asterisk-core-sounds-ru-g722",
+            "1.6.1-1",
+            "673b4238a6b8269960f055d868c6a11083f7a0d00979167cb01554046b48ed9b",
+        ),
+        Package(
+            "apt",
+            "asterisk-core-sounds-ru",
+            "1.6.1-1",
+            "28a61616bb0cd3345a7ea532dec4df9f071e5d0fa9f8c1a563ea9669002f39ab",
+        ),
+    ),
 )

@@ -53,15 +53,16 @@ def read(root: Path) -> Reading:
 
 
 CORPUS = Corpus(
-    "VoxCeleb1",
-    HOLDS,
-    read,
-    {
+    name="voxceleb1",
+    title="VoxCeleb1",
+    holds=HOLDS,
+    read=read,
+    published={
         "identification/train": (138361, None),
         "identification/valid": (6904, None),
         "identification/test": (8251, None),
         "verification/train": (148642, 340.4),
         "verification/test": (4874, 11.2),
     },
-    "Nagrani et al. 2017, tables 4 and 5, and the published lists",
+    source="Nagrani et al. 2017, tables 4 and 5, and the published lists",
 )

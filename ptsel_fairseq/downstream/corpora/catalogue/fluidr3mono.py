@@ -15,6 +15,7 @@ from pathlib import Path
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.packages import Package
 from ptsel_fairseq.downstream.corpora.splits import fold_of, split_of
 
 HOLDS = "FluidR3Mono_GM.sf3 of the Debian package fluidr3mono-gm-soundfont 2.315-7"
@@ -120,10 +121,20 @@ def _pointed_at(chunks: Chunks, level: str, first: int, last: int, generator: in
 
 
 CORPUS = Corpus(
-    "FluidR3Mono",
-    HOLDS,
-    read,
-    {"all": (1037, 0.503)},
-    "the package, decoded: 1,037 samples, 30.2 min",
+    name="fluidr3mono",
+    title="FluidR3Mono",
+    holds=HOLDS,
+    read=read,
+    published={"all": (1037, 0.503)},
+    source="the package, decoded: 1,037 samples, 30.2 min",
     convert=True,
+    licence="MIT",
+    packages=(
+        Package(
+            "apt",
+            "fluidr3mono-gm-soundfont",
+            "2.315-7",
+            "4098301bf29f4253c2f5799a844f42dd4aa733d91a210071ad16d7757dea51d6",
+        ),
+    ),
 )

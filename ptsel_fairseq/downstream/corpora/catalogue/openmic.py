@@ -57,10 +57,11 @@ def path_of(key: str) -> str:
 
 
 CORPUS = Corpus(
-    "OpenMIC-2018",
-    HOLDS,
-    read,
-    {"train": (14915, None), "test": (5085, None), "all": (20000, 55.6)},
-    "its partition split01; hours: 20,000 clips of 10 s",
+    name="openmic-2018",
+    title="OpenMIC-2018",
+    holds=HOLDS,
+    read=read,
+    published={"train": (14915, None), "test": (5085, None), "all": (20000, 55.6)},
+    source="its partition split01; hours: 20,000 clips of 10 s",
     convert=True,
 )

@@ -44,15 +44,16 @@ def read(root: Path) -> Reading:
 
 
 CORPUS = Corpus(
-    "IEMOCAP, four emotions",
-    HOLDS,
-    read,
-    {
+    name="iemocap",
+    title="IEMOCAP, four emotions",
+    holds=HOLDS,
+    read=read,
+    published={
         "session1": (1085, None),
         "session2": (1023, None),
         "session3": (1151, None),
         "session4": (1031, None),
         "session5": (1241, None),
     },
-    "angry 1,103, happy with excited 1,636, neutral 1,708, sad 1,084: as in SUPERB (Yang et al. 2021)",
+    source="angry 1,103, happy with excited 1,636, neutral 1,708, sad 1,084: as in SUPERB (Yang et al. 2021)",
 )

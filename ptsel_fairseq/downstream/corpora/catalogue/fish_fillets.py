@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.packages import Package
 from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, sentence_of, split_of
 
 LANGUAGES = ("cs", "nl")
@@ -57,10 +58,32 @@ def clip_of(root: Path, file: Path, language: str, level: str, dialogue: tuple[s
 
 
 CORPUS = Corpus(
-    "Fish Fillets NG",
-    HOLDS,
-    read,
-    {"cs/all": (1882, None), "nl/all": (1614, None), "all": (3496, None)},
-    "the packages: Czech 1,825 clips with a text, Dutch 1,613 (95.8 min)",
+    name="fish-fillets",
+    title="Fish Fillets NG",
+    holds=HOLDS,
+    read=read,
+    published={"cs/all": (1882, None), "nl/all": (1614, None), "all": (3496, None)},
+    source="the packages: Czech 1,825 clips with a text, Dutch 1,613 (95.8 min)",
     convert=True,
+    licence="GPL-2",
+    packages=(
+        Package(
+            "apt",
+            "fillets-ng-data-cs",
+            "1.0.1-1.1",
+            "3ecef99b9456f1c80c9625c6f2418642b52d58e7167a46bad7a412db17991b14",
+        ),
+        Package(
+            "apt",
+            "fillets-ng-data-nl",
+            "1.0.1-1.1",
+            "afb4443fda9ab507dee578b75be857d121718a1cd6017a474f30e0eb13dc9d10",
+        ),
+        Package(
+            "apt",
+            "fillets-ng-data",
+            "1.0.1-1.1",
+            "25de89afd8b1adf7bcace8290248a6a22c89cd42300317e69000e162c032cf84",
+        ),
+    ),
 )

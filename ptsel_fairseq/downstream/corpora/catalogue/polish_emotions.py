@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.packages import Package
 
 HOLDS = "the folder POLISH of data/polish in the nkululeko 1.14.1 source package"
 NAME = re.compile(r"^(?P<speaker>m\d)\.(?P<emotion>[asn])_(?P<word>[a-z]+)_(?P<take>\d)\.wav$")
@@ -30,9 +31,19 @@ def read(root: Path) -> Reading:
 
 
 CORPUS = Corpus(
-    "Polish emotional speech",
-    HOLDS,
-    read,
-    {"all": (450, 0.105)},
-    "the package: 450 recordings, 6.3 min; doi 10.34808/h46c-hb44",
+    name="polish-emotions",
+    title="Polish emotional speech",
+    holds=HOLDS,
+    read=read,
+    published={"all": (450, 0.105)},
+    source="the package: 450 recordings, 6.3 min; doi 10.34808/h46c-hb44",
+    licence="NOT STATED by the package that holds it; do not pass it on, and cite doi 10.34808/h46c-hb44",
+    packages=(
+        Package(
+            "pip",
+            "nkululeko",
+            "1.14.1",
+            "a1eb6d5c5047cda99561d1f872a5f841b3e77bccc19d754b32437cbd3f2208d2",
+        ),
+    ),
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.downstream.corpora.packages import Package
 from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, sentence_of, split_of
 
 MAGIC = b"QTBLC"
@@ -58,13 +59,12 @@ def read(root: Path) -> Reading:
             classes["character"] = characters[name]
             if name in sure:
                 classes["character_sure"] = characters[name]
-        text = texts.get(name)
-        if text is not None and (sentence := sentence_of(text)):
+        shown = texts.get(name)
+        if shown is not None and (sentence := sentence_of(shown)):
             classes["sentence"] = sentence
-        split = "untranscribed" if text is None else split_of(name)
-        clips.append(
-            Clip(clip_file(name), (split,), None if text is None else normalise(text), classes=classes)
-        )
+        split = "untranscribed" if shown is None else split_of(name)
+        said = None if shown is None else normalise(shown)
+        clips.append(Clip(clip_file(name), (split,), said, classes=classes))
     return Reading(folder, clips)
 
 
@@ -164,10 +164,22 @@ def _segments(prefix: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 CORPUS = Corpus(
-    "Flight of the Amazon Queen",
-    HOLDS,
-    read,
-    {"all": (6745, 4.618)},
-    "the package, decoded with soundfile 0.14: 277.1 min, of these 6,023 clips (249 min) with a text",
+    name="amazon-queen",
+    title="Flight of the Amazon Queen",
+    holds=HOLDS,
+    read=read,
+    published={"all": (6745, 4.618)},
+    source="the package, decoded with soundfile 0.14: 277.1 min, of these 6,023 clips (249 min) with a text",
     convert=True,
+    licence=(
+        "its own: free to distribute with its readme and notices, changed versions marked, no fee for the game itself"
+    ),
+    packages=(
+        Package(
+            "apt",
+            "flight-of-the-amazon-queen",
+            "1.0.0-9",
+            "40c08fd258d6fe95c46c1eaf5e9137f84ba330657995a281bd887c94a560a0f1",
+        ),
+    ),
 )

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_lines
-from ptsel_fairseq.downstream.corpora.corpus import SHOWN, Clip, Corpus, Reading, wrong_root
+from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
 
 ONTOLOGY = "ontology.json"
 INSTRUMENT = "/m/04szw"  # "Musical instrument"; the subset is what lies below it
@@ -75,7 +76,7 @@ def read(root: Path) -> Reading:
         (spare, "have the id of another file"),
     ):
         if paths:
-            remarks.append(f"Not used: {len(paths)} files that {what} (first: {', '.join(paths[:SHOWN])}).")
+            remarks.append(f"Not used: {len(paths)} files that {what} {examples(paths)}.")
     clips.sort(key=lambda clip: clip.path)
     return Reading(
         root,
@@ -131,11 +132,12 @@ def youtube_id(stem: str) -> str | None:
 
 
 CORPUS = Corpus(
-    "AudioSet, musical instruments",
-    HOLDS,
-    read,
-    {},
-    "no count of this subset",
+    name="audioset",
+    title="AudioSet, musical instruments",
+    holds=HOLDS,
+    read=read,
+    published={},
+    source="no count of this subset",
     convert=True,
     searched=True,
 )

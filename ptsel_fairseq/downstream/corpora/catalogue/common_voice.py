@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.downstream.corpora.corpus import SHOWN, Clip, Corpus, Reading, read_csv, wrong_root
+from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, read_csv, wrong_root
 from ptsel_fairseq.downstream.corpora.splits import normalise
 
 HOLDS = "the folder of one language (cv-corpus-VERSION/LANGUAGE) with clips, train.tsv, dev.tsv and test.tsv"
@@ -31,19 +32,19 @@ def read(root: Path) -> Reading:
     remarks = [f"{split}.tsv names no clip." for split in SPLITS if split not in named]
     empty = [clip.path for clip in clips if not clip.text]
     if empty:
-        first = ", ".join(empty[:SHOWN])
         remarks.append(
-            f"{len(empty)} sentences hold no letter or digit, their text is empty (first: {first})."
+            f"{len(empty)} sentences hold no letter or digit, their text is empty {examples(empty)}."
         )
     clips.sort(key=lambda clip: (SPLITS.index(clip.splits[0]), clip.path))
     return Reading(root, clips, remarks=remarks)
 
 
 CORPUS = Corpus(
-    "Common Voice",
-    HOLDS,
-    read,
-    {},
-    "no figure is checked: they differ with every release and language; see its clip_durations.tsv",
+    name="common-voice",
+    title="Common Voice",
+    holds=HOLDS,
+    read=read,
+    published={},
+    source="no figure is checked: they differ with every release and language; see its clip_durations.tsv",
     convert=True,
 )

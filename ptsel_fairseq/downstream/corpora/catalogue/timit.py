@@ -147,9 +147,10 @@ def _beside(audio: Path, suffix: str) -> Path | None:
 
 
 CORPUS = Corpus(
-    "TIMIT",
-    HOLDS,
-    read,
-    {"train": (3696, None), "dev": (400, None), "test": (192, None)},
-    "the corpus's documentation; development set: Halberstadt 1998",
+    name="timit",
+    title="TIMIT",
+    holds=HOLDS,
+    read=read,
+    published={"train": (3696, None), "dev": (400, None), "test": (192, None)},
+    source="the corpus's documentation; development set: Halberstadt 1998",
 )

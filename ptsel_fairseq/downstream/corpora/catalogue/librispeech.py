@@ -63,9 +63,10 @@ def read_texts(file: Path) -> Iterator[tuple[str, str]]:
 
 
 CORPUS = Corpus(
-    "LibriSpeech",
-    HOLDS,
-    read,
-    SPLITS,
-    "hours: Panayotov et al. 2015, table 1; utterances: the released archives",
+    name="librispeech",
+    title="LibriSpeech",
+    holds=HOLDS,
+    read=read,
+    published=SPLITS,
+    source="hours: Panayotov et al. 2015, table 1; utterances: the released archives",
 )

@@ -32,10 +32,11 @@ def read(root: Path) -> Reading:
 
 
 CORPUS = Corpus(
-    "Medley-solos-DB",
-    HOLDS,
-    read,
-    {"train": (5841, None), "valid": (3494, None), "test": (12236, None), "all": (21571, 17.8)},
-    "its metadata; hours: 21,571 clips of 2.972 s",
+    name="medley-solos-db",
+    title="Medley-solos-DB",
+    holds=HOLDS,
+    read=read,
+    published={"train": (5841, None), "valid": (3494, None), "test": (12236, None), "all": (21571, 17.8)},
+    source="its metadata; hours: 21,571 clips of 2.972 s",
     convert=True,
 )
