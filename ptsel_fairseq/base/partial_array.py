@@ -73,6 +73,12 @@ class PartialArray:
             if size:
                 os.posix_fallocate(file.fileno(), start, size)
 
+    def remove(self) -> None:
+        """Leave nothing of it."""
+        self.close()
+        self.partial.unlink(missing_ok=True)
+        self.final.unlink(missing_ok=True)
+
     def write(self, first: int, rows: np.ndarray) -> None:
         """Put `rows` into the places from `first` on."""
         rest = memoryview(rows.astype(self.dtype, copy=False).tobytes())

@@ -220,7 +220,7 @@ def add_compare(commands) -> None:
     parser = add_command(
         commands, "compare", "compare systems on the same items: intervals and paired p-values", RESULT_HELP
     )
-    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path)
+    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path, help="of systems to compare")
     parser.add_argument(
         "--out",
         type=Path,

@@ -75,7 +75,10 @@ def test_several_runs_are_compared_by_folder(tmp_path, capsys):
         (tmp_path / name / "hydra_train.log").write_text(INNER.replace("6.5", loss) + "\n" + VALID + "\n")
     plot_command([tmp_path / "one", tmp_path / "two"], tmp_path / "both.png")
     assert (tmp_path / "both.png").stat().st_size > 10_000
-    assert "two: 20 updates, 3 s; last validation: loss 6.4  pretext_f0 0.7" in capsys.readouterr().out
+    assert (
+        "two: pretraining, 20 updates, 3 s; last validation: loss 6.4  pretext_f0 0.7"
+        in capsys.readouterr().out
+    )
     with pytest.raises(PtselError, match="different names"):
         plot_command([tmp_path / "one", tmp_path / "one"], tmp_path / "both.png")
 

@@ -18,7 +18,7 @@ from ptsel_fairseq.data import conversion
 from ptsel_fairseq.downstream.corpora import catalogue
 from ptsel_fairseq.downstream.corpora.prepare import letters, prepare_command, split_order
 from ptsel_fairseq.downstream.corpora.registry import CORPORA, fetched_names, prepared_names
-from ptsel_fairseq.downstream.corpora.splits import normalise
+from ptsel_fairseq.downstream.corpora.texts import normalise
 
 
 def test_librispeech(librispeech, tmp_path, capsys):
