@@ -52,8 +52,8 @@ setup(
     install_requires=[
         "numpy>=1.24",
         "scipy>=1.10",
-        "torch>=2.1",
-        "torchaudio>=2.1",
+        "torch>=2.6",
+        "torchaudio>=2.6",
         "soundfile>=0.12.1",
         "librosa>=0.10.1",
         "omegaconf>=2.3",

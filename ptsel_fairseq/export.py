@@ -42,12 +42,12 @@ def export_command(checkpoint: Path | str, out: Path | str, format: str = "fairs
         stock = (
             state
             if state["cfg"]["model"].get("_name") == STOCK_NAMES["model"]
-            else to_stock(state, checkpoint, why_not_stock)
+            else to_stock(state, checkpoint, _why_not)
         )
         tensors = write_hf(stock, out)
         print(f"{out}: Wav2Vec2Model.from_pretrained reads it, {tensors} tensors of the encoder")
         return
-    stock = to_stock(state, checkpoint, why_not_stock)
+    stock = to_stock(state, checkpoint, _why_not)
     save_checkpoint(stock, out)
     normalize = stock["cfg"]["task"].get("normalize", False)
     print(
@@ -56,11 +56,12 @@ def export_command(checkpoint: Path | str, out: Path | str, format: str = "fairs
     )
 
 
-def why_not_stock(settings: Mapping[str, Any]) -> str | None:
-    """What to do with a checkpoint that has no stock twin, as its encoder says where fairseq is installed."""
+def _why_not(settings: Mapping[str, Any]) -> str:
+    """What to do with a checkpoint that has no stock twin, as its encoder knows where fairseq is at hand."""
     try:
         from ptsel_fairseq.plugin.encoders import encoder as known
     except ImportError:
-        return None
-    kind = known.find(settings.get("_name"))
-    return kind.no_export(settings) if kind else None
+        kind = None
+    else:
+        kind = known.find(settings.get("_name"))
+    return (kind and kind.no_export(settings)) or "only that one can be exported"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq import __version__
+from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
 
 STOCK_NAMES = {"model": "wav2vec2", "task": "audio_pretraining", "criterion": "wav2vec"}
@@ -58,34 +59,38 @@ TENSORS = {
 def to_stock(
     state: Mapping[str, Any],
     where: Path | str = "checkpoint",
-    why_not: Callable[[Mapping[str, Any]], str | None] = lambda settings: None,
+    why_not: Callable[[Mapping[str, Any]], str] = lambda settings: "only that one can be exported",
 ) -> dict[str, Any]:
     """The stock twin of a loaded checkpoint of the plugin: stock names, stock settings, stock tensors, nothing else.
 
     Args:
-        why_not: what to do instead with a checkpoint of another model, by the settings of its model.
+        state: see `checkpoint.load_checkpoint`.
+        where: what messages call it.
+        why_not: what to do with a checkpoint of another model, from its settings.
 
     Raises:
-        PtselError: the checkpoint is of another model than ``ptsel_wav2vec2``, or of one with another front end.
+        PtselError: the checkpoint is of another model than ``ptsel_wav2vec2``.
     """
     settings = state["cfg"]["model"]
     if settings.get("_name") != OUR_MODEL or settings.get("frontend", "waveform") != "waveform":
-        keys = [key for key in ("_name", "frontend") if settings.get(key)]
-        found = " with model.frontend: ".join(str(settings[key]) for key in keys)
+        found = " with model.frontend: ".join(
+            str(settings[key]) for key in ("_name", "frontend") if settings.get(key)
+        )
         raise PtselError(
             f"{where}: expected a checkpoint of the model {OUR_MODEL} with its own front end, found {found}; "
-            f"{why_not(settings) or 'only that one can be exported'}"
+            f"{why_not(settings)}"
         )
+    if "conv_feature_layers" in state["cfg"]["model"]:  # stock fairseq evaluates it
+        parse_conv_layers(state["cfg"]["model"]["conv_feature_layers"], where)
     cfg = {
         section: dict(value) if isinstance(value, Mapping) else value
         for section, value in state["cfg"].items()
     }
     for section, stock_name in STOCK_NAMES.items():
-        given = cfg.get(section) or {}
-        cfg[section] = {key: value for key, value in given.items() if key in FIELDS[section]}
+        settings = cfg.get(section) or {}
+        cfg[section] = {key: value for key, value in settings.items() if key in FIELDS[section]}
         cfg[section]["_name"] = stock_name
-    cfg["common"]["user_dir"] = None
-    updates = state["optimizer_history"][-1]["num_updates"] if state.get("optimizer_history") else 0
+    cfg["common"] = {**(cfg.get("common") or {}), "user_dir": None}
     return {
         "args": None,
         "cfg": cfg,
@@ -96,7 +101,7 @@ def to_stock(
                 "criterion_name": "Wav2vecCriterion",
                 "optimizer_name": "",
                 "lr_scheduler_state": {},
-                "num_updates": updates,
+                "num_updates": _updates(state),
             }
         ],
         "task_state": {},
@@ -106,5 +111,14 @@ def to_stock(
 
 
 def pretext_weights(state: Mapping[str, Any]) -> dict[str, float]:
-    """The λ that a checkpoint was trained with."""
-    return dict(state["cfg"]["criterion"].get("pretext_weights") or {})
+    """The λ that a checkpoint was trained with; none where it does not say so."""
+    found = (state["cfg"].get("criterion") or {}).get("pretext_weights")
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _updates(state: Mapping[str, Any]) -> int:
+    """How long a checkpoint was trained; 0 where it does not say so."""
+    try:
+        return int(state["optimizer_history"][-1]["num_updates"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return 0

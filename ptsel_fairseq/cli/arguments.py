@@ -56,18 +56,6 @@ def add_user_labels(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_user_dirs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--user-dir",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="folder that registers an encoder of your own, as common.user_dir in training (docs/extending.md); may be "
-        "given more than once",
-    )
-
-
 class Names:
     """Names of a registry, read only when a help text or an error shows them, so that ``ptsel --help`` stays light.
 
@@ -102,6 +90,18 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE.py",
         help="file that registers something of your own, see docs/extending.md; may be given more than once",
+    )
+
+
+def add_user_dirs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--user-dir",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder that registers an encoder of your own, as common.user_dir in training (docs/extending.md); may be "
+        "given more than once",
     )
 
 

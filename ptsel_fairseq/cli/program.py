@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     command, debug = options.pop("command"), options.pop("debug")
     try:
-        user_dirs.use(options.pop("user_dir", ()))
         load_plugins(options.pop("plugins", []))
+        user_dirs.use(options.pop("user_dir", ()))
         command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import concurrent.futures
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from ptsel_fairseq.base.class_file import NoClassesError, read_classes
+from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.find_manifests import manifests_of
-from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import Manifest, read_manifest
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.weights_file import check_weights, read_weights
 from ptsel_fairseq.base.workers import available_cores
-from ptsel_fairseq.data.make_manifest import CONVERT, LONG_SECONDS
+from ptsel_fairseq.data.inspection import inspect_file
+from ptsel_fairseq.data.make_manifest import LONG_SECONDS
 
-SILENT_RMS = 1e-3  # of full scale, -60 dB
 SHOWN_OF_EACH_KIND = 5
 
 # By fingerprint of an audio content where it was first: split, file, and how messages name the utterance.
@@ -37,14 +34,6 @@ class Finding:
     fatal: bool
     place: str
     message: str
-
-
-@dataclass(frozen=True)
-class AudioFacts:
-    """What decoding one file told; `fingerprint` is empty where it could not be decoded."""
-
-    findings: tuple[tuple[str, bool, str], ...]
-    fingerprint: str
 
 
 def check_command(
@@ -127,45 +116,6 @@ def check_audio(
             if fact.fingerprint:
                 heard.setdefault(fact.fingerprint, (manifest.split, manifest.audio_path(utterance), place))
     return findings
-
-
-def inspect_file(path: Path, samples: int, headers_only: bool) -> AudioFacts:
-    """What is wrong with one audio file, as (kind, fatal, message)."""
-    import soundfile
-
-    if not path.is_file():
-        return AudioFacts((("missing", True, f"no such audio file: {path}"),), "")
-    findings: list[tuple[str, bool, str]] = []
-    try:
-        header = soundfile.info(path)
-        decoded = None if headers_only else soundfile.read(path, dtype="float32", always_2d=True)[0]
-    except soundfile.LibsndfileError as error:
-        return AudioFacts((("unreadable", True, f"cannot be decoded ({error.error_string})"),), "")
-    found = header.frames if decoded is None else len(decoded)
-    if header.samplerate != SAMPLE_RATE:
-        findings.append(
-            ("wrong rate", True, f"expected {SAMPLE_RATE} Hz, found {header.samplerate} Hz; {CONVERT}")
-        )
-    if found == 0:
-        findings.append(
-            ("empty", True, "no samples in it, or it is cut off; take its line out of the manifest")
-        )
-    elif found != samples:
-        findings.append(("wrong length", True, f"the manifest says {samples} samples, the audio has {found}"))
-    elif found < FrameGrid().window:
-        shortest = FrameGrid().window
-        findings.append(
-            ("too short", True, f"{found} samples make no frame; set task.min_sample_size >= {shortest}")
-        )
-    if header.channels > 1:
-        findings.append(("stereo", False, f"{header.channels} channels, which fairseq averages"))
-    if decoded is None or not len(decoded):
-        return AudioFacts(tuple(findings), "")
-    if not np.isfinite(decoded).all():
-        findings.append(("not finite", True, "holds samples that are not finite numbers"))
-    elif np.sqrt(np.mean(np.square(decoded, dtype=np.float64))) < SILENT_RMS:
-        findings.append(("silent", False, f"below {SILENT_RMS:g} of full scale (RMS)"))
-    return AudioFacts(tuple(findings), hashlib.sha256(decoded.tobytes()).hexdigest())
 
 
 def real_hours(manifest: Manifest) -> float:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptsel_fairseq.base.class_file import SEGMENT_HEADER, UTTERANCE_HEADER
+from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
-from ptsel_fairseq.base.find_manifests import manifests_of
 from ptsel_fairseq.base.manifest import Manifest, read_manifest
 from ptsel_fairseq.data.class_table import Table, read_table
 from ptsel_fairseq.data.name_pattern import compile_pattern

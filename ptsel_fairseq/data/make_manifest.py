@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ptsel_fairseq.base.audio_length import audio_length
+from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile, write_lines
-from ptsel_fairseq.base.find_manifests import manifests_of
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, read_manifest
 from ptsel_fairseq.base.messages import examples
@@ -57,8 +58,6 @@ def rewrite_manifests(source: Path, files: Sequence[Path], out: Path) -> None:
 
 def scan_audio(source: Path, out: Path, valid_percent: float, seed: int) -> None:
     """Write the manifests of a folder's audio; say what does not fit training."""
-    import soundfile
-
     draw_valid(0, valid_percent, seed)  # a wrong share is said before the work
     folder = look_into(source, SUFFIXES)
     others = {suffix: count for suffix, count in folder.passed_over.items() if suffix in ALL_SUFFIXES}
@@ -78,14 +77,13 @@ def scan_audio(source: Path, out: Path, valid_percent: float, seed: int) -> None
     seconds: dict[str, float] = {}
     unreadable: list[str] = []
     for path in progress_bar(folder.files, desc="reading headers", unit="file"):
-        try:
-            header = soundfile.info(source / path)
-        except soundfile.LibsndfileError as error:
-            unreadable.append(f"{path}: {error.error_string}")
+        header = audio_length(source / path)
+        if header.fault:
+            unreadable.append(f"{path}: {header.fault}")
             continue
-        found.append((path, header.frames))
-        rates[header.samplerate] += 1
-        seconds[path] = header.frames / header.samplerate
+        found.append((path, header.samples))
+        rates[header.rate] += 1
+        seconds[path] = header.samples / header.rate
     if unreadable:
         raise PtselError(
             f"{source}: the audio of {len(unreadable)} of {len(folder.files)} files cannot be read "
