@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptsel_fairseq import __version__
 from ptsel_fairseq.base import user_dirs
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.version import __version__
 from ptsel_fairseq.cli import data, downstream, labels, selection, training
 
 

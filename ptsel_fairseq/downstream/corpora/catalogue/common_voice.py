@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, read_csv, wrong_root
-from ptsel_fairseq.downstream.corpora.splits import normalise
+from ptsel_fairseq.downstream.speech.spelling import normalise
 
 HOLDS = "the folder of one language (cv-corpus-VERSION/LANGUAGE) with clips, train.tsv, dev.tsv and test.tsv"
 SPLITS = ("train", "dev", "test")
