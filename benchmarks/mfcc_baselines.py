@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser.add_argument("names", nargs="*", default=["polish-emotions", "tonejs", "amazon-queen"])
     options = parse(parser, arguments, {})
     if options.tiny:
-        return finish(options, show("bundled voices", load(ASTERISK, "voice", ("train",))[::4], by_clip))
+        return finish(options, show("bundled voices", load(ASTERISK, "voice", ("train",))[::7], by_clip))
     if options.corpora is None:
         parser.error("expected the folder of the corpora")
     figures = []

@@ -78,12 +78,23 @@ def measure(name: str, arguments: Sequence[str]) -> list[Figure] | None:
     """The figures with goals of one benchmark, None if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "figures.json"
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", str(HERE / f"{name}.py"), *arguments, "--figures", str(file)],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=sys.stderr,
-        )
-        if done.returncode:
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            str(HERE / f"{name}.py"),
+            *arguments,
+            "--figures",
+            str(file),
+        ]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(line, end="", file=sys.stderr, flush=True)
+        if process.returncode:
             return None
         found = [Figure(**figure) for figure in json.loads(file.read_text())]
     return [figure for figure in found if figure.goal is not None]

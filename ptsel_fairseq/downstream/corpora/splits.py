@@ -1,10 +1,19 @@
-"""Divisions of corpora that come without one, drawn by checksums: the same on every machine and in every release."""
+"""Divisions of corpora that come without one, and kinds of sentences."""
 
 from __future__ import annotations
 
 import hashlib
 
+CLOSING = "\"'’”»)]"  # marks that may follow the end of a sentence
 FOLDS = 5
+
+
+def sentence_of(text: str) -> str | None:
+    """``question`` or ``statement`` by the mark that ends a text; None if it ends otherwise, as in ``...`` or ``!``."""
+    end = text.strip().rstrip(CLOSING).rstrip()
+    if end.endswith("?"):
+        return "question"
+    return "statement" if end.endswith(".") and not end.endswith("..") else None
 
 
 def split_of(key: str) -> str:

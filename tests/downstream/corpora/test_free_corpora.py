@@ -22,8 +22,7 @@ from ptsel_fairseq.downstream.corpora.catalogue import (
     fluidr3mono,
     tonejs,
 )
-from ptsel_fairseq.downstream.corpora.splits import fold_of, split_of
-from ptsel_fairseq.downstream.speech.spelling import sentence_of
+from ptsel_fairseq.downstream.corpora.splits import fold_of, sentence_of, split_of
 
 
 def test_tonejs_notes_and_their_seconds(recordings, tmp_path):

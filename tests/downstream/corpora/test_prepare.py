@@ -18,7 +18,8 @@ from ptsel_fairseq.data import conversion
 from ptsel_fairseq.downstream.corpora import catalogue
 from ptsel_fairseq.downstream.corpora.prepare import prepare_command, split_order
 from ptsel_fairseq.downstream.corpora.registry import CORPORA, fetched_names, prepared_names
-from ptsel_fairseq.downstream.speech.spelling import letters, normalise
+from ptsel_fairseq.downstream.corpora.texts import normalise
+from ptsel_fairseq.downstream.speech.spelling import letters
 
 
 def test_librispeech(librispeech, tmp_path, capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
 from ptsel_fairseq.downstream.corpora.packages import Package
 from ptsel_fairseq.downstream.corpora.splits import fold_of, split_of
-from ptsel_fairseq.downstream.speech.spelling import normalise
+from ptsel_fairseq.downstream.corpora.texts import normalise
 
 VOICES = {
     "en": "en_US_f_Allison",
