@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def speech_vectors(
     work = _Work(manifest, segments, frames, engine, jobs)
     if cache is None:
         vectors = np.empty(shape, dtype=np.float32)
-        for rows, values, _ in work.parts(range(len(work.recordings)), identify=False):
+        for rows, values, _ in work.found(range(len(work.recordings)), identify=False):
             vectors[rows] = values
         return vectors
     folder = Path(cache) / _key(manifest, segments, frames)
@@ -81,8 +81,12 @@ class _Work:
         self._utterances = [manifest.utterances[utterances[start]] for start in self._starts]
         self.recordings = [manifest.audio_path(utterance) for utterance in self._utterances]
 
-    def parts(
-        self, numbers: Sequence[int], identify: bool = True
+    def parts(self, numbers: Sequence[int]) -> Iterator[tuple[slice, np.ndarray, Identity]]:
+        """Rows, vectors and recording of the parts of these numbers."""
+        return cast(Iterator[tuple[slice, np.ndarray, Identity]], self.found(numbers, identify=True))
+
+    def found(
+        self, numbers: Sequence[int], identify: bool
     ) -> Iterator[tuple[slice, np.ndarray, Identity | None]]:
         """Rows, vectors and, if asked for, recording of the parts of these numbers."""
         pieces = (self._piece(number, identify) for number in numbers)
