@@ -51,13 +51,13 @@ def kinds(folder: Path, with_fairseq: bool) -> dict[str, Kind]:
 
 
 def tables(folder: Path) -> dict[str, Kind]:
-    from ptsel_fairseq.downstream.corpora.corpus import read_csv
-from ptsel_fairseq.base.class_file import read_classes
+    from ptsel_fairseq.base.class_file import read_classes
     from ptsel_fairseq.base.manifest import read_manifest
     from ptsel_fairseq.data.check import look_alike
     from ptsel_fairseq.downstream.alignment.textgrid import read_textgrid
     from ptsel_fairseq.downstream.corpora.catalogue.audioset import instruments
     from ptsel_fairseq.downstream.corpora.catalogue.timit import read_phones, text_of
+    from ptsel_fairseq.downstream.corpora.corpus import read_csv
     from ptsel_fairseq.downstream.metrics import answer_files
     from ptsel_fairseq.downstream.speech.transcripts import read_transcripts
     from ptsel_fairseq.runs import read_run
