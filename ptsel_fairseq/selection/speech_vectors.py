@@ -59,7 +59,7 @@ def speech_vectors(
         return vectors
     folder = Path(cache) / _key(manifest, segments, frames)
     with _locked(folder):
-        return filled_array(folder / VECTORS, shape, work.recordings, work.parts)
+        return filled_array(folder / VECTORS, shape, work.recordings, work.identified_parts)
 
 
 def is_cached(manifest: Manifest, segments: Sequence[Segment], frames: int, cache: Path | str) -> bool:
@@ -98,6 +98,12 @@ class _Work:
             for number, (values, identity) in zip(numbers, found, strict=True):
                 bar.update()
                 yield slice(int(self._starts[number]), int(self._ends[number])), values, identity
+
+    def identified_parts(self, numbers: Sequence[int]) -> Iterator[tuple[slice, np.ndarray, Identity]]:
+        """As `parts`, always with the recordings."""
+        return (
+            (rows, values, made_of) for rows, values, made_of in self.parts(numbers) if made_of is not None
+        )
 
     def _piece(self, number: int, identify: bool) -> _Piece:
         utterance = self._utterances[number]
