@@ -13,6 +13,7 @@ from ptsel_fairseq.cli.arguments import (
     MANIFEST_HELP,
     Names,
     add_command,
+    add_jobs,
     add_plugins,
     add_user_dirs,
     add_user_labels,
@@ -81,7 +82,7 @@ def add_name(parser: argparse.ArgumentParser, names: str) -> None:
 
 def add_out_and_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="where everything goes")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
     add_plugins(parser)
 
 
@@ -110,9 +111,9 @@ def add_probe(commands) -> None:
         "tell the classes apart by small classifiers on frozen features, with intervals",
         MANIFEST_HELP + CLASSES_HELP + RELEVANCE_HELP + RESULT_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--classes", type=Path, metavar="FILE")
+    what.add_argument("--classes", type=Path, metavar="FILE", help="class file of utterances or segments")
     what.add_argument(
         "--relevance",
         type=Path,
@@ -134,7 +135,8 @@ def add_probe(commands) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
     )
     parser.add_argument(
-        "--model",
+        "--head",
+        dest="model",
         choices=Names("ptsel_fairseq.downstream.probing.classifiers", "MODELS"),
         default="linear",
         metavar="MODEL",
@@ -160,7 +162,7 @@ def add_probe(commands) -> None:
     parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="trainings of a network (default 3)"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.probing.probe import probe_command
@@ -189,7 +191,9 @@ def add_evaluate(commands) -> None:
         metavar="FILE",
         help="the system's answers; one file for each seed it was trained with",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="RESULT.json")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="RESULT.json", help="metrics and every answer"
+    )
     parser.add_argument("--groups", type=Path, metavar="FILE", help="resample speakers, not utterances")
     parser.add_argument("--name", help="of the system in comparisons (default: name of the hypothesis file)")
     parser.add_argument(
@@ -216,7 +220,7 @@ def add_compare(commands) -> None:
     parser = add_command(
         commands, "compare", "compare systems on the same items: intervals and paired p-values", RESULT_HELP
     )
-    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path)
+    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path, help="of systems to compare")
     parser.add_argument(
         "--out",
         type=Path,

@@ -14,6 +14,7 @@ from ptsel_fairseq.cli.arguments import (
     WEIGHTS_HELP,
     add_command,
     add_engine,
+    add_jobs,
     add_memory,
     add_plugins,
     command_line,
@@ -35,10 +36,10 @@ def add_score(commands) -> None:
         "score how much each label is worth for a downstream task, before any training",
         MANIFEST_HELP + CLASSES_HELP + GROUPS_HELP + STORE_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     parser.add_argument("--split", default="train", help="default: train")
-    parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--classes", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--store", type=Path, required=True, help="folder of the label store")
+    parser.add_argument("--classes", type=Path, required=True, metavar="FILE", help="class file")
     parser.add_argument(
         "--estimator",
         default="relevance",
@@ -95,7 +96,7 @@ def add_score(commands) -> None:
         "--cache", type=Path, metavar="DIR", help="for the embedded speech (default STORE/speech)"
     )
     add_engine(parser)
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
     parser.add_argument("--device", default="cpu", help="cpu (default), or cuda for the permutations")
     add_memory(parser)
 
@@ -136,7 +137,7 @@ def add_select(commands) -> None:
         "turn scores into weights λ and write them for training",
         SCORES_HELP + WEIGHTS_HELP,
     )
-    parser.add_argument("ci_dir", metavar="CI_DIR", type=Path)
+    parser.add_argument("ci_dir", metavar="CI_DIR", type=Path, help="folder that `ptsel score` wrote")
     parser.add_argument(
         "--method",
         default="relevance",
@@ -188,8 +189,7 @@ def add_select(commands) -> None:
         help=f"{_having('effective')}: as how many equal weights λ shall be concentrated",
     )
     parser.add_argument(
-        "--weights",
-        dest="given",
+        "--given",
         nargs="+",
         type=label_weight,
         metavar="LABEL=WEIGHT",
@@ -223,8 +223,22 @@ def add_report(commands) -> None:
         "write scores, weights and how they were made as one self-contained page",
         SCORES_HELP,
     )
-    parser.add_argument("ci_dir", metavar="CI_DIR", type=Path)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+    parser.add_argument("ci_dir", metavar="CI_DIR", type=Path, help="folder that `ptsel score` wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="weights.yaml or a recipe: show its λ and the options that made it",
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN_DIR",
+        help="show the losses of these trainings",
+    )
     add_plugins(parser)
     add_memory(parser)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.pictures import draw
 from ptsel_fairseq.selection.choices import ALL_METHODS
 from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.label_score import SCORES, LabelScore, in_order, read_scores
 from ptsel_fairseq.selection.output import figures
+from ptsel_fairseq.selection.output.report_choice import read_runs, run_html, weights_html
 from ptsel_fairseq.selection.output.text import indifferent_lines, noise_lines, readable_details
 from ptsel_fairseq.selection.run_select import load_points
 from ptsel_fairseq.selection.weighting.comparison import (
@@ -45,15 +48,23 @@ def report_command(
     ci_dir: Path | str,
     out: Path | str,
     memory: float = MEMORY,
+    weights: Path | str | None = None,
+    runs: Sequence[Path | str] = (),
     command_line: str = "",
 ) -> None:
     """Write the page of a folder that `ptsel score` wrote; with the weights by all methods if they are there.
 
+    Args:
+        weights: ``weights.yaml`` or a recipe whose λ was chosen from these scores, to be shown with its options.
+        runs: folders of trainings, whose losses are to be shown.
+
     Raises:
-        PtselError: scores, points or methods.json that cannot be read, or a page that cannot be written.
+        PtselError: scores, weights, runs, points or methods.json that cannot be read, or a page that cannot be written.
     """
     ci_dir = Path(ci_dir)
     scores, made = read_scores(ci_dir / SCORES)
+    chosen = [] if weights is None else [_section("The chosen weights", weights_html(Path(weights), scores))]
+    trained = read_runs([Path(folder) for folder in runs])
     compared = None
     if (ci_dir / METHODS_FILE).exists():
         compared, _ = read_comparison(ci_dir / METHODS_FILE)
@@ -79,8 +90,17 @@ def report_command(
         _weights_section(compared, estimator, ci_dir),
         _provenance_section(made, command_line),
     ]
+    shown = []
+    for run in trained:
+        text, figure = run_html(run)
+        shown.append(text + _picture(figure, f"Losses of {run.folder.name}"))
+    sections = [*chosen, *sections]
+    sections[-1:-1] = [_section("Training", "".join(shown))] if shown else []
     template = resources.files("ptsel_fairseq.selection.output").joinpath("report.html").read_text("utf-8")
+    script = template.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     page = Template(template).substitute(
+        script_hash=f"sha256-{digest}",
         title=f"Pretext labels for the classes of {escape(Path(made['classes']).name)}",
         subtitle=f"{len(scores)} labels, {made['points']:,} points in {len(made['class_sizes']):,} classes; scores by "
         f"<code>{escape(estimator.name)}</code>, {escape(estimator.title)}",
@@ -88,7 +108,8 @@ def report_command(
     )
     write_text(out, page)
     print(
-        f"wrote {out}" + ("" if compared else f"; without weights, see `ptsel select --method {ALL_METHODS}`")
+        f"wrote {out}"
+        + ("" if compared or chosen else f"; without weights, see `ptsel select --method {ALL_METHODS}`")
     )
 
 
@@ -253,6 +274,6 @@ def _picture(figure: Figure, description: str) -> str:
 
     content = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "ptsel"}):
-        figure.savefig(content, format="svg", metadata={"Date": None})
+        draw(figure, content, format="svg", metadata={"Date": None})
     data = base64.b64encode(content.getvalue()).decode("ascii")
     return f'<figure><img alt="{escape(description)}" src="data:image/svg+xml;base64,{data}"></figure>'

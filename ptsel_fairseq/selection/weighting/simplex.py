@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -30,25 +29,26 @@ def softmax(w: np.ndarray) -> np.ndarray:
 
 
 def sparsemax(w: np.ndarray) -> np.ndarray:
-    """The point of the simplex nearest to w [k]: argmin over λ of |λ - w|² (Martins and Astudillo 2016)."""
-    import entmax
-
-    return _by_entmax(entmax.sparsemax, w)
+    """The point of the simplex nearest to w [k]: argmin over λ of |λ - w|² (Martins and Astudillo 2016, alg. 1)."""
+    # The projections do not change when a constant is added; without it large values keep their digits.
+    w = w - w.max()
+    falling = np.sort(w)[::-1]
+    thresholds = (np.cumsum(falling) - 1) / np.arange(1, len(w) + 1)  # if the first 1, 2, ... are kept
+    weights = np.maximum(w - thresholds[np.flatnonzero(falling > thresholds)[-1]], 0)
+    return weights / weights.sum()
 
 
 def entmax15(w: np.ndarray) -> np.ndarray:
-    """Between softmax and sparsemax: argmax over λ of <λ, w> + Tsallis entropy of order 1.5 (Peters et al. 2019)."""
-    import entmax
+    """Between softmax and sparsemax: argmax over λ of <λ, w> + Tsallis entropy of order 1.5.
 
-    return _by_entmax(entmax.entmax15, w)
-
-
-def _by_entmax(projection: Callable[..., Any], w: np.ndarray) -> np.ndarray:
-    """A projection of the library entmax, in float64 and with the rounding taken out of the sum."""
-    import torch
-
-    # The projections do not change when a constant is added; without it large values keep their digits.
-    weights = projection(torch.from_numpy(w - w.max()), dim=-1).numpy()
+    λ is max(w/2 - t, 0)², with t such that it sums to one (Peters et al. 2019, alg. 2).
+    """
+    w = (w - w.max()) / 2
+    falling, kept = np.sort(w)[::-1], np.arange(1, len(w) + 1)
+    mean = np.cumsum(falling) / kept
+    spread = np.cumsum(np.square(falling)) - kept * np.square(mean)  # of the values kept, around their mean
+    thresholds = mean - np.sqrt(np.maximum(1 - spread, 0) / kept)
+    weights = np.square(np.maximum(w - thresholds[np.flatnonzero(falling >= thresholds)[-1]], 0))
     return weights / weights.sum()
 
 
