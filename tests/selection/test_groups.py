@@ -11,9 +11,12 @@ from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.selection import Points, score_labels
+from ptsel_fairseq.selection.estimators import ESTIMATORS, KernelEstimator
 from ptsel_fairseq.selection.estimators.grouped_orders import GroupedOrders, ranks_in_classes
 from ptsel_fairseq.selection.estimators.task import Task
 from ptsel_fairseq.selection.groups import overlapping, read_groups, structure_lines
+from ptsel_fairseq.selection.score_kernels import Compute, KernelSettings, score_by_kernels
+from ptsel_fairseq.selection.score_tasks import score_by_task
 
 
 @pytest.fixture
@@ -83,9 +86,12 @@ def test_p_is_uniform_for_chance_that_is_constant_in_an_utterance(estimator):
         x, y, group, _ = task_arrays(seed % 20, points=120, classes=3, groups=24, speech=6)
         x = x + 2 * rng.normal(size=(24, 6))[group]
         label = utterance_noise(rng, group, inside=0.0)
-        found = score_labels(
-            x, {"z": label}, y, groups=group, estimator=estimator, seed=seed, permutations=99, bootstrap=0
-        )["z"]
+        chosen = ESTIMATORS.get(estimator)
+        if isinstance(chosen, KernelEstimator):
+            settings = KernelSettings(chosen, seed, 99, 0, chosen.average)
+            found = score_by_kernels(x, {"z": label}, y, group, settings, Compute(jobs=1))["z"]
+        else:
+            found = score_by_task(x, {"z": label}, y, chosen, group, seed, 99, False)["z"]
         ps.append(found.p)
     jittered = np.array(ps) - rng.uniform(0, 0.01, 500)
     assert kstest(jittered, "uniform").pvalue > 0.01
