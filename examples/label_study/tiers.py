@@ -57,7 +57,7 @@ class Study:
         return [self.points[task.name] for task in TASKS.values() if task.pool == pool]
 
     def needed(self, pool: str, tasks: tuple[str, ...] = ()) -> np.ndarray:
-        """The frames of a pool's stream that lie in a point of some tasks (default: all of the pool), bool [frames]."""
+        """The frames of a pool's stream in points of some tasks (default: all of the pool), bool [frames]."""
         if (pool, tasks) not in self._needed:
             found = np.zeros(self.pool(pool).total, bool)
             for points in self.tasks(pool):
