@@ -66,12 +66,11 @@ def offline(out: Path) -> None:
         store,
     )
     step("scores", out, "ptsel", "score", data, "--split", "train", "--store", store, "--classes", PHONES,
-         "--estimator", "cka", "--out", ci)  # fmt: skip
+         "--out", ci)  # fmt: skip
     recipe = out / "tiny.yaml"
     if not recipe.exists():
         shutil.copyfile(ROOT / "configs" / "pretraining" / "tiny.yaml", recipe)
-    step("weights", out, "ptsel", "select", ci, "--method", "direct", "--support", "4",
-         "--out", out / "weights.yaml", "--config", recipe)  # fmt: skip
+    step("weights", out, "ptsel", "select", ci, "--out", out / "weights.yaml", "--config", recipe)  # fmt: skip
 
 
 def training(out: Path, pretrain_updates: int | None, finetune_updates: int | None) -> None:
@@ -167,16 +166,17 @@ def print_table(out: Path) -> None:
     from ptsel_fairseq.base.weights_file import read_weights
     from ptsel_fairseq.runs import read_run
 
-    scores = json.loads((out / "ci" / "scores.json").read_text())["scores"]
+    made = json.loads((out / "ci" / "scores.json").read_text())
+    scores, estimator = made["scores"], f"({made['estimator']})"
     weights, _ = read_weights(out / "weights.yaml")
     pretraining, finetuning = read_run(out / "pretrain"), read_run(out / "finetune")
-    lines = ["", f"{'label':12s} {'CI score':>9s} {'p':>7s} {'weight':>7s} {'l1 first':>9s} {'l1 last':>9s}"]
-    lines.append(f"{'':12s} {'(cka)':>9s} {'':>7s} {'λ':>7s} {'(standard deviations)':>19s}")
+    lines = ["", f"{'label':12s} {'score':>11s} {'p':>7s} {'weight':>7s} {'l1 first':>9s} {'l1 last':>9s}"]
+    lines.append(f"{'':12s} {estimator:>11s} {'':>7s} {'λ':>7s} {'(standard deviations)':>19s}")
     for label in sorted(scores, key=lambda label: (-weights.get(label, 0.0), scores[label]["score"] or 0.0)):
         score, p = scores[label]["score"], scores[label]["p"]
         values = pretraining.series("train_inner", f"pretext_{label}")[1]
         ends = f"{values[0]:9.3f} {values[-1]:9.3f}" if values else f"{'-':>9s} {'-':>9s}"
-        shown = f"{score:9.4f} {p:7.3f}" if score is not None else f"{'-':>9s} {'-':>7s}"
+        shown = f"{score:11.4f} {p:7.3f}" if score is not None else f"{'-':>11s} {'-':>7s}"
         lines.append(f"{label:12s} {shown} {weights.get(label, 0.0):7.3f} {ends}")
     loss, accuracy = (pretraining.series("train_inner", key)[1] for key in ("loss", "accuracy"))
     updates, seconds = pretraining.updates_and_seconds()

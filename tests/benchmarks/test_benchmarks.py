@@ -12,7 +12,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "benchmarks"
 # The least number of figures that a benchmark gives at its smallest size, and the package it needs beyond the rest.
-FIGURES = {"agreement_torch": 1, "bench_group": 1, "bench_large_selection": 1, "bench_loading": 1,
+FIGURES = {"agreement_torch": 1, "bench_group": 1, "bench_large_selection": 2, "bench_loading": 1,
            "bench_online": 3, "bench_selection": 2, "fuzz": 1, "power_of_test": 21}  # fmt: skip
 SLOW = {
     "accuracy_of_alignment": 2, "agreement_backends": 0, "agreement_opensmile": 0, "bench_estimate": 1,
