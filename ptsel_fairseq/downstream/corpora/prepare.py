@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -83,8 +84,15 @@ def write_corpus(
     Raises:
         PtselError: bad recordings, with `advice` on them; with `skip_bad`, more than half of them, or all of a split.
     """
-    with locked_folder(out, f"{out}: another ptsel is writing here; wait for it to end"):
-        _write_corpus(corpus, reading, out, advice, jobs, skip_bad)
+    made = not out.exists()
+    try:
+        with locked_folder(out, f"{out}: another ptsel is writing here; wait for it to end"):
+            _write_corpus(corpus, reading, out, advice, jobs, skip_bad)
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):  # it holds what is already converted
+                out.rmdir()
+        raise
 
 
 def _write_corpus(
