@@ -115,8 +115,3 @@ def to_grid_where_valid(half_steps: np.ndarray, valid: np.ndarray) -> tuple[np.n
     counted = valid[:-2:2].astype(np.float32) + valid[1:-1:2] + valid[2::2]
     centre = valid[1:-1:2]
     return np.where(centre, total / np.maximum(counted, 1), 0).astype(np.float32), centre.copy()
-
-
-def frames_first(values: np.ndarray) -> np.ndarray:
-    """librosa's [dim, frames] as float32 [frames, dim]."""
-    return np.ascontiguousarray(values.T, dtype=np.float32)
