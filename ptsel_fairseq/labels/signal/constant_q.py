@@ -14,6 +14,7 @@ import numpy as np
 
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.late import LateModule
+from ptsel_fairseq.labels.signal.framing import between_zeros
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,8 @@ def cqt_magnitude(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
     in_front = -grid.centre(0) % grid.hop
     first = (grid.centre(0) + in_front) // grid.hop
     needed = max((first + frames) * grid.hop, round(SHORTEST_SECONDS * grid.sample_rate))
-    samples = np.pad(waveform, (in_front, max(0, needed - in_front - len(waveform)))).astype(np.float64)
+    behind = max(0, needed - in_front - len(waveform))
+    samples = between_zeros(waveform.astype(np.float64), in_front, behind)
     filters, scale = octave_filters(grid.sample_rate)
     hop = grid.hop
     magnitude = np.empty((frames, CQT_BINS), np.float32)
@@ -63,7 +65,7 @@ def halved(samples: np.ndarray) -> np.ndarray:
 
     count = (len(samples) + 1) // 2
     half = soxr.resample(samples, 2, 1, quality="HQ")[:count]
-    return np.pad(half, (0, count - len(half))) * np.sqrt(2)
+    return between_zeros(half * np.sqrt(2), 0, count - len(half))
 
 
 def samples_under_frames(samples: np.ndarray, hop: int, first: int, frames: int, width: int) -> Tensor:
@@ -71,7 +73,7 @@ def samples_under_frames(samples: np.ndarray, hop: int, first: int, frames: int,
     begin = first * hop - width // 2
     end = begin + (frames - 1) * hop + width
     inside = samples[max(begin, 0) : max(end, 0)]
-    padded = np.pad(inside, (max(-begin, 0), max(0, end - max(begin, 0) - len(inside))))
+    padded = between_zeros(inside, max(-begin, 0), max(0, end - max(begin, 0) - len(inside)))
     return torch.from_numpy(padded).unfold(0, width, hop)
 
 

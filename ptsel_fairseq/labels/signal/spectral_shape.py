@@ -113,10 +113,13 @@ def contrast(long_power: tuple[Tensor, ...], grid: FrameGrid) -> Tensor:
     columns = []
     for first, last, counted in _contrast_bands(grid.sample_rate):
         band = magnitude[..., first:last]
-        peak, valley = (
-            band.topk(counted, dim=-1, largest=largest).values.mean(dim=-1).clamp(min=QUIETEST)
-            for largest in (True, False)
-        )
+        if counted == 1:
+            peak, valley = band.amax(dim=-1), band.amin(dim=-1)
+        else:
+            peak, valley = (
+                band.topk(counted, dim=-1, largest=largest).values.mean(dim=-1) for largest in (True, False)
+            )
+        peak, valley = peak.clamp(min=QUIETEST), valley.clamp(min=QUIETEST)
         columns.append(10 * (peak / valley).log10())
     return torch.stack(columns, dim=-1)
 
