@@ -7,7 +7,9 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "ptsel_fairseq/__init__.py").read_text(), re.M).group(1)
+VERSION = re.search(
+    r'^__version__ = "(.+)"', (HERE / "ptsel_fairseq/base/version.py").read_text(), re.M
+).group(1)
 
 # What a clone has beside the package and a wheel must have in it: ptsel_fairseq.base.bundled finds either.
 BUNDLED = {"configs": "configs", "examples/asterisk": "asterisk"}
@@ -52,8 +54,8 @@ setup(
     install_requires=[
         "numpy>=1.24",
         "scipy>=1.10",
-        "torch>=2.1",
-        "torchaudio>=2.1",
+        "torch>=2.6",
+        "torchaudio>=2.6",
         "soundfile>=0.12.1",
         "librosa>=0.10.1",
         "omegaconf>=2.3",

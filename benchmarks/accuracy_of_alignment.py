@@ -22,7 +22,8 @@ import numpy as np
 import soundfile
 from common import ASTERISK, Figure, bundled, finish, parse, parser_of
 
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.class_file import read_classes
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.downstream.alignment.aligner import NotAligned
 from ptsel_fairseq.downstream.alignment.ctc import CtcAligner
 from ptsel_fairseq.downstream.alignment.sphinx import SphinxAligner, pronunciations

@@ -24,9 +24,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ptsel_fairseq.base.audio import read_whole_audio
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
-from ptsel_fairseq.downstream.corpora.amazon_queen import ENOUGH_CLIPS, UNSURE
+from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.downstream.corpora.catalogue.amazon_queen import ENOUGH_CLIPS, UNSURE
 from ptsel_fairseq.labels.signal.analysis import Analysis
 from ptsel_fairseq.labels.signal.cepstral import mfcc_deltas
 

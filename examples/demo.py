@@ -148,10 +148,12 @@ SHOWN_WHILE_TRAINING = ("loss", "accuracy", "code_perplexity", "uer", "wer")
 def draw(out: Path) -> None:
     """The pictures that the commands do not draw themselves."""
     from ptsel_fairseq.base.manifest import read_manifest
+    from ptsel_fairseq.base.pictures import save
     from ptsel_fairseq.labels.figures import draw_labels
-    from ptsel_fairseq.runs import draw_run, read_run
+    from ptsel_fairseq.run_figures import run_figure
+    from ptsel_fairseq.runs import read_run
 
-    draw_run(read_run(out / "pretrain"), out / "losses.png")
+    save(run_figure(read_run(out / "pretrain")), out / "losses.png")
     manifest = read_manifest(out / "data" / "valid.tsv")
     english = [utterance for utterance in manifest if utterance.path.startswith("en/")]
     longest = max(english, key=lambda utterance: utterance.samples)

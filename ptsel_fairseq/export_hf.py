@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile, write_text
 
@@ -40,7 +41,7 @@ LEFT_OUT = ("quantizer.", "project_q.", "final_proj.", "target_glu.", "pretext_h
 
 
 def write_hf(stock: Mapping[str, Any], out: Path) -> int:
-    """Write the folder `out` from a stock checkpoint (see `export.to_stock`); how many tensors it holds.
+    """Write the folder `out` from a stock checkpoint (see `base.stock.to_stock`); how many tensors it holds.
 
     Raises:
         PtselError: an architecture that ``Wav2Vec2Model`` does not have, safetensors is not installed, or the
@@ -86,8 +87,7 @@ def hf_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
                 f"--format hf: model.{key} is {cfg[key]}, which Hugging Face's Wav2Vec2Model does not have; export "
                 "for fairseq instead"
             )
-    # fairseq itself evaluates this field: "[(512, 10, 5)] + [(512, 3, 2)] * 4 + ..."
-    layers = eval(cfg["conv_feature_layers"])
+    layers = parse_conv_layers(cfg["conv_feature_layers"], "the checkpoint")
     return {
         "architectures": ["Wav2Vec2Model"],
         "model_type": "wav2vec2",

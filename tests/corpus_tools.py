@@ -49,6 +49,14 @@ def write_librispeech(root: Path, recordings: Recordings) -> Path:
     return root
 
 
+def write_common_voice(root: Path, recordings: Recordings) -> Path:
+    """Three clips, one in each split."""
+    for i, split in enumerate(("train", "dev", "test")):
+        recordings.write(root / "clips" / f"c_{i}.mp3", rate=48000)
+        write(root / f"{split}.tsv", "client_id\tpath\tsentence\tage", f"s{i}\tc_{i}.mp3\tHello\tteens")
+    return root
+
+
 def stop_converting_after(most: int, patch: pytest.MonkeyPatch) -> list[str]:
     """Interrupt a conversion when it has written `most` files; return the list that holds their names."""
     converted: list[str] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from controls import oracle_names
+from controls import oracles_of
 from corpora import POOL_SPLIT
 from estimators import ESTIMATORS
 from points import Points
@@ -16,8 +16,9 @@ from settings import CONTROLS, Settings
 from tables import Table
 from tiers import Study
 
+from ptsel_fairseq.base.class_file import Segment
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import Segment, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.selection.embedding import SEGMENT_POINTS, UTTERANCE_POINTS
 from ptsel_fairseq.selection.speech_vectors import speech_vectors
 
@@ -69,8 +70,7 @@ def training_part(study: Study, task: str) -> TrainingPart:
     """The training points of a task, with every label, every control, and the task's own oracles."""
     points = study.points[task]
     pool, train = points.task.pool, ~points.test
-    oracles = [name for name in oracle_names(pool) if name.startswith(f"orc_{task}_")]
-    names = (*study.labels, *CONTROLS, *oracles)
+    names = (*study.labels, *CONTROLS, *oracles_of(task))
     labels, raw, dims, spread = {}, {}, {}, {}
     for name in names:
         track = study.track(pool, name)
@@ -104,11 +104,7 @@ def score_all(study: Study, tasks: tuple[str, ...]) -> None:
     table = Table(study.settings.results / "scores.csv", SCORES, SCORE_KEY)
     for task in tasks:
         part: TrainingPart | None = None
-        names = (
-            *study.labels,
-            *CONTROLS,
-            *(n for n in oracle_names(study.points[task].task.pool) if f"_{task}_" in n),
-        )
+        names = (*study.labels, *CONTROLS, *oracles_of(task))
         for estimator, (better, estimate) in ESTIMATORS.items():
             if all({"task": task, "label": name, "estimator": estimator} in table for name in names):
                 continue

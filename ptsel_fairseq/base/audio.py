@@ -10,6 +10,7 @@ import numpy as np
 from ptsel_fairseq.base.errors import PtselError
 
 PIECE = 1 << 20  # samples (66 s) decoded at once
+LOUDEST = 32.0  # of full scale: far beyond what any recording reaches, far below integers taken for floats
 
 
 class AudioFile:
@@ -84,6 +85,11 @@ class AudioFile:
             bad = self.position + int(np.flatnonzero(~np.isfinite(mono))[0])
             raise PtselError(
                 f"{self._where}: sample {bad} of the audio is not a finite number; the file is damaged"
+            )
+        if len(mono) and np.abs(mono).max() > LOUDEST:
+            raise PtselError(
+                f"{self._where}: the audio reaches {np.abs(mono).max():g} times full scale; it holds integers saved as "
+                "floats, divide them by their full scale (32768 for 16 bit)"
             )
         self.position += len(mono)
         return mono

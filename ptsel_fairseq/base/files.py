@@ -1,4 +1,4 @@
-"""Files that are either there in full or not at all."""
+"""Write files whole or not at all, lock folders, and name sizes and times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -148,18 +148,15 @@ def _remove_leftovers(folder: Path) -> None:
                 os.close(found)
 
 
+def write_lines(file: Path | str, lines: Iterable[str]) -> Path:
+    """Write lines of UTF-8 text, each with a line feed at its end; returns the file."""
+    write_text(file, "".join(f"{line}\n" for line in lines))
+    return Path(file)
+
+
 @contextlib.contextmanager
 def locked_folder(folder: Path, busy: str) -> Iterator[None]:
-    """Make a folder, and keep other processes that lock it out for as long as the block runs; see `lock_folder`."""
-    lock = lock_folder(folder, busy)
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def lock_folder(folder: Path, busy: str) -> int:
-    """Make a folder, and lock it against other processes until the descriptor that is returned is closed.
+    """Make a folder, and keep other processes that lock it out for as long as the block runs.
 
     The folder itself is locked, which leaves no file behind and ends with the process.
 
@@ -170,14 +167,13 @@ def lock_folder(folder: Path, busy: str) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PtselError(busy) from None
+        yield
+    finally:
         os.close(lock)
-        raise PtselError(busy) from None
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock
 
 
 def file_checksum(file: Path) -> str:

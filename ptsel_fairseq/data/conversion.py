@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ptsel_fairseq.base.audio import LOUDEST
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.data.decoding import Sound, UndecodableError, open_sound
 from ptsel_fairseq.data.resampling import make_resampler
 
+MADE_OF = "made of the file with the SHA-256 "
 CUT_OFF = 0.05  # share of a file that may be missing at its end: the length of an MP3 may be an estimate
 SHORT_WORK = 500  # files: done faster in one process than processes start
 QUIET_WINDOW = SAMPLE_RATE // 5  # samples over which loudness is taken to find a silence
@@ -40,26 +42,29 @@ class Converted:
     clipped: int = 0
 
 
-def convert_file(source: Path, copy: Path, resampler: str, longest: float | None = None) -> Converted:
+def convert_file(
+    source: Path, copy: Path, resampler: str, longest: float | None = None, made_of: str = ""
+) -> Converted:
     """Write `source` as `copy`, or cut into `piece_of` copy.
 
     Args:
         resampler: ``torchaudio`` or ``soxr``.
         longest: seconds; a longer waveform is cut at silences into pieces that are not longer.
+        made_of: SHA-256 of the source, kept in the copy.
 
     Raises:
         PtselError: no room on the disk.
     """
     try:
         with open_sound(source) as sound:
-            return _convert(sound, copy, resampler, longest)
+            return _convert(sound, copy, resampler, longest, made_of)
     except UndecodableError as error:
         return Converted(str(error))
     except OSError as error:
         return Converted(f"cannot be read ({error.strerror or error})")
 
 
-def _convert(sound: Sound, copy: Path, resampler: str, longest: float | None) -> Converted:
+def _convert(sound: Sound, copy: Path, resampler: str, longest: float | None, made_of: str) -> Converted:
     count = _Count(sound.blocks)
     waveform = _at_grid_rate(count, resampler, sound.rate)
     stretches: Iterable[Iterable[np.ndarray]] = [waveform]
@@ -70,7 +75,7 @@ def _convert(sound: Sound, copy: Path, resampler: str, longest: float | None) ->
     try:
         for blocks in stretches:
             files.append(copy if longest is None else piece_of(copy, len(files)))
-            written.append(write_flac(files[-1], blocks))
+            written.append(write_flac(files[-1], blocks, made_of))
         fault = ""
         if not sum(written):
             fault = "holds no samples"
@@ -78,6 +83,8 @@ def _convert(sound: Sound, copy: Path, resampler: str, longest: float | None) ->
             fault = f"is cut off, expected {sound.promised} samples, found {count.samples}"
         elif count.not_finite:
             fault = "holds samples that are not finite numbers"
+        elif count.peak > LOUDEST:
+            fault = f"reaches {count.peak:g} times full scale; it holds integers saved as floats"
     except UndecodableError as error:
         fault = str(error)
     except BaseException:
@@ -95,13 +102,14 @@ class _Count:
     """Blocks as they come, and what was seen of them."""
 
     def __init__(self, blocks: Iterator[np.ndarray]) -> None:
-        self._blocks, self.samples, self.clipped, self.not_finite = blocks, 0, 0, False
+        self._blocks, self.samples, self.clipped, self.not_finite, self.peak = blocks, 0, 0, False, 0.0
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for block in self._blocks:
             self.samples += len(block)
             self.not_finite = self.not_finite or not np.isfinite(block).all()
             self.clipped += int((np.abs(block) > 1).sum())
+            self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
             yield block
 
 
@@ -146,10 +154,13 @@ def quietest(waveform: np.ndarray) -> int:
     return int(starts[len(starts) - 1 - np.argmin(inside[::-1])]) + QUIET_WINDOW // 2
 
 
-def write_flac(file: Path, blocks: Iterable[np.ndarray]) -> int:
+def write_flac(file: Path, blocks: Iterable[np.ndarray], made_of: str = "") -> int:
     """Write mono 16 bit FLAC at 16 kHz; return its samples. Raises PtselError if there is no room for it.
 
     Nothing is left of it if a block raises.
+
+    Args:
+        made_of: SHA-256 of the file that the blocks come from, kept as a comment.
     """
     import soundfile
 
@@ -161,6 +172,8 @@ def write_flac(file: Path, blocks: Iterable[np.ndarray]) -> int:
             with soundfile.SoundFile(
                 out.fileno(), "w", SAMPLE_RATE, 1, "PCM_16", format="FLAC", closefd=False
             ) as flac:
+                if made_of:
+                    flac.comment = MADE_OF + made_of
                 for block in chain([first], blocks):
                     flac.write(np.nan_to_num(block))
                     samples += len(block)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,58 +11,15 @@ from typing import Any
 import numpy as np
 
 from ptsel_fairseq.base.audio import PIECE
-
-UNKNOWN_SIZE = 0x7FFF0000  # bytes in the header of a WAV that was written to a pipe: this or more
-RAW = {".g722": "g722"}  # formats without a header, by suffix: FFmpeg's name
-SUFFIXES = frozenset(
-    (
-        *(
-            ".3gp",
-            ".aac",
-            ".ac3",
-            ".aif",
-            ".aifc",
-            ".aiff",
-            ".amr",
-            ".ape",
-            ".au",
-            ".awb",
-            ".caf",
-            ".flac",
-            ".g722",
-        ),
-        *(
-            ".m4a",
-            ".m4b",
-            ".mka",
-            ".mkv",
-            ".mov",
-            ".mp2",
-            ".mp3",
-            ".mp4",
-            ".mpc",
-            ".nist",
-            ".oga",
-            ".ogg",
-            ".opus",
-        ),
-        *(
-            ".ra",
-            ".rf64",
-            ".snd",
-            ".sph",
-            ".spx",
-            ".tta",
-            ".voc",
-            ".w64",
-            ".wav",
-            ".wave",
-            ".webm",
-            ".wma",
-            ".wv",
-        ),
-    )
+from ptsel_fairseq.base.audio_length import (
+    LONGEST,
+    MOST_SAMPLES_PER_BYTE,
+    RATES,
+    cut_off,
+    promised_by_header,
 )
+
+RAW = {".g722": "g722"}
 
 
 class UndecodableError(Exception):
@@ -109,11 +65,17 @@ def open_sound(file: Path) -> Iterator[Sound]:
         except soundfile.LibsndfileError as error:
             yield closing.enter_context(_by_av(file, " ".join(error.error_string.split())))
             return
+        if not RATES[0] <= opened.samplerate <= RATES[1]:
+            raise UndecodableError(f"has a header that claims {opened.samplerate} Hz; it is damaged")
+        promised = promised_by_header(file, opened.frames)
+        if promised == opened.frames and (cut := cut_off(file, promised)):
+            raise UndecodableError(cut)
+        known = promised <= MOST_SAMPLES_PER_BYTE * file.stat().st_size
         yield Sound(
             f"{opened.format} {opened.subtype}",
             opened.samplerate,
             opened.channels,
-            promised_by_header(file, opened.frames),
+            promised if known else 0,
             _blocks_of_libsndfile(opened),
         )
 
@@ -122,7 +84,8 @@ def _blocks_of_libsndfile(opened: Any) -> Iterator[np.ndarray]:
     import soundfile
 
     opened.seekable = lambda: False  # or soundfile seeks after each block, to where it is
-    while True:
+    samples = 0
+    while samples <= LONGEST * opened.samplerate:
         try:
             block = opened.read(PIECE, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
@@ -133,7 +96,9 @@ def _blocks_of_libsndfile(opened: Any) -> Iterator[np.ndarray]:
             ) from None
         if not len(block):
             return
+        samples += len(block)
         yield np.ascontiguousarray(block[:, 0]) if block.shape[1] == 1 else block.mean(axis=1)
+    raise UndecodableError(f"holds more than {LONGEST // 3600} h; is its header damaged?")
 
 
 @contextlib.contextmanager
@@ -154,7 +119,9 @@ def _by_av(file: Path, reason: str) -> Iterator[Sound]:
         if not container.streams.audio:
             raise UndecodableError("holds no sound")
         stream = container.streams.audio[0]
-        rate, promised = stream.rate, 0
+        rate, promised = getattr(stream, "rate", None), 0
+        if not rate or not RATES[0] <= rate <= RATES[1]:
+            raise UndecodableError(f"cannot be decoded ({reason or 'of a sample rate that is none'})")
         if stream.duration is not None and stream.time_base is not None:
             promised = int(stream.duration * stream.time_base * rate)
         yield Sound(
@@ -182,20 +149,3 @@ def _blocks_of_av(container: Any, stream: Any, rate: int) -> Iterator[np.ndarray
         raise UndecodableError(f"cannot be decoded ({getattr(error, 'strerror', None) or error})") from None
     if waiting:
         yield np.concatenate(waiting, dtype=np.float32)
-
-
-def promised_by_header(file: Path, frames: int) -> int:
-    """The length that a WAV had when it was written; libsndfile says of one that was cut off what is left: `frames`."""
-    size = file.stat().st_size
-    with file.open("rb") as content:
-        if content.read(4) != b"RIFF":
-            return frames
-        content.seek(12)
-        while len(head := content.read(8)) == 8:
-            kind, promised = struct.unpack("<4sI", head)
-            if kind == b"data":
-                found = size - content.tell()
-                cut_off = 0 < found < promised < UNKNOWN_SIZE
-                return frames * promised // found if cut_off else frames
-            content.seek(promised + promised % 2, 1)
-    return frames

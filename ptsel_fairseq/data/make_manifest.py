@@ -8,15 +8,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ptsel_fairseq.base.audio_length import audio_length
+from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import WholeFile, write_text
+from ptsel_fairseq.base.files import WholeFile, write_lines
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import LINE_ALIGNED, manifests_of, read_manifest
+from ptsel_fairseq.base.manifest import LINE_ALIGNED, read_manifest
+from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.base.progress import progress_bar
+from ptsel_fairseq.data.audio_folder import SUFFIXES as ALL_SUFFIXES
 from ptsel_fairseq.data.audio_folder import UNUSABLE, AudioFolder, look_into
-from ptsel_fairseq.data.decoding import SUFFIXES as ALL_SUFFIXES
 
-SHOWN = 3  # examples in a message
 SUFFIXES = (".flac", ".wav", ".ogg")  # what fairseq's audio dataset reads
 LONG_SECONDS = 60.0  # much more than a crop: the rest of such a file is not seen in an epoch
 CONVERT = "`ptsel convert SOURCE OUT` makes 16 kHz mono FLAC of any format"
@@ -56,8 +58,6 @@ def rewrite_manifests(source: Path, files: Sequence[Path], out: Path) -> None:
 
 def scan_audio(source: Path, out: Path, valid_percent: float, seed: int) -> None:
     """Write the manifests of a folder's audio; say what does not fit training."""
-    import soundfile
-
     draw_valid(0, valid_percent, seed)  # a wrong share is said before the work
     folder = look_into(source, SUFFIXES)
     others = {suffix: count for suffix, count in folder.passed_over.items() if suffix in ALL_SUFFIXES}
@@ -77,18 +77,17 @@ def scan_audio(source: Path, out: Path, valid_percent: float, seed: int) -> None
     seconds: dict[str, float] = {}
     unreadable: list[str] = []
     for path in progress_bar(folder.files, desc="reading headers", unit="file"):
-        try:
-            header = soundfile.info(source / path)
-        except soundfile.LibsndfileError as error:
-            unreadable.append(f"{path}: {error.error_string}")
+        header = audio_length(source / path)
+        if header.fault:
+            unreadable.append(f"{path}: {header.fault}")
             continue
-        found.append((path, header.frames))
-        rates[header.samplerate] += 1
-        seconds[path] = header.frames / header.samplerate
+        found.append((path, header.samples))
+        rates[header.rate] += 1
+        seconds[path] = header.samples / header.rate
     if unreadable:
         raise PtselError(
-            f"{source}: the audio of {len(unreadable)} of {len(folder.files)} files cannot be read (first: "
-            f"{'; '.join(unreadable[:SHOWN])}); remove them first, or leave them out: {CONVERT} (--skip-bad)"
+            f"{source}: the audio of {len(unreadable)} of {len(folder.files)} files cannot be read "
+            f"{examples(unreadable)}; remove them first, or leave them out: {CONVERT} (--skip-bad)"
         )
     chosen = draw_valid(len(found), valid_percent, seed)
     splits = {
@@ -158,11 +157,6 @@ def write_splits(
 def hours(samples: Iterable[int]) -> float:
     """Hours of some lengths in samples at 16 kHz."""
     return sum(samples) / SAMPLE_RATE / 3600
-
-
-def write_lines(file: Path, lines: Sequence[str]) -> Path:
-    write_text(file, "\n".join(lines) + "\n")
-    return file
 
 
 def _counted(suffixes: Mapping[str, int]) -> str:

@@ -8,8 +8,9 @@ import soundfile
 from conftest import run_command
 from mixed_audio import speech
 
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.data.classes import classes_command, folder_at
 from ptsel_fairseq.data.convert import convert_command
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scipy.stats import kstest, norm
 
 from ptsel_fairseq.base.audio import read_audio
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.selection import (
@@ -30,7 +31,7 @@ from ptsel_fairseq.selection import (
 from ptsel_fairseq.selection.estimators.kernels import median_variance, squared_distances, standardise
 from ptsel_fairseq.selection.label_score import read_scores
 from ptsel_fairseq.selection.output.text import indifferent_lines
-from ptsel_fairseq.selection.points import sorted_segments, summarise_label
+from ptsel_fairseq.selection.points import summarise_label
 from ptsel_fairseq.selection.score import small_sample_tail
 
 ESTIMATORS = ("cka", "hsic", "reference")
@@ -346,7 +347,7 @@ def test_the_reference_reads_an_undefined_harmonicity_as_minus_100(inputs, data_
     manifest, _, class_file = inputs
     extract(manifest, ["log_hnr"], tmp_path / "store", jobs=1)
     store = LabelStore(tmp_path / "store", "train")
-    segments = sorted_segments(class_file)[:100]
+    segments = class_file.in_order()[:100]
     filled = summarise_label(store, "log_hnr", manifest, segments, fill_undefined=True)[:, 0]
     literal = []
     for segment in segments:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ptsel_fairseq.base.audio import read_whole_audio
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import file_checksum
+from ptsel_fairseq.base.files import write_lines
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.data.make_manifest import write_lines
+from ptsel_fairseq.base.provenance import checksums
 from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, text_of
+from ptsel_fairseq.downstream.asr.settings import LABELS, SUFFIXES
 from ptsel_fairseq.downstream.features.wav2vec import load_ctc
 from ptsel_fairseq.downstream.metrics.answer_files import read_class_table
 from ptsel_fairseq.downstream.metrics.evaluate import notes
@@ -25,7 +26,6 @@ from ptsel_fairseq.downstream.metrics.results import (
 )
 from ptsel_fairseq.downstream.speech.utterances import Spoken, in_blocks, read_spoken
 
-UNITS = {"ltr": ("word", ".wrd"), "phn": ("phone", ".phn")}  # of the model's labels: unit and texts
 HYPOTHESIS, REFERENCE = "hypothesis.txt", "reference.txt"
 
 
@@ -67,19 +67,22 @@ def decode_command(
     model, out = Path(model), Path(out)
     search = search_of(lexicon, lm, lm_weight, word_score, beam)
     labels = load_ctc(model).labels
-    if labels not in UNITS:
+    if labels not in LABELS:
         raise PtselError(
             f"{model}: expected a model of letters (task.labels=ltr) or phones (phn), found {labels!r}"
         )
-    unit, suffix = UNITS[labels]
+    unit = LABELS[labels]
+    suffix = SUFFIXES[unit]
     spoken = read_spoken(Path(data_dir), split, None)
     lacking = [file for file in (lexicon, lm) if file is not None and not Path(file).is_file()]
     if lacking:
         raise PtselError(
             f"{lacking[0]}: no such file; expected a lexicon (--lexicon) or an n-gram model (--lm)"
         )
-    files = {str(file): file_checksum(Path(file)) for file in (model, lexicon, lm) if file is not None}
-    described = {"files": files, "search": None if search is None else [lm_weight, word_score, beam]}
+    described = {
+        "files": checksums([model, lexicon, lm]),
+        "search": None if search is None else [lm_weight, word_score, beam],
+    }
     texts = in_blocks(
         partial(_decode_block, model, search), spoken, out / "blocks", described, "decoding", jobs
     )
@@ -133,7 +136,7 @@ def _decode_block(model: Path, search: BeamSearch | None, block: Sequence[Spoken
             continue
         log_probs = ctc.log_probs(waveform)
         if search is None:
-            texts.append(text_of([ctc.symbols[i] for i in collapse(log_probs)], UNITS[ctc.labels][0]))
+            texts.append(text_of([ctc.symbols[i] for i in collapse(log_probs)], LABELS[ctc.labels]))
         else:
             texts.append(search.text(log_probs, ctc.symbols))
     return texts

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ptsel_fairseq.base.audio import PIECE, AudioFile
+from ptsel_fairseq.base.audio_length import audio_length
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import file_checksum
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import map_ordered
-from ptsel_fairseq.data.conversion import CUT_OFF, SHORT_WORK, convert_file
-from ptsel_fairseq.data.decoding import promised_by_header
+from ptsel_fairseq.data.conversion import MADE_OF, SHORT_WORK, convert_file
 from ptsel_fairseq.data.resampling import SOXR
 
 
@@ -46,15 +47,12 @@ def copy_of(path: str) -> str:
 
 
 def _length_of(root: Path, path: str) -> Measured:
-    import soundfile
-
-    try:
-        header = soundfile.info(root / path)
-    except soundfile.LibsndfileError as error:
-        return _undecodable(root / path, error)
-    if header.samplerate != SAMPLE_RATE:
-        return Measured(0, f"expected {SAMPLE_RATE} Hz, found {header.samplerate} Hz")
-    return Measured(header.frames) if header.frames else Measured(0, "holds no samples")
+    found = audio_length(root / path)
+    if found.fault:
+        return Measured(0, found.fault)
+    if found.rate != SAMPLE_RATE:
+        return Measured(0, f"expected {SAMPLE_RATE} Hz, found {found.rate} Hz")
+    return Measured(found.samples)
 
 
 def _decoded_length(root: Path, path: str) -> Measured:
@@ -68,23 +66,38 @@ def _decoded_length(root: Path, path: str) -> Measured:
                 pass
     except PtselError as error:
         return Measured(0, " ".join(str(error).removeprefix(f"{where}: ").split()))
-    expected = promised_by_header(root / path, found.samples)
-    if audio.position < max(found.samples, (1 - CUT_OFF) * expected):
-        return Measured(0, f"is cut off, expected {expected} samples, found {audio.position}")
+    if audio.position < found.samples:
+        return Measured(0, f"is cut off, expected {found.samples} samples, found {audio.position}")
     return found
 
 
-def _undecodable(file: Path, error: Any) -> Measured:
-    reason = " ".join(error.error_string.split())
-    return Measured(0, f"cannot be decoded ({reason})" if file.stat().st_size else "is empty")
-
-
 def _convert(root: Path, copies: Path, path: str) -> Measured:
-    copy = copies / copy_of(path)
-    if copy.is_file():
+    source, copy = root / path, copies / copy_of(path)
+    if not copy.parent.resolve().is_relative_to(copies.resolve()):
+        return Measured(0, f"would be written outside {copies}")
+    if copy.is_file() and _is_copy_of(copy, source):
         there = _length_of(copies, copy_of(path))
         if not there.fault:  # a damaged copy says nothing of the recording: it is made again
             return there
     # One resampler for all: copies of a published corpus are the same on every machine.
-    converted = convert_file(root / path, copy, SOXR)
+    try:
+        before = source.stat().st_mtime_ns
+        converted = convert_file(source, copy, SOXR, made_of=file_checksum(source))
+    except OSError as error:
+        return Measured(0, f"cannot be read ({error.strerror or error})")
+    if not converted.fault:
+        os.utime(copy, ns=(before, before))
     return Measured(sum(converted.pieces), converted.fault)
+
+
+def _is_copy_of(copy: Path, source: Path) -> bool:
+    """Whether a copy was made of the recording as it is now: it has its time, or its checksum inside."""
+    import soundfile
+
+    try:
+        if copy.stat().st_mtime_ns == source.stat().st_mtime_ns:
+            return True
+        with soundfile.SoundFile(copy) as sound:
+            return sound.comment == MADE_OF + file_checksum(source)
+    except (OSError, soundfile.LibsndfileError):
+        return False

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptsel_fairseq.base.checkpoint import load_state
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.export import load_state
 
 if TYPE_CHECKING:
     from ptsel_fairseq.plugin.encoders.encoder import FineTuned, Frozen
@@ -108,7 +108,7 @@ def load_ctc(file: Path) -> CtcModel:
         kind = known.get_tuned(settings, str(file))
         encoder = kind.load_ctc({**state, "cfg": cfg}, file)
     labels = str(cfg["task"].get("labels", "ltr"))
-    return CtcModel(encoder, _linear(encoder.output, file), tuple(dictionary.symbols), labels)
+    return CtcModel(encoder, _linear(encoder.output, file), _symbols(dictionary, file), labels)
 
 
 def _linear(weights: Mapping[str, Any], file: Path) -> Any:
@@ -116,10 +116,21 @@ def _linear(weights: Mapping[str, Any], file: Path) -> Any:
 
     if set(weights) != {"weight", "bias"}:
         raise PtselError(f"{file}: expected a projection onto the symbols of a dictionary, found none")
+    if weights["weight"].dim() != 2 or weights["bias"].shape != weights["weight"].shape[:1]:
+        raise PtselError(
+            f"{file}: expected a projection onto the symbols of a dictionary, found another shape"
+        )
     outputs, inputs = weights["weight"].shape
     layer = nn.Linear(inputs, outputs)
     layer.load_state_dict(dict(weights))
     return layer.eval()
+
+
+def _symbols(dictionary: Any, file: Path) -> tuple[str, ...]:
+    found = getattr(dictionary, "symbols", None)
+    if not isinstance(found, list) or not all(isinstance(symbol, str) for symbol in found):
+        raise PtselError(f"{file}: expected a dictionary of symbols, found a damaged one")
+    return tuple(found)
 
 
 @contextlib.contextmanager
@@ -134,9 +145,16 @@ def _quiet_fairseq(file: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except PtselError:
+        raise
     except ImportError as error:
         raise PtselError(
             f"{file}: reading a checkpoint's model needs fairseq ({error}); pip install 'ptsel_fairseq[fairseq]'"
+        ) from None
+    except Exception as error:  # whatever a configuration brings about that its encoder does not check
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise PtselError(
+            f"{file}: no model can be built from this checkpoint ({reason}); it is damaged"
         ) from None
     finally:
         root.setLevel(level)

@@ -25,7 +25,7 @@ from ptsel_fairseq.labels.extraction.skip_bad import (
 )
 from ptsel_fairseq.labels.extraction.worker import Piece, analyse_one, analyse_piece
 from ptsel_fairseq.labels.store.software import announce_software, check_software
-from ptsel_fairseq.labels.store.writer import StoreWriter
+from ptsel_fairseq.labels.store.writer import StoreWriter, unfinished
 from ptsel_fairseq.labels.tracks import resolve
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, read_user_files
 
@@ -34,10 +34,10 @@ __all__ = ["analyse_one", "extract", "extract_command"]
 if TYPE_CHECKING:
     import torch
 
-    from ptsel_fairseq.labels.label import Label, Track
+    from ptsel_fairseq.labels.extraction.worker import Analysed
+    from ptsel_fairseq.labels.label import Label
 
-    # Manifest line, and its tracks or None for those that are in the writer's arrays.
-    Stream = Generator[tuple[int, dict[str, Track] | None], None, None]
+    Stream = Generator[tuple[int, Analysed], None, None]  # manifest line, and what became of it
 
 
 def extract_command(
@@ -101,6 +101,12 @@ def extract_command(
             writer.close()
     for split in screened:
         report(split, store)
+    for writer in writers:
+        waiting = unfinished(writer.folder)
+        if waiting:
+            print(
+                f"{writer.folder}: begun and not finished: {', '.join(waiting)}; extract them again to go on"
+            )
     size = sum(file.stat().st_size for file in store.glob("*/*.npy"))
     print(
         f"{store}: {', '.join(label.name for label in wanted)} for {', '.join(splits)}, {readable_size(size)} in all"
@@ -190,11 +196,8 @@ def fill(
         desc=f"labels of {writer.manifest.split}",
         unit="file",
     ) as progress:
-        for index, tracks in results:
-            if tracks is None:
-                writer.written(index)
-            else:
-                writer.write(index, tracks)
+        for index, analysed in results:
+            writer.write(index, analysed.tracks, analysed.identity, analysed.crcs)
             progress.update()
     writer.finish()
 
@@ -207,10 +210,10 @@ def analyse(
     user_files: tuple[UserFile, ...] = (),
     engine: str = LOCAL,
 ) -> Stream:
-    """Tracks of the utterances in `todo`, in this order, of some of the writer's labels, from one process or several.
+    """The utterances in `todo`, in this order, each with those of `labels` that the writer lacks of it.
 
-    None stands for those of a long recording, which are in the writer's arrays. A cluster, which may not see these,
-    sends them.
+    From one process or several. The tracks of a long recording go to the writer's arrays at once; a cluster, which may
+    not see these, sends them.
     """
     import threadpoolctl
 
@@ -221,13 +224,14 @@ def analyse(
         jobs = jobs_for_audio(sum(utterance.samples for utterance in todo) / grid.sample_rate, jobs)
     if engine != LOCAL or jobs != 1:
         check_workers_can_load(labels)
-    names = tuple(label.name for label in labels)
+    names = {label.name for label in labels}
     software = {label.software for label in labels}.pop()  # one request, one program
     backend = None if software is None else software.name
 
     def piece(utterance: Utterance) -> Piece:
         file, where = manifest.audio_path(utterance), manifest.where(utterance)
-        found = Piece(file, utterance.samples, where, names, grid, user_files, backend=backend)
+        lacking = tuple(sorted(names & writer.lacking(utterance.index)))
+        found = Piece(file, utterance.samples, where, lacking, grid, user_files, backend=backend)
         if engine != LOCAL or not is_long(utterance.samples, grid):
             return found
         return replace(

@@ -14,8 +14,8 @@ from fairseq.models import BaseFairseqModel, register_model
 from omegaconf import MISSING, open_dict
 from torch import Tensor, nn
 
+from ptsel_fairseq.base.checkpoint import load_checkpoint
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.export import load_checkpoint
 from ptsel_fairseq.plugin.encoders import encoder as known
 from ptsel_fairseq.plugin.encoders.frames import CRDNN_CTC, CTC, OLDEST, FramesEncoder
 from ptsel_fairseq.plugin.task import one_line_errors

@@ -17,10 +17,12 @@ from fairseq.models import BaseFairseqModel, register_model
 from omegaconf import II, OmegaConf
 from torch import Tensor, nn
 
+from ptsel_fairseq.base.checkpoint import refuse_references
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.plugin.encoders import encoder as known
 from ptsel_fairseq.plugin.encoders.encoder import FineTuned, Frozen, load_weights, part_of
+from ptsel_fairseq.plugin.encoders.outline import check_numbers, check_outline
 from ptsel_fairseq.plugin.encoders.with_heads import HeadedConfig, HeadedModel
 
 CTC, CRDNN_CTC = "ptsel_ctc", "ptsel_crdnn_ctc"  # the other is the name that version 0.1 had
@@ -123,11 +125,18 @@ class FramesEncoder(known.Encoder):
         Raises:
             PtselError: settings or weights that do not fit the encoder.
         """
+        refuse_references(self.settings(saved), file)
+        check_numbers(saved, file)
         try:
             cfg = OmegaConf.merge(OmegaConf.structured(self.config), self.settings(saved))
             cfg.sample_rate = sample_rate
-            encoder = self.build(cfg, self.grid(cfg, sample_rate))
-        except (RuntimeError, KeyError, ValueError, TypeError) as error:
+            grid = self.grid(cfg, sample_rate)
+            if weights is not None:
+                check_outline(lambda: self.build(cfg, grid), part_of(weights, "encoder."), file)
+            encoder = self.build(cfg, grid)
+        except PtselError:
+            raise
+        except Exception as error:  # whatever an encoder raises for settings that it does not check
             raise PtselError(f"{file}: no encoder can be built of its settings ({error})") from None
         if weights is not None:
             load_weights(encoder, part_of(weights, "encoder."), file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,17 @@ from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
 from omegaconf import OmegaConf, open_dict
 from torch import Tensor
 
+from ptsel_fairseq.base.checkpoint import check_configuration, refuse_references
+from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.export import OURS, STOCK_NAMES
+from ptsel_fairseq.base.stock import HEAD_TENSORS, STOCK_NAMES
 from ptsel_fairseq.plugin.encoders import encoder as known
 from ptsel_fairseq.plugin.encoders.encoder import FineTuned, Frozen, load_weights
+from ptsel_fairseq.plugin.encoders.outline import check_numbers, check_outline
 from ptsel_fairseq.plugin.encoders.wav2vec2 import PtselWav2Vec2Config, PtselWav2Vec2Model
+
+OF_PRETRAINING = "quantizer.", "project_q.", "final_proj.", "target_glu."  # weights that are left out
 
 
 class Wav2Vec2Encoder(known.Encoder):
@@ -28,8 +34,7 @@ class Wav2Vec2Encoder(known.Encoder):
 
     def grid(self, settings: Mapping[str, Any], sample_rate: int) -> FrameGrid:
         layers = settings.get("conv_feature_layers") or Wav2Vec2Config.conv_feature_layers
-        # fairseq itself evaluates this field: "[(512, 10, 5)] + [(512, 3, 2)] * 4 + ..."
-        return FrameGrid.of_conv_layers(eval(layers), sample_rate)
+        return FrameGrid.of_conv_layers(parse_conv_layers(layers, "the model"), sample_rate)
 
     def hears(self, settings: Mapping[str, Any]) -> str | None:
         return "log_mel" if settings.get("frontend", "waveform") == "filterbank" else None
@@ -50,10 +55,8 @@ class Wav2Vec2Encoder(known.Encoder):
 
     def load(self, state: Mapping[str, Any], file: Path) -> Frozen:
         settings = state["cfg"]["model"]
-        model = build_model(settings)
-        weights = {key: value for key, value in state["model"].items() if not key.startswith(OURS)}
-        load_weights(model, weights, file)
-        model.remove_pretraining_modules()
+        weights = {key: value for key, value in state["model"].items() if not key.startswith(HEAD_TENSORS)}
+        model = load_model(settings, weights, file)
         task = state["cfg"]["task"]
         rate = int(task.get("sample_rate") or FrameGrid().sample_rate)
         return Frozen(
@@ -70,20 +73,23 @@ class Wav2Vec2Encoder(known.Encoder):
             )
         pretrained = settings["w2v_args"]
         inner = configuration({"cfg" if isinstance(pretrained, Mapping) else "args": pretrained}, file)
-        model = build_model(inner["model"])
-        model.remove_pretraining_modules()
+        check_configuration(inner, file)
         parts: dict[str, dict[str, Any]] = {"w2v_model": {}, "proj": {}}
         for key, value in state["model"].items():
             part, _, rest = key.removeprefix("w2v_encoder.").partition(".")
+            if part not in parts:
+                raise PtselError(
+                    f"{file}: the tensor {key} is of no part of the model {settings.get('_name')}"
+                )
             parts[part][rest] = value
-        load_weights(model, parts["w2v_model"], file)
+        model = load_model(inner["model"], parts["w2v_model"], file)
         rate = int(task.get("sample_rate") or FrameGrid().sample_rate)
         return FineTuned(
             lambda source: model.extract_features(source, padding_mask=None)["x"],
             parts["proj"],
             self.grid(inner["model"], rate),
             bool(task.get("normalize", False)),
-            float(settings.get("blank_weight", 0.0)),
+            _number(settings.get("blank_weight", 0.0), "blank_weight", file),
         )
 
 
@@ -106,8 +112,33 @@ def hidden_states(model: Wav2Vec2Model, source: Tensor) -> Tensor:
     return torch.stack([*(state[:frames, 0] for state in inputs), output[0]])
 
 
-def build_model(settings: Mapping[str, Any]) -> Wav2Vec2Model:
-    """The model of a configuration without heads, with weights yet to be loaded: stock unless it hears filterbanks."""
+def load_model(settings: Mapping[str, Any], weights: Mapping[str, Tensor], file: Path) -> Wav2Vec2Model:
+    """The encoder of a configuration with its weights, without heads and what only pretraining needs, ready to be used.
+
+    It is stock unless it hears filterbanks.
+
+    Raises:
+        PtselError: settings that are not those of a wav2vec 2.0, or weights that do not fit them.
+    """
+    parse_conv_layers(settings.get("conv_feature_layers", Wav2Vec2Config.conv_feature_layers), file)
+    check_numbers(settings, file)
+    kept = {key: value for key, value in weights.items() if not key.startswith(OF_PRETRAINING)}
+    try:
+        model, cfg = _model_and_settings(settings, kept, file)
+        check_outline(lambda: _without_pretraining(model, cfg), kept, file)
+    except (PtselError, ImportError):
+        raise
+    except Exception as error:  # fairseq raises what it comes upon in settings that it does not check
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise PtselError(f"{file}: no wav2vec 2.0 can be built from its configuration ({reason})") from None
+    loaded = _without_pretraining(model, cfg)
+    load_weights(loaded, kept, file)
+    return loaded
+
+
+def _model_and_settings(
+    settings: Mapping[str, Any], weights: Mapping[str, Tensor], file: Path
+) -> tuple[type[Wav2Vec2Model], Any]:
     config, model = Wav2Vec2Config, Wav2Vec2Model
     if settings.get("frontend", "waveform") != "waveform":
         config, model = PtselWav2Vec2Config, PtselWav2Vec2Model
@@ -117,7 +148,29 @@ def build_model(settings: Mapping[str, Any]) -> Wav2Vec2Model:
         for key, value in settings.items()
         if key in structure and key != "_name" and not key.startswith("pretext_")
     }
-    return model.build_model(OmegaConf.merge(structure, given))
+    refuse_references(given, file)
+    # What only pretraining needs is not built, since nothing in the file says how large it may be.
+    cfg = OmegaConf.merge(structure, {**given, "quantize_targets": False, "target_glu": False})
+    if cfg.quantize_input:  # whose code vectors take memory even in an outline
+        vectors = weights.get("input_quantizer.vars")
+        asked = cfg.latent_vars * (cfg.latent_dim or cfg.encoder_embed_dim)
+        if vectors is None or asked != vectors.numel() or cfg.latent_groups > asked:
+            raise PtselError(
+                f"{file}: the weights input_quantizer.vars do not fit the configuration beside them"
+            )
+    return model, cfg
+
+
+def _without_pretraining(model: type[Wav2Vec2Model], cfg: Any) -> Wav2Vec2Model:
+    built = model.build_model(cfg)
+    built.remove_pretraining_modules()
+    return built
+
+
+def _number(value: Any, key: str, file: Path) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise PtselError(f"{file}: model.{key}: expected a number, found {value!r}")
+    return float(value)
 
 
 def configuration(state: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
@@ -129,5 +182,8 @@ def configuration(state: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
     given = vars(state["args"])
     # The one setting that was text on the command line and is a list now.
     temperature = given.get("latent_temp")
-    parsed = {"latent_temp": ast.literal_eval(temperature)} if isinstance(temperature, str) else {}
+    try:
+        parsed = {"latent_temp": ast.literal_eval(temperature)} if isinstance(temperature, str) else {}
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise PtselError(f"{file}: latent_temp: expected numbers, found {temperature!r:.80}") from None
     return {"model": {**given, **parsed, "_name": given.get("arch")}, "task": given}

@@ -12,8 +12,9 @@ from conftest import ASTERISK, run_command
 from ctc_tools import save_ctc
 
 from ptsel_fairseq.base.audio import read_audio
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.downstream.alignment.align import align_command
 from ptsel_fairseq.downstream.asr.decode import decode_command
 from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, read_lexicon, text_of
