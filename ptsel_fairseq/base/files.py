@@ -154,6 +154,11 @@ def write_lines(file: Path | str, lines: Iterable[str]) -> Path:
     return Path(file)
 
 
+def output_folder(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """`locked_folder` for what a command writes, with the message that any command gives."""
+    return locked_folder(folder, f"{folder}: another ptsel is writing here; wait for it to end")
+
+
 @contextlib.contextmanager
 def locked_folder(folder: Path, busy: str) -> Iterator[None]:
     """Make a folder, and keep other processes that lock it out for as long as the block runs.
