@@ -127,6 +127,7 @@ def add_probe(commands) -> None:
         required=True,
         metavar="FEATURES",
         help="labels or pools, as in `ptsel labels` (mean and standard deviation over frames), such as mfcc_deltas or "
+        "f0+loudness (side by side) or "
         "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
     add_user_dirs(parser)
