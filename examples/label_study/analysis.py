@@ -241,6 +241,44 @@ def main_effects(
     return rows
 
 
+def group_estimators(
+    outcomes: Outcomes,
+    scores: Scores,
+    weights: Mapping[tuple[str, str], Mapping[str, float]],
+    group_scores: Mapping[tuple[str, str], Mapping[str, float]],
+) -> Ranked:
+    """Random groups in place of labels: V_γ of the group, λ-weighted means of single scores, and sizes.
+
+    Args:
+        weights: (pool, group) -> λ.
+        group_scores: (task, estimator) -> score of each group.
+    """
+    labels, gains, values = {}, {}, {}
+    for task in TASKS.values():
+        groups = [name for name in outcomes.models("group", task.pool) if (task.pool, name) in weights]
+        found, _ = outcomes.gains(task.name, groups, SEEDS[:1])
+        if not len(found) or task.name not in scores.values:
+            continue
+        labels[task.name], gains[task.name] = groups, found
+        lambdas = [weights[task.pool, name] for name in groups]
+        for (of, estimator), known in group_scores.items():
+            if of == task.name:
+                values.setdefault(f"group {estimator}", {})[task.name] = np.array(
+                    [known[name] for name in groups]
+                )
+        for estimator, known in scores.values[task.name].items():
+            mean = [sum(w * known.get(label, np.nan) for label, w in of.items()) for of in lambdas]
+            values.setdefault(f"mean of {estimator}", {})[task.name] = np.array(mean)
+        values.setdefault("number of labels", {})[task.name] = np.array([len(of) for of in lambdas], float)
+        dims = scores.values[task.name].get("dimension", {})
+        total = [sum(dims.get(label, np.nan) for label in of) for of in lambdas]
+        values.setdefault("number of dimensions", {})[task.name] = np.array(total)
+    tasks = tuple(gains)
+    return Ranked(
+        tasks, labels, gains, {name: of for name, of in values.items() if all(t in of for t in tasks)}
+    )
+
+
 def paired_ways(
     gains: Mapping[str, Mapping[str, np.ndarray]], against: str, resamplings: int = RESAMPLINGS
 ) -> list[dict[str, Any]]:

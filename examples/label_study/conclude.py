@@ -51,6 +51,8 @@ def conclude(settings: Settings, page: Path | None) -> None:
         summary[name] = analysis.compare_estimators(other, settings.resamplings)
     first = analysis.ranked_closed_form(outcomes, scores)
     summary["estimators_tier1"] = analysis.compare_estimators(first, settings.resamplings)
+    grouped = analysis.group_estimators(outcomes, scores, group_weights(results), group_scores(results))
+    summary["group_estimators"] = analysis.compare_estimators(grouped, settings.resamplings)
     summary["groups"] = analysis.main_effects(outcomes, group_weights(results))
     summary["gains"] = gains_of_labels(outcomes)
     summary["baselines"] = accuracies(outcomes)
@@ -65,7 +67,13 @@ def conclude(settings: Settings, page: Path | None) -> None:
         write_csv(results / "summary" / f"{name}.csv", rows)
     if page is None:
         return
-    for name in ("estimators", "estimators_mlp", "estimators_controls", "estimators_tier1"):
+    for name in (
+        "estimators",
+        "estimators_mlp",
+        "estimators_controls",
+        "estimators_tier1",
+        "group_estimators",
+    ):
         tables[name] = markdown(summary[name], ESTIMATOR_COLUMNS)
     for name, columns in COLUMNS.items():
         tables[name] = markdown(summary[name], columns or {c: c for c in (summary[name] or [{}])[0]})
@@ -167,6 +175,15 @@ def group_weights(results: Path) -> dict[tuple[str, str], dict[str, float]]:
     found: dict[tuple[str, str], dict[str, float]] = {}
     for row in read(file) if file.is_file() else ():
         found.setdefault((row["pool"], row["model"]), {})[row["label"]] = float(row["weight"])
+    return found
+
+
+def group_scores(results: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """(task, estimator) -> score of each random group."""
+    file = results / "group_scores.csv"
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for row in read(file) if file.is_file() else ():
+        found.setdefault((row["task"], row["estimator"]), {})[row["model"]] = float(row["score"])
     return found
 
 

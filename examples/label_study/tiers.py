@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from controls import oracle_names, planted
+from controls import oracle_names, planted, task_of_oracle
 from encoder import features, new_encoder, pretrain
 from models import RANDOM, Model
 from points import Points, points_of
@@ -169,7 +169,7 @@ def tier1(study: Study, seed: int) -> Iterator[Judged]:
         shared = RandomFeatures(study.pool(pool), seed)
         for name in (*study.labels, *CONTROLS, *oracle_names(pool)):
             kind = "oracle" if name.startswith("orc_") else "control" if name in CONTROLS else "single"
-            own = (name.removeprefix("orc_").rsplit("_", 1)[0],) if kind == "oracle" else ()
+            own = (task_of_oracle(name),) if kind == "oracle" else ()
             scalar = study.track(pool, name).values.shape[1] == 1
             for what in ("prediction",) if scalar else ("prediction", "span"):
                 yield Judged(
@@ -198,7 +198,7 @@ def tier2(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
             weights.add({"pool": model.pool, "model": model.name, "label": label, "weight": weight})
         encoded = Encoded(study, model, losses)
         row = {"tier": "2", "pool": model.pool, "kind": model.kind, "model": model.name, "seed": model.seed}
-        own = (model.name.removeprefix("orc_").rsplit("_", 1)[0],) if model.kind == "oracle" else ()
+        own = (task_of_oracle(model.name),) if model.kind == "oracle" else ()
         curves = model.seed == SEEDS[0] and model.kind in ("random", "named", "chosen")
         yield Judged({**row, "features": "encoder"}, encoded.vectors, curves=curves, tasks=own)
         if model.seed == SEEDS[0] and model.kind in ("random", "named", "chosen"):

@@ -6,61 +6,46 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from ptsel_fairseq import __version__
 from ptsel_fairseq.base import user_dirs
-from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.progress import be_quiet
+from ptsel_fairseq.base.version import __version__
 from ptsel_fairseq.cli import data, downstream, labels, pipeline, selection, training
 from ptsel_fairseq.cli.arguments import add_common
+from ptsel_fairseq.cli.failures import one_line_failures, print_any_name
 from ptsel_fairseq.cli.parser import Parser, read_standard_input, subparsers, with_new_spellings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; exit with 0, with 2 for input that cannot be used, with 1 for any other failure."""
-    words = with_new_spellings(sys.argv[1:] if arguments is None else arguments)
-    parser = build_parser()
-    options = vars(parser.parse_args(words))
-    command, debug, quiet = options.pop("command"), options.pop("debug"), options.pop("quiet")
-    prints, name = options.pop("prints"), options.pop("name_of_command")
-    if command is None:
-        parser.print_help()
-        return
-    try:
+    print_any_name()
+    options: dict[str, Any] = {"debug": "--debug" in (sys.argv[1:] if arguments is None else arguments)}
+
+    def usage() -> None:
+        subparsers(parser)[name].print_usage(sys.stderr)
+
+    with one_line_failures(lambda: options["debug"], usage):
+        words = with_new_spellings(sys.argv[1:] if arguments is None else arguments)
+        parser = build_parser()
+        options = vars(parser.parse_args(words))
+        command, quiet = options.pop("command"), options.pop("quiet")
+        prints, name = options.pop("prints"), options.pop("name_of_command")
+        if command is None:
+            parser.print_help()
+            return
         load_plugins(options.pop("plugins", []))
         user_dirs.use(options.pop("user_dir", ()))
         read_standard_input(options)
         if quiet:
             be_quiet()
         with silenced(quiet and not prints):
-            command(options)
+            command({key: value for key, value in options.items() if key != "debug"})
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at the end
-        sys.exit(0)
-    except PtselError as error:
-        if debug:
-            raise
-        if str(error).startswith("--"):  # of the options: show which there are
-            subparsers(parser)[name].print_usage(sys.stderr)
-        fail(str(error))
-    except OSError as error:
-        if debug or error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-            raise
-        fail(
-            f"{error.filename or 'writing'}: {error.strerror}; nothing already finished is lost, run the command again"
-        )
-    except KeyboardInterrupt:
-        print(
-            "ptsel: interrupted; what is finished is kept, the same command goes on from there",
-            file=sys.stderr,
-        )
-        sys.exit(130)
 
 
 def load_plugins(files: Sequence[Path]) -> None:
@@ -68,11 +53,6 @@ def load_plugins(files: Sequence[Path]) -> None:
         from ptsel_fairseq.base.extensions import load_files
 
         load_files(files)
-
-
-def fail(message: str) -> None:
-    print(f"ptsel: error: {message}", file=sys.stderr)
-    sys.exit(2)
 
 
 def check_arguments(words: Sequence[str], where: str) -> None:

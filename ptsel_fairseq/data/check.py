@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import io
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ from ptsel_fairseq.data.inspection import inspect_file
 from ptsel_fairseq.data.make_manifest import LONG_SECONDS
 
 SHOWN_OF_EACH_KIND = 5
+LEAST_SAMPLES = 16_000  # task.min_sample_size of the smallest recipe; the BASE recipe's is 32,000
 
 # By fingerprint of an audio content where it was first: split, file, and how messages name the utterance.
 Heard = dict[str, tuple[str, Path, str]]
@@ -96,10 +98,13 @@ def find_all(
     ]
     findings += find_shared_paths(manifests)
     for manifest in manifests:
-        findings += find_long(manifest)
+        findings += find_long(manifest) + find_short(manifest) + find_stripped(manifest)
         print(
             f"{manifest.split}: {len(manifest)} utterances, {real_hours(manifest):.2f} h, audio in {manifest.root}"
         )
+    if len(manifests) == 1:
+        message = "no split to validate on; training stops unless dataset.disable_validation=true is given"
+        findings.append(Finding("no validation", False, str(data_dir), message))
     if classes is not None:
         findings += check_classes(Path(classes), manifests)
     if apart is not None:
@@ -166,6 +171,31 @@ def real_hours(manifest: Manifest) -> float:
     return seconds / 3600
 
 
+def find_short(manifest: Manifest) -> list[Finding]:
+    """Recordings shorter than what fairseq trains on with the recipes, which leaves them out without a word."""
+    short = [utterance for utterance in manifest if utterance.samples < LEAST_SAMPLES]
+    if not short:
+        return []
+    everything = len(short) == len(manifest)
+    message = (
+        f"{len(short)} of {len(manifest)} utterances are shorter than task.min_sample_size of the recipes, "
+        f"{LEAST_SAMPLES} samples, and are left out"
+        + ("; training stops; set it lower" if everything else "")
+    )
+    return [Finding("shorter than min_sample_size", everything, str(manifest.file), message)]
+
+
+def find_stripped(manifest: Manifest) -> list[Finding]:
+    """Paths that fairseq reads without the blanks at their ends, so that it does not find the files."""
+    return [
+        Finding(
+            "blank at an end", True, manifest.where(utterance), "fairseq strips the path; rename the file"
+        )
+        for utterance in manifest
+        if utterance.path != utterance.path.strip()
+    ]
+
+
 def find_long(manifest: Manifest) -> list[Finding]:
     """Recordings far longer than a crop, of which an epoch of training sees a small part."""
     return [
@@ -229,6 +259,12 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
             f"{file}: {manifest.split}: {len(classes.segments)} points in {len(sizes)} classes of "
             f"{min(sizes.values())} to {max(sizes.values())}, {classes.unlabelled} utterances without a class"
         )
+        for alike in look_alike(sizes):
+            findings.append(
+                Finding(
+                    "classes that look alike", False, f"{file}, {manifest.split}", ", ".join(map(repr, alike))
+                )
+            )
         single = sorted(name for name, size in sizes.items() if size == 1)
         if single:
             findings.append(
@@ -237,6 +273,15 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
     if not matched:
         findings.append(Finding("no classes", True, str(file), "no line is about any of the manifests"))
     return findings
+
+
+def look_alike(names: Iterable[str]) -> list[list[str]]:
+    """Classes that differ by capitals, blanks, punctuation or forms of the same letters only, together."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        folded = unicodedata.normalize("NFKC", name).casefold()
+        groups["".join(char for char in folded if char.isalnum()) or name].append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def check_store(
@@ -255,7 +300,7 @@ def check_store(
 
     for manifest in manifests:
         if (store / manifest.split).is_dir():
-            attempt("store", partial(_compare_with_store, store, manifest))
+            attempt("store", partial(_compare_with_store, store, manifest, not headers_only))
             if not headers_only:
                 findings += check_arrays(store, manifest.split)
         else:
@@ -269,10 +314,13 @@ def check_store(
     return findings
 
 
-def _compare_with_store(store: Path, manifest: Manifest) -> None:
+def _compare_with_store(store: Path, manifest: Manifest, thorough: bool) -> None:
+    """Whether the store is of this manifest, and the files hold the recordings that its labels are of."""
     from ptsel_fairseq.labels.store.reader import LabelStore
 
-    LabelStore(store, manifest.split).check_manifest(manifest)
+    found = LabelStore(store, manifest.split)
+    found.check_manifest(manifest)
+    found.check_recordings(manifest, thorough)
 
 
 def check_arrays(store: Path, split: str) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.json_file import read_json
 
 FORMAT = 1
 SCORES, POINTS, PICTURE = "scores.json", "points.npz", "scores.png"
@@ -71,7 +73,33 @@ class LabelScore:
         pairs = {
             name: tuple(values[name]) for name in ("interval", "null_interval") if values[name] is not None
         }
-        return cls(**{**values, **pairs})
+        found = cls(**{**values, **pairs})
+        found.check()
+        return found
+
+    def check(self) -> None:
+        """Raise ValueError unless each entry is of its type and a number where it is to be one."""
+        numbers = [self.score, self.standard_error, self.p, self.z, self.floor, self.effective_classes]
+        for pair in (self.interval, self.null_interval):
+            if pair is not None and len(pair) != 2:
+                raise ValueError(f"an interval of {len(pair)} ends")
+            numbers += pair or ()
+        numbers += self.per_class.values()
+        for number in numbers:
+            if number is not None and (isinstance(number, bool) or not math.isfinite(number)):
+                raise ValueError(f"{number} where a number was expected")
+        counts = [
+            self.points,
+            self.points_undefined,
+            self.classes,
+            self.classes_too_small,
+            self.classes_constant,
+        ]
+        for count in (*counts, *self.points_per_class.values()):
+            if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+                raise ValueError(f"{count!r} where a count was expected")
+        if not isinstance(self.reason, str | None):
+            raise ValueError(f"the reason {self.reason!r}")
 
 
 def write_scores(file: Path | str, scores: Mapping[str, LabelScore], provenance: Mapping[str, Any]) -> None:
@@ -88,7 +116,7 @@ def read_scores(file: Path | str) -> tuple[dict[str, LabelScore], dict[str, Any]
     """The scores by label, and the rest of the file; raise PtselError if they cannot be read."""
     advice = "expected what `ptsel score` writes; run it again"
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        content = read_json(file)
         if content["format"] != FORMAT:
             raise PtselError(
                 f"{file}: scores of format {content['format']}, this version reads {FORMAT}; {advice}"
@@ -96,7 +124,7 @@ def read_scores(file: Path | str) -> tuple[dict[str, LabelScore], dict[str, Any]
         scores = {name: LabelScore.from_dict(values) for name, values in content.pop("scores").items()}
     except FileNotFoundError:
         raise PtselError(f"{file}: no such file; expected what `ptsel score` writes") from None
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PtselError(f"{file}: the scores cannot be read ({error!r}); {advice}") from None
     return dict(sorted(scores.items())), content
 

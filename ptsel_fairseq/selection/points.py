@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -60,20 +60,40 @@ class Points:
     def load(cls, file: Path | str) -> Points:
         """Read what `save` wrote; raise PtselError if it is absent or damaged."""
         try:
+            with ZipFile(file) as archive:  # NumPy packs nothing, so that no file can be larger than it is
+                if sum(part.file_size for part in archive.infolist()) > Path(file).stat().st_size:
+                    raise ValueError("its arrays are larger than the file")
             with np.load(file, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
             labels = {
                 name.removeprefix(LABEL_KEY): found.pop(name) for name in sorted(found) if LABEL_KEY in name
             }
-            return cls(labels=labels, **found)
+            points = cls(labels=labels, **found)
+            points.check()
+            return points
         except FileNotFoundError:
             raise PtselError(
                 f"{file}: expected the points that `ptsel score` writes, found no such file"
             ) from None
-        except (OSError, EOFError, ValueError, TypeError, BadZipFile) as error:
+        except Exception as error:  # zipfile and NumPy raise many kinds for archives that are damaged
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise PtselError(
-                f"{file}: the points cannot be read ({error}); run `ptsel score` again"
+                f"{file}: the points cannot be read ({reason:.160}); run `ptsel score` again"
             ) from None
+
+    def check(self) -> None:
+        """Raise ValueError unless all arrays are of their types and of as many samples."""
+        arrays = {"x": self.x, "classes": self.classes, **self.labels}
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray) or len(array.shape) != (1 if name == "classes" else 2):
+                raise ValueError(f"{name} has another number of axes")
+            if array.dtype.kind != ("U" if name == "classes" else "f") or len(array) != len(self.x):
+                raise ValueError(f"{name} holds {len(array)} values of type {array.dtype}")
+        if not np.isfinite(self.x).all():
+            raise ValueError("x holds values that are not finite numbers")
+        for name in ("utterance", "start", "end"):
+            if len(getattr(self, name)) not in (0, len(self.x)):
+                raise ValueError(f"{name} has another number of samples")
 
 
 def downsampled_frames(class_file: ClassFile) -> int:

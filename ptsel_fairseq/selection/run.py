@@ -88,6 +88,7 @@ def score_command(
     manifest = read_manifest(manifest_file(data_dir, split))
     opened = LabelStore(store, split)
     opened.check_manifest(manifest)
+    opened.check_recordings(manifest)
     class_file = read_classes(classes, manifest, opened.grid.sample_rate)
     chosen = expand(labels or [ALL], opened.labels)
     if not chosen:

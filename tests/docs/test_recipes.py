@@ -11,8 +11,8 @@ import pytest
 from conftest import BIN, ROOT
 from corpus_tools import Recordings, write
 
+from ptsel_fairseq.base.tables import markdown
 from ptsel_fairseq.cli.program import build_parser
-from ptsel_fairseq.downstream.metrics.compare import markdown
 from ptsel_fairseq.downstream.metrics.results import read_result
 from ptsel_fairseq.labels.tracks import resolve
 

@@ -97,6 +97,8 @@ def align_command(
         for split in dict.fromkeys(splits)
         for utterance in read_spoken(Path(data_dir), split, aligner.transcripts)
     ]
+    if isinstance(aligner, TextGridAligner):
+        aligner = aligner.for_recordings(utterance.path for utterance in spoken)
     out = Path(out)
     # TextGrids are read in this process: that is faster than sending their index to others.
     found = in_blocks(
@@ -107,6 +109,7 @@ def align_command(
         "aligning",
         1 if isinstance(aligner, TextGridAligner) else jobs,
         lambda value: UNREADABLE not in value,
+        of_audio=not isinstance(aligner, TextGridAligner),
     )
     outcome = Outcome(spoken, found)
     failures = outcome.failures()
@@ -114,7 +117,9 @@ def align_command(
         raise PtselError(
             f"{data_dir}: none of {len(spoken)} utterances could be aligned {examples(told(failures))}"
         )
-    write_lines(out / FAILED, ["path\treason", *("\t".join(failure) for failure in failures)])
+    write_lines(
+        out / FAILED, ["path\treason", *(f"{path}\t{' '.join(reason.split())}" for path, reason in failures)]
+    )
     kept = write_classes(out, outcome, aligner.kinds, min_confidence)
     report = {
         "utterances": len(spoken),

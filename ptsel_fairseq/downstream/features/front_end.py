@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,6 +196,7 @@ def extract(
         jobs=jobs,
         form=kept.ARRAYS,
         rows=lambda piece: len(piece[3]),
+        audio=itemgetter(0),
         before_processes=front_end.check_processes,
     )
     return np.concatenate(blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.pictures import draw
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.label_score import SCORES, LabelScore, in_order, read_scores
 from ptsel_fairseq.selection.output import figures
@@ -100,7 +102,10 @@ def report_command(
     sections = [*chosen, *sections]
     sections[-1:-1] = [_section("Training", "".join(shown))] if shown else []
     template = resources.files("ptsel_fairseq.selection.output").joinpath("report.html").read_text("utf-8")
+    script = template.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     page = Template(template).substitute(
+        script_hash=f"sha256-{digest}",
         title=f"Pretext labels for the classes of {escape(Path(made['classes']).name)}",
         subtitle=f"{len(scores)} labels, {made['points']:,} points in {len(made['class_sizes']):,} classes; scores by "
         f"<code>{escape(estimator)}</code>, {ESTIMATORS[estimator]}",
@@ -251,6 +256,6 @@ def _picture(figure: Figure, description: str) -> str:
 
     content = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "ptsel"}):
-        figure.savefig(content, format="svg", metadata={"Date": None})
+        draw(figure, content, format="svg", metadata={"Date": None})
     data = base64.b64encode(content.getvalue()).decode("ascii")
     return f'<figure><img alt="{escape(description)}" src="data:image/svg+xml;base64,{data}"></figure>'

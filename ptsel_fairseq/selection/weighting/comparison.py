@@ -12,6 +12,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.json_file import read_json
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.label_score import LabelScore
@@ -200,7 +201,7 @@ def read_comparison(file: Path) -> tuple[Comparison, dict[str, Any]]:
     """What `write_comparison` wrote, and the rest of the file; raise PtselError if it cannot be read."""
     advice = "expected what `ptsel select --method all-methods` writes; run it again"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         if content["format"] != FORMAT:
             raise PtselError(f"{file}: of format {content['format']}, this version reads {FORMAT}; {advice}")
         parts = {name: content.pop(name) for name in Comparison.__dataclass_fields__}
