@@ -59,7 +59,14 @@ def draw(out: Path) -> None:
     english = [utterance for utterance in manifest if utterance.path.startswith("en/")]
     longest = max(english, key=lambda utterance: utterance.samples)
     draw_labels(manifest, longest, out / "store", out / "utterance.png")
-    pictures = ("ci/scores.png", "weights.png", "losses.png", "utterance.png", "probe/comparison.png", "report.html")
+    pictures = (
+        "ci/scores.png",
+        "weights.png",
+        "losses.png",
+        "utterance.png",
+        "probe/comparison.png",
+        "report.html",
+    )
     for file in pictures:
         print(f"to look at: {out / file}")
 

@@ -12,7 +12,14 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_demo_goes_the_whole_road_and_a_second_run_repeats_nothing(tmp_path):
-    command = ("python", ROOT / "examples" / "demo" / "demo.py", "--out", tmp_path, "--pretrain-updates", "20")
+    command = (
+        "python",
+        ROOT / "examples" / "demo" / "demo.py",
+        "--out",
+        tmp_path,
+        "--pretrain-updates",
+        "20",
+    )
     done = run_command(*command)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     table = (tmp_path / "table.txt").read_text()
