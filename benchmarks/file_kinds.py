@@ -57,6 +57,7 @@ def tables(folder: Path) -> dict[str, Kind]:
     from ptsel_fairseq.downstream.alignment.textgrid import read_textgrid
     from ptsel_fairseq.downstream.corpora.catalogue.audioset import instruments
     from ptsel_fairseq.downstream.corpora.catalogue.timit import read_phones, text_of
+    from ptsel_fairseq.downstream.corpora.corpus import read_csv
     from ptsel_fairseq.downstream.metrics import answer_files
     from ptsel_fairseq.downstream.speech.transcripts import read_transcripts
     from ptsel_fairseq.runs import read_run

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from ptsel_fairseq.selection.estimators.estimator import KernelEstimator
 from ptsel_fairseq.selection.estimators.kernels import LARGEST_EXPONENT
 
 ROWS = 128
@@ -30,16 +31,23 @@ class TiledClass:
         speech: `features.speech_features` [n, d].
         length: norm of the U-centred speech kernel.
         labels: for each label values [n, dim] over the kernel's width.
-        estimator: cka, hsic or reference.
+        estimator: of kernels.
         keep: whether the speech kernel is kept (4 n² bytes) or made again for each value.
     """
 
     def __init__(
-        self, speech: np.ndarray, length: float, labels: Sequence[np.ndarray], estimator: str, keep: bool
+        self,
+        speech: np.ndarray,
+        length: float,
+        labels: Sequence[np.ndarray],
+        estimator: KernelEstimator,
+        keep: bool,
     ) -> None:
         self.points, self.length, self.estimator = len(speech), length, estimator
         n = self.points
-        self._divisor = float(n**2 if estimator == "reference" else n * (n - 3))
+        self._divisor = float(
+            n * (n - 3) if estimator.unbiased else n**2 if estimator.divisor == "n2" else (n - 1) ** 2
+        )
         self._labels = [z - z.mean(axis=0) for z in labels]
         self._values = np.concatenate(self._labels, axis=1)
         self._label_of = np.repeat(np.arange(len(labels)), [z.shape[1] for z in labels])
@@ -53,7 +61,7 @@ class TiledClass:
         """Rows from `first`, columns from `first`, of the centred speech kernel (see `hsic.centred`)."""
         n, a = self.points, self._diagonal
         block = self._speech[first : first + ROWS] @ self._speech[first:].T
-        if self.estimator != "reference":
+        if self.estimator.unbiased:
             block += (a[first : first + ROWS, None] + a[first:]) / (n - 2)
             block -= a.sum() / ((n - 1) * (n - 2))
             np.fill_diagonal(block, 0.0)
@@ -65,7 +73,7 @@ class TiledClass:
 
     def _kernel_block(self, first: int, weights: np.ndarray) -> np.ndarray:
         """The same block of L_λ."""
-        if self.estimator == "reference":
+        if not self.estimator.unbiased:
             block = np.zeros((min(ROWS, self.points - first), self.points - first))
             for exponents, weight in zip(self._exponents(first), weights, strict=True):
                 block -= weight * exponents
@@ -87,7 +95,7 @@ class TiledClass:
     def value(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         """J of this class and its gradient [labels] at the weights [labels]."""
         n, inner = self.points, 0.0
-        if self.estimator != "cka":
+        if not self.estimator.normalised:
             slopes = _Slopes(self)
             for first in range(0, n, ROWS):
                 slope = self._kernel_block(first, weights)
@@ -140,7 +148,7 @@ class _Slopes:
 
     def add(self, first: int, W: np.ndarray) -> None:
         own, values = len(W), self.entry._values[first:]
-        if self.entry.estimator == "reference":
+        if not self.entry.estimator.unbiased:
             for label, exponents in enumerate(self.entry._exponents(first)):
                 self.cut[label] += _both_halves(W, exponents)
             return
@@ -150,7 +158,7 @@ class _Slopes:
         self.products += np.einsum("ij,ij->j", values[:own], W @ values)
 
     def total(self) -> np.ndarray:
-        if self.entry.estimator == "reference":
+        if not self.entry.estimator.unbiased:
             return -self.cut
         columns = self.sums @ np.square(self.entry._values) - self.products
         return -np.bincount(self.entry._label_of, columns, self.labels)
