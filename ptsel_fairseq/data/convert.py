@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import readable_size, write_text
+from ptsel_fairseq.base.files import output_folder, readable_size, write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import available_cores, map_ordered
@@ -58,6 +58,21 @@ def convert_command(
     source, out = Path(source).resolve(), Path(out).resolve()
     check_longest(split_long)
     folder = look(source, out)
+    with output_folder(out):
+        _convert_folder(source, out, folder, skip_bad, split_long, valid_percent, seed, resampler, jobs)
+
+
+def _convert_folder(
+    source: Path,
+    out: Path,
+    folder: AudioFolder,
+    skip_bad: bool,
+    split_long: float | None,
+    valid_percent: float,
+    seed: int,
+    resampler: str | None,
+    jobs: int | None,
+) -> None:
     names = copy_names(folder.files)
     settings = {
         "resampler": resampler or _used_before(out) or default_resampler(),
