@@ -13,8 +13,8 @@ help:  ## show this list
 setup:  ## make .venv and install everything into it
 	@$(PYTHON) tools/setup_venv.py
 
-demo: setup  ## the whole road on the bundled speech, into $(OUTPUT) (about 10 minutes on 2 cores)
-	@$(VENV_PYTHON) examples/demo.py --out $(OUTPUT)
+demo: setup  ## the whole road on the bundled speech, into $(OUTPUT) (a few minutes)
+	@$(VENV_PYTHON) examples/demo/demo.py --out $(OUTPUT)
 
 test: setup  ## all tests
 	@$(VENV_PYTHON) -m pytest $(PARALLEL)
@@ -30,8 +30,8 @@ lint: setup  ## ruff (check and format) and mypy on the offline rooms
 docs: setup  ## the documentation as a site, into site/
 	@$(VENV_PYTHON) tools/build_docs.py
 
-bench: setup  ## measure against peers, each a ratio from one run
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; OMP_NUM_THREADS=1 $(VENV_PYTHON) $$file || exit 1; done
+bench: setup  ## every ratio that has a goal, in one table (at most 15 minutes)
+	@$(VENV_PYTHON) benchmarks/table.py
 
 clean:  ## remove .venv, the site and the demo's output
 	rm -rf .venv site $(OUTPUT)

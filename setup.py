@@ -4,11 +4,43 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "ptsel_fairseq/__init__.py").read_text(), re.M).group(1)
+VERSION = re.search(
+    r'^__version__ = "(.+)"', (HERE / "ptsel_fairseq/base/version.py").read_text(), re.M
+).group(1)
+
+# What a clone has beside the package and a wheel must have in it: ptsel_fairseq.base.bundled finds either.
+BUNDLED = {"configs": "configs", "examples/asterisk": "asterisk"}
+
+
+class BuildWithBundled(build_py):
+    """Copies recipes and example speech into the package that is built; an editable install reads them in place."""
+
+    def bundled_files(self):
+        for source, name in BUNDLED.items():
+            for file in sorted((HERE / source).rglob("*")):
+                if file.is_file() and file.suffix not in (".py", ".pyc"):
+                    relative = Path("ptsel_fairseq/bundled", name, file.relative_to(HERE / source))
+                    yield file, Path(self.build_lib) / relative
+
+    def run(self):
+        super().run()
+        if not getattr(self, "editable_mode", False):
+            for file, copy in self.bundled_files():
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                self.copy_file(str(file), str(copy))
+
+    def get_outputs(self, include_bytecode=1):
+        outputs = super().get_outputs(include_bytecode)
+        if getattr(self, "editable_mode", False):
+            return outputs
+        return [*outputs, *(str(copy) for _, copy in self.bundled_files())]
+
 
 setup(
+    cmdclass={"build_py": BuildWithBundled},
     name="ptsel_fairseq",
     version=VERSION,
     description="Choose pretext labels by conditional independence and pretrain wav2vec 2.0 with them (fairseq plugin)",
@@ -22,8 +54,8 @@ setup(
     install_requires=[
         "numpy>=1.24",
         "scipy>=1.10",
-        "torch>=2.1",
-        "torchaudio>=2.1",
+        "torch>=2.6",
+        "torchaudio>=2.6",
         "soundfile>=0.12.1",
         "librosa>=0.10.1",
         "omegaconf>=2.3",
@@ -33,6 +65,8 @@ setup(
         "threadpoolctl>=3.1",
         "scikit-learn>=1.3",
         "matplotlib>=3.7",
+        "av>=12",
+        "jiwer>=4",
     ],
     extras_require={
         "align": ["pocketsphinx>=5.1"],
@@ -46,7 +80,7 @@ setup(
         "world": ["pyworld>=0.3.4", "setuptools<81"],
         "docs": ["sphinx>=8", "myst-parser>=4", "furo>=2024.8.6"],
         "ray": ["ray[client]>=2.9"],
-        "downstream": ["jiwer>=4", "av>=12"],
+        "downstream": [],  # its packages are requirements now; the name stays for those who wrote it down
         # Several distributions share fairseq's import name, so users may bring their own build instead.
         "fairseq": ["ve-fairseq>=0.12.3", "editdistance>=0.6", "tensorboardX>=2.5"],
         "dev": [
@@ -61,8 +95,6 @@ setup(
             "dcor>=0.6",
             "safetensors>=0.4",
             "transformers>=4.40",
-            "jiwer>=4",
-            "av>=12",
             "pocketsphinx>=5.1",
             "praat-parselmouth>=0.4.3",
             "flashlight-text>=0.0.7",

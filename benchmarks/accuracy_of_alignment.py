@@ -13,12 +13,16 @@ from __future__ import annotations
 
 import argparse
 import random
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from common import ASTERISK, Figure, bundled, finish, parse, parser_of
 
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.downstream.alignment.aligner import NotAligned
 from ptsel_fairseq.downstream.alignment.ctc import CtcAligner
@@ -26,20 +30,30 @@ from ptsel_fairseq.downstream.alignment.sphinx import SphinxAligner, pronunciati
 from ptsel_fairseq.downstream.speech.utterances import Spoken
 
 RATE, FRAME = 16000, 160
+LONG_ENOUGH = 0.35  # seconds of a word that is cut from a sentence
+Word = tuple[str, np.ndarray]  # text and waveform
 THRESHOLD = 10 ** (-35 / 20)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("corpus", type=Path)
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
+    parser.add_argument(
+        "corpus", type=Path, nargs="?", help="fetched prompts (with --tiny: words cut from the bundled ones)"
+    )
     parser.add_argument("--utterances", type=int, default=60)
     parser.add_argument("--model", type=Path)
-    options = parser.parse_args()
+    options = parse(parser, arguments, {"utterances": 3})
+    if not options.tiny and options.corpus is None:
+        parser.error("expected the folder of the corpus")
+    words = words_of_bundled() if options.tiny else read_words(options.corpus)
+    with tempfile.TemporaryDirectory() as folder:
+        return finish(options, measure(options, words, Path(folder)))
+
+
+def measure(options: argparse.Namespace, words: list[Word], out: Path) -> list[Figure]:
+    """Align utterances made of the words, which are written to `out`, and print how well."""
     aligner = SphinxAligner() if options.model is None else CtcAligner.of_checkpoint(options.model)
-    words = read_words(options.corpus)
     print(f"{len(words)} recorded words")
-    out = options.corpus / "concatenated"
-    out.mkdir(exist_ok=True)
     utterances = [concatenate(words, seed, out) for seed in range(options.utterances)]
     errors, right, wrong, failed, refused = [], [], [], 0, 0
     seconds, started = 0.0, time.process_time()
@@ -74,9 +88,27 @@ def main() -> None:
     for level in (0.05, 0.1, 0.15, 0.2):
         print(f"  at least {level}: {np.mean(np.array(right) >= level):.1%} of right words, "
               f"{np.mean(np.array(wrong) >= level):.1%} of others")  # fmt: skip
+    return [
+        Figure(f"median error of word {side}s in ms", float(np.median(abs(column))))
+        for side, column in (("start", distances[:, 0]), ("end", distances[:, 1]))
+    ]
 
 
-def read_words(corpus: Path) -> list[tuple[str, np.ndarray]]:
+def words_of_bundled() -> list[Word]:
+    """Longer words of the English clips that come with the repository, where their class file says they lie."""
+    known, manifest = pronunciations(None), bundled()
+    segments = read_classes(ASTERISK / "classes" / "word.tsv", manifest, RATE).segments
+    found = []
+    for segment in segments[:200]:
+        if segment.name.lower() in known and segment.end - segment.start > LONG_ENOUGH:
+            file = manifest.audio_path(manifest.utterances[segment.utterance])
+            first, last = round(RATE * segment.start), round(RATE * segment.end)
+            waveform, _ = soundfile.read(file, start=first, stop=last, dtype="float32")
+            found.append((segment.name, cut_to_speech(waveform)))
+    return found
+
+
+def read_words(corpus: Path) -> list[Word]:
     """Text and waveform of the prompts that are one word, cut to the word."""
     known = pronunciations(None)
     found = []
@@ -96,7 +128,7 @@ def cut_to_speech(waveform: np.ndarray) -> np.ndarray:
     return waveform[loud[0] * FRAME : (loud[-1] + 1) * FRAME]
 
 
-def concatenate(words: list[tuple[str, np.ndarray]], seed: int, out: Path) -> tuple[Spoken, list[tuple]]:
+def concatenate(words: list[Word], seed: int, out: Path) -> tuple[Spoken, list[tuple]]:
     """Five words with pauses, and where each lies in seconds."""
     draw, noise = random.Random(seed), np.random.default_rng(seed)
     chosen = draw.sample(words, 5)

@@ -10,12 +10,12 @@ frames against the one number that Praat gives for the whole of it.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from common import ASTERISK, Figure, finish, parse, parser_of
 from tqdm import tqdm
 
 from ptsel_fairseq.base.audio import read_whole_audio
@@ -31,16 +31,15 @@ GRID = FrameGrid()
 FEWEST = 10  # defined frames of an utterance for a mean
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    examples = Path(__file__).resolve().parent.parent / "examples" / "asterisk"
-    parser = argparse.ArgumentParser(description="Compare the labels with those of the installed backends.")
-    parser.add_argument("data_dir", nargs="?", type=Path, default=examples, metavar="DATA_DIR")
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
+    parser.add_argument("data_dir", nargs="?", type=Path, default=ASTERISK, metavar="DATA_DIR")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each n-th utterance")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, {"every": 60})
     waveforms = read_waveforms(options.data_dir, options.every)
     print(f"{len(waveforms)} utterances, {sum(map(len, waveforms)) / SAMPLE_RATE:.0f} s")
     print("| backend | label | r | same mask |\n| --- | --- | --- | --- |")
-    done: set[str] = set()
+    slower: dict[str, float] = {}
     with one_thread():
         for backend in BACKENDS:
             try:
@@ -48,10 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             except PtselError as error:
                 print(error)
                 continue
-            compare([label for label in labels if label.name in names()], backend, waveforms)
-            done.add(backend)
-        if "praat" in done:
+            slower[backend] = compare(
+                [label for label in labels if label.name in names()], backend, waveforms
+            )
+        if "praat" in slower:
             compare_whole_utterances(waveforms)
+    return finish(
+        options,
+        [Figure(f"time of the backend {backend}, over ours", many) for backend, many in slower.items()],
+    )
 
 
 def read_waveforms(data_dir: Path, every: int) -> list[np.ndarray]:
@@ -64,8 +68,8 @@ def read_waveforms(data_dir: Path, every: int) -> list[np.ndarray]:
     return found
 
 
-def compare(labels: Sequence[Label], backend: str, waveforms: Sequence[np.ndarray]) -> None:
-    """Print a row for each label, and how the times compare."""
+def compare(labels: Sequence[Label], backend: str, waveforms: Sequence[np.ndarray]) -> float:
+    """Print a row for each label; how many times as long the backend takes as this package."""
     own = resolve([label.name for label in labels])
     sides: tuple[list[dict], list[dict]] = ([], [])
     seconds = [0.0, 0.0]
@@ -73,15 +77,16 @@ def compare(labels: Sequence[Label], backend: str, waveforms: Sequence[np.ndarra
         compute_tracks(waveforms[0], side, GRID)  # what is loaded once
     for waveform in tqdm(waveforms, desc=backend, unit="file", leave=False):
         for k, side in enumerate((labels, own)):
-            begun = time.perf_counter()
+            begun = time.process_time()
             sides[k].append(compute_tracks(waveform, side, GRID))
-            seconds[k] += time.perf_counter() - begun
+            seconds[k] += time.process_time() - begun
     for label in labels:
         (theirs, valid), (ours, own_valid) = (joined(label.name, side) for side in sides)
         both = valid & own_valid
         same = f"{np.mean(valid == own_valid):.3f}" if label.undefined else ""
         print(f"| {backend} | {label.name} | {np.corrcoef(theirs[both], ours[both])[0, 1]:.4f} | {same} |")
     print(f"| {backend} | time, this package = 1 | {seconds[0] / seconds[1]:.1f} | |", flush=True)
+    return seconds[0] / seconds[1]
 
 
 def joined(name: str, side: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:

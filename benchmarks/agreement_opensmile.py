@@ -17,24 +17,21 @@ utterance; `narrowband`, 300 to 3400 Hz. Both sides hear the same.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from common import ASTERISK, Figure, finish, parse, parser_of, read_waveforms, seconds_of
 from scipy import signal
 from tqdm import tqdm
 
-from ptsel_fairseq.base.audio import read_audio
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.labels.label import Track
 from ptsel_fairseq.labels.tracks import compute_tracks, resolve
-
-if TYPE_CHECKING:
-    from ptsel_fairseq.labels.label import Track
 
 HOP = 0.010  # seconds between openSMILE's frames
 SHORT, LONG = 0.020, 0.060  # seconds of its frames
@@ -63,10 +60,9 @@ FEWEST = 10  # frames of an utterance for a correlation
 Rows = dict[str, list[float]]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    root = Path(__file__).resolve().parent.parent
-    parser = argparse.ArgumentParser(description="Compare the labels with openSMILE's tracks.")
-    bundled = [root / "examples" / "asterisk" / f"{split}.tsv" for split in ("train", "valid")]
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
+    bundled = [ASTERISK / f"{split}.tsv" for split in ("train", "valid")]
     parser.add_argument("manifests", nargs="*", type=Path, default=bundled, metavar="MANIFEST.tsv")
     parser.add_argument(
         "--minutes", type=float, default=math.inf, metavar="M", help="of each manifest (default: all)"
@@ -77,14 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--voice-quality", action="store_true", help="also jitter and shimmer, of which Praat's take long"
     )
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, {"minutes": 0.1})
     try:
         import opensmile  # noqa: F401
     except ImportError:
         print("openSMILE is not installed (pip install opensmile); nothing compared")
-        return
-    waveforms = [w for manifest in options.manifests for w in read_waveforms(manifest, options.minutes)]
-    print(f"{len(waveforms)} utterances, {sum(map(len, waveforms)) / SAMPLE_RATE / 60:.1f} minutes\n")
+        return []
+    waveforms = [
+        waveform
+        for file in options.manifests
+        for waveform in read_waveforms(read_manifest(file), minutes=options.minutes)
+    ]
+    print(f"{len(waveforms)} utterances, {seconds_of(waveforms) / 60:.1f} minutes\n")
     found = {}
     for condition in options.conditions:
         rng = np.random.default_rng(0)
@@ -94,16 +94,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     for place in placements():
         print_table(place, {condition: found[condition] for condition in options.conditions})
-
-
-def read_waveforms(file: Path, minutes: float) -> list[np.ndarray]:
-    """Utterances of a manifest, evenly spaced in it, up to so many minutes."""
-    manifest = read_manifest(file)
-    long_enough = [utterance for utterance in manifest if utterance.samples >= SAMPLE_RATE]
-    total = sum(utterance.samples for utterance in long_enough) / SAMPLE_RATE / 60
-    every = max(1.0, total / minutes)
-    chosen = [long_enough[int(i * every)] for i in range(int(len(long_enough) / every))]
-    return [read_audio(manifest.audio_path(utterance), SAMPLE_RATE) for utterance in chosen]
+    first = options.conditions[0]
+    return finish(
+        options,
+        [
+            Figure(
+                f"r with openSMILE, {label}, {first}",
+                float(np.nanmedian(found[first][f"{label}|same place"])),
+            )
+            for label in ("loudness", "alpha_ratio", "zcr", "rasta_l1", "f0 (log)")
+        ],
+    )
 
 
 def as_16_bit(waveform: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """How far the labels that torch computes in batches are from those of `ptsel extract` on a CPU.
 
-    python benchmarks/agreement_torch.py [DATA_DIR] [--device cuda]
+    python benchmarks/agreement_torch.py [MANIFEST.tsv] [--device cuda]
 
 Prints for each label the largest difference over all frames in which it is defined, in its own unit and in standard
 deviations; that of the same computed in double precision, which is what the rounding of float32 amounts to on any
@@ -9,17 +9,17 @@ device; and masks that differ. Then how fast the device has been, once warm, wit
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from agreement_opensmile import read_waveforms
+from common import ASTERISK, Figure, finish, parse, parser_of, read_waveforms, seconds_of
 from torch.nn.utils.rnn import pad_sequence
 
-from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels.batch import compute_batch, torch_labels
 from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
@@ -27,15 +27,15 @@ GRID = FrameGrid()
 BATCH = 16
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    root = Path(__file__).resolve().parent.parent
-    parser = argparse.ArgumentParser(description="Compare torch's labels with the catalogue's.")
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument(
-        "data_dir", nargs="?", type=Path, default=root / "examples" / "asterisk", metavar="DATA_DIR"
+        "manifest", nargs="?", type=Path, default=ASTERISK / "train.tsv", metavar="MANIFEST.tsv"
     )
     parser.add_argument("--device", default="cpu")
-    options = parser.parse_args(arguments)
-    waveforms = sorted(read_waveforms(options.data_dir), key=len)
+    parser.add_argument("--utterances", type=int, metavar="N", help="at most (default: all)")
+    options = parse(parser, arguments, {"utterances": 3})
+    waveforms = sorted(read_waveforms(read_manifest(options.manifest), options.utterances), key=len)
     names = torch_labels()
     differences = {name: np.zeros(2) for name in names}
     squares = {name: np.zeros(3) for name in names}  # frames times dimensions, sum, sum of squares
@@ -67,13 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 squares[name] += own.size, own.sum(), np.square(own).sum()
     print(f"| label | on {options.device} | in std | double precision | in std | masks |")
     print("| --- | --- | --- | --- | --- | --- |")
+    worst = 0.0
     for name in names:
         count, total, square = squares[name]
         std = np.sqrt(square / count - (total / count) ** 2)
         here, exact = differences[name]
+        worst = max(worst, here / std)
         print(f"| {name} | {here:.1e} | {here / std:.1e} | {exact:.1e} | {exact / std:.1e} | {masks[name]} |")
-    seconds = sum(map(len, waveforms)) / SAMPLE_RATE
-    print(f"{len(waveforms)} utterances, all these labels: {seconds / spent:.0f} times real time")
+    speed = seconds_of(waveforms) / spent
+    print(f"{len(waveforms)} utterances, all these labels: {speed:.0f} times real time")
+    return finish(options, [Figure(f"largest difference on {options.device}, in standard deviations", worst)])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ as it is typed, and what it prints is compared with the clock, from when it is p
 
 from __future__ import annotations
 
-import argparse
 import re
 import statistics
 import subprocess
@@ -21,33 +20,40 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from common import ASTERISK, Figure, finish, parse, parser_of
+
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 
-ASTERISK = Path(__file__).resolve().parent.parent / "examples" / "asterisk"
 UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "s": 1, "min": 60, "h": 3600}
 HOURS = {"zaiem_speech": 0.7, "music": 0.2, "all": 0.12}  # of audio to extract
+FEW_HOURS = 0.12  # of any other label
 ESTIMATE = re.compile(r"about ([\d.]+) (s|min|h) with .*, ([\d.]+) (\w+) of ")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description="Compare the estimates of `ptsel extract` with what it takes."
-    )
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument("data_dirs", nargs="*", type=Path, default=[ASTERISK], metavar="DATA_DIR")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument("--labels", nargs="+", default=list(HOURS), metavar="NAME")
     parser.add_argument(
         "--clock", action="store_true", help="time as the clock says (default: processor time)"
     )
-    options = parser.parse_args(arguments)
+    parser.add_argument(
+        "--hours", type=float, help="of audio to extract (default: as many as take some seconds)"
+    )
+    parser.add_argument(
+        "--jobs", nargs="+", type=int, default=[1, 2], metavar="N", help="numbers of processes"
+    )
+    options = parse(parser, arguments, {"rounds": 1, "labels": ["zcr"], "hours": 0.01, "jobs": [1]})
     measure = by_clock if options.clock else by_processor_time
     times, rooms = defaultdict(list), defaultdict(list)
     for _ in range(options.rounds):
         for data_dir in options.data_dirs:
             for labels in options.labels:
-                for jobs in (1, 2):
-                    time_ratio, room_ratio = measure(data_dir, labels, jobs)
+                for jobs in options.jobs:
+                    hours = options.hours or HOURS.get(labels, FEW_HOURS)
+                    time_ratio, room_ratio = measure(data_dir, labels, jobs, hours)
                     times[data_dir.name, labels, jobs].append(time_ratio)
                     rooms[data_dir.name, labels, jobs].append(room_ratio)
     print("| corpus | labels | processes | said over taken: time, median (range) | disk |")
@@ -59,13 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"| {corpus} | {labels} | {jobs} | {middle:.2f} ({low:.2f} to {high:.2f}) | "
             f"{statistics.median(rooms[key]):.3f} |"
         )
+    return finish(
+        options,
+        [
+            Figure(f"time said over taken, {labels} with {jobs} processes", statistics.median(found))
+            for (_, labels, jobs), found in times.items()
+        ],
+    )
 
 
-def by_clock(data_dir: Path, labels: str, jobs: int) -> tuple[float, float]:
+def by_clock(data_dir: Path, labels: str, jobs: int, hours: float) -> tuple[float, float]:
     """Time and disk that one run's estimate says, each over what the run takes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        repeat(data_dir, HOURS.get(labels, 0.12), folder / "train.tsv")
+        repeat(data_dir, hours, folder / "train.tsv")
         command = [sys.executable, "-u", "-m", "ptsel_fairseq", "extract", folder, "--splits", "train"]
         command += ["--labels", labels, "--store", folder / "store", "--jobs", str(jobs)]
         with subprocess.Popen(
@@ -110,11 +123,11 @@ print(cost.total(seconds, jobs), own + theirs / jobs, room)
 """
 
 
-def by_processor_time(data_dir: Path, labels: str, jobs: int) -> tuple[float, float]:
+def by_processor_time(data_dir: Path, labels: str, jobs: int, hours: float) -> tuple[float, float]:
     """As `by_clock`, in processor time and without the command around it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        repeat(data_dir, HOURS.get(labels, 0.12), folder / "train.tsv")
+        repeat(data_dir, hours, folder / "train.tsv")
         command = [sys.executable, "-W", "ignore", "-c", EXTRACTION, str(folder), labels, str(jobs)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

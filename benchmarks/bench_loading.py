@@ -9,14 +9,14 @@ LibriSpeech's are FLAC and 12 s long on average; short WAV files are the hardest
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import tempfile
-import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from common import SEVEN, Figure, bundled, finish, in_turns, medians, parse, parser_of, ratio
 from fairseq.data import FileAudioDataset
 
 from ptsel_fairseq.base.audio import read_audio
@@ -26,38 +26,46 @@ from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.dataset import PtselDataset
 
-ROOT = Path(__file__).resolve().parent.parent
-LABELS = ["alpha_ratio", "f0", "log_hnr", "loudness", "rasta_l1", "voicing", "zcr"]
 BATCH = 8
 LONGEST = 250_000  # samples of a crop, as in the recipe of BASE
+PLAIN, LABELLED = "audio alone", "with seven labels"
+GOAL = 1.1
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--format", choices=["ogg", "flac", "wav"], default="ogg")
     parser.add_argument("--seconds", type=float, default=0, help="join clips until they last so long")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = read_manifest(ROOT / "examples" / "asterisk" / "train.tsv")
+    parser.add_argument("--clips", type=int, help="bundled clips to use (default: all of the training split)")
+    options = parse(parser, arguments, {"rounds": 1, "clips": 10})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        manifest = first_lines(bundled(), options.clips, folder)
         if options.format != "ogg" or options.seconds:
-            manifest = written(manifest, Path(folder), options.format, options.seconds)
-        extract(manifest, LABELS, Path(folder) / "store")
-        store = LabelStore(Path(folder) / "store", "train")
-        scaling = {label: (store.statistics(label).mean, store.statistics(label).std) for label in LABELS}
-        plain = stock_dataset(manifest, folder)
-        labelled = PtselDataset(
-            stock_dataset(manifest, folder), manifest, FrameGrid(), store, scaling, seed=1
-        )
-        times = {"audio alone": [], "with seven labels": []}
-        for _ in range(options.rounds + 1):  # the first round fills the file cache
-            for name, data in (("audio alone", plain), ("with seven labels", labelled)):
-                times[name].append(epoch(data))
-        medians = {name: statistics.median(values[1:]) for name, values in times.items()}
-        for name, seconds in medians.items():
+            manifest = written(manifest, folder, options.format, options.seconds)
+        extract(manifest, SEVEN, folder / "store")
+        store = LabelStore(folder / "store", "train")
+        scaling = {label: (store.statistics(label).mean, store.statistics(label).std) for label in SEVEN}
+        plain, audio = (stock_dataset(manifest, folder) for _ in range(2))
+        labelled = PtselDataset(audio, manifest, FrameGrid(), store, scaling, seed=1)
+        contenders = {PLAIN: partial(epoch, plain), LABELLED: partial(epoch, labelled)}
+        times = in_turns(contenders, options.rounds)  # the round that is not counted fills the file cache
+        for name, seconds in medians(times).items():
             print(f"{name:18s} {1000 * seconds:8.1f} ms for {len(plain)} utterances")
-        ratio = medians["with seven labels"] / medians["audio alone"]
-        print(f"ratio, labels to audio alone: {ratio:.3f}")
+    what = f"loading {options.format} files with seven labels, over audio alone"
+    return finish(options, [Figure(what, ratio(times, LABELLED, PLAIN), GOAL, True)])
+
+
+def first_lines(manifest: Manifest, clips: int | None, folder: Path) -> Manifest:
+    """The manifest itself, or its first utterances as one in a folder."""
+    if clips is None:
+        return manifest
+    lines = [f"{utterance.path}\t{utterance.samples}" for utterance in manifest.utterances[:clips]]
+    file = folder / "first" / "train.tsv"
+    file.parent.mkdir()
+    file.write_text("\n".join([str(manifest.root), *lines]) + "\n")
+    return read_manifest(file)
 
 
 def written(manifest: Manifest, folder: Path, form: str, seconds: float) -> Manifest:
@@ -75,18 +83,17 @@ def written(manifest: Manifest, folder: Path, form: str, seconds: float) -> Mani
     return read_manifest(folder / "train.tsv")
 
 
-def stock_dataset(manifest: Manifest, folder: str) -> FileAudioDataset:
-    absolute = Path(folder) / "absolute.tsv"
+def stock_dataset(manifest: Manifest, folder: Path) -> FileAudioDataset:
+    absolute = folder / "absolute.tsv"
     absolute.write_text("\n".join([str(manifest.root), *(f"{u.path}\t{u.samples}" for u in manifest)]) + "\n")
     return FileAudioDataset(str(absolute), sample_rate=SAMPLE_RATE, max_sample_size=LONGEST)
 
 
-def epoch(data: FileAudioDataset | PtselDataset) -> float:
+def epoch(data: FileAudioDataset | PtselDataset) -> None:
+    """Load every utterance once, in batches."""
     order = data.ordered_indices()
-    started = time.process_time()
     for first in range(0, len(order), BATCH):
         data.collater([data[int(i)] for i in order[first : first + BATCH]])
-    return time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ included; time is that of its processor.
 
 from __future__ import annotations
 
-import argparse
 import random
 import subprocess
 import sys
@@ -17,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import soundfile
+from common import ASTERISK, Figure, finish, parse, parser_of
 
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 
-ASTERISK = Path(__file__).resolve().parent.parent / "examples" / "asterisk"
 EXTRACTION = """
 import resource, sys
 from ptsel_fairseq.labels.extraction.extract import extract
@@ -31,11 +30,12 @@ print(used.ru_maxrss / 1e3, used.ru_utime + used.ru_stime)
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Measure what labels of a long recording take.")
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument("--hours", nargs="+", type=float, default=[1, 3], metavar="H")
     parser.add_argument("--labels", nargs="+", default=["zaiem_speech", "music", "all"], metavar="NAME")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, {"hours": [0.002], "labels": ["zcr"]})
+    figures = []
     print("| hours | labels | peak memory, MB | processor time, s |\n| --- | --- | --- | --- |")
     for hours in options.hours:
         for labels in options.labels:
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 write_recording(Path(folder), round(hours * 3600 * SAMPLE_RATE))
                 memory, seconds = measure(folder, labels)
             print(f"| {hours:g} | {labels} | {memory:.0f} | {seconds:.0f} |", flush=True)
+            figures.append(Figure(f"{labels} of a recording of {hours:g} h, peak memory in MB", memory))
+    return finish(options, figures)
 
 
 def write_recording(folder: Path, samples: int) -> None:

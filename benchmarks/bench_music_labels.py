@@ -10,56 +10,52 @@ leave to librosa: what remains comes from two short-time spectra. xRT is seconds
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import librosa
 import numpy as np
 import torch
+from common import Figure, finish, in_turns, medians, parse, parser_of, ratio
 
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 GRID = FrameGrid()
+POOL, APART = "the pool music", ", one librosa call each"
+GOALS = {POOL: 10.0}
 MEDIANS = ("harmonic_energy", "percussive_energy")
 FROM_SPECTRA = ("chroma", "log_mel_long", "mfcc_deltas", "onset_strength", "spectral_centroid", "tempogram")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Measure the speed of the music labels on one core.")
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument("--seconds", type=int, default=60, metavar="N", help="of music (default 60)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, {"seconds": 3, "rounds": 1})
     torch.set_num_threads(1)
     waveform = piece(options.seconds)
     names = [label.name for label in resolve(["music"])]
     without = [name for name in names if name not in MEDIANS]
-    candidates: dict[str, Callable[[], object]] = {
-        "pool music": lambda: compute_tracks(waveform, resolve(names), GRID),
-        "pool music, one librosa call each": lambda: separate_calls(waveform, names),
-        "without the median filters": lambda: compute_tracks(waveform, resolve(without), GRID),
-        "without them, one librosa call each": lambda: separate_calls(waveform, without),
-        "from spectra": lambda: compute_tracks(waveform, resolve(FROM_SPECTRA), GRID),
-        "from spectra, one librosa call each": lambda: separate_calls(waveform, FROM_SPECTRA),
-    }
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for candidate in candidates.values():
-        candidate()
-    for _ in range(options.rounds):
-        for name, candidate in candidates.items():
-            started = time.process_time()
-            candidate()
-            times[name].append(time.process_time() - started)
-    middle = {name: statistics.median(spent) for name, spent in times.items()}
+    sets = {POOL: names, "music without the median filters": without, "music from spectra": FROM_SPECTRA}
+    candidates: dict[str, Callable[[], object]] = {}
+    for title, chosen in sets.items():
+        candidates[title] = partial(compute_tracks, waveform, resolve(chosen), GRID)
+        candidates[title + APART] = partial(separate_calls, waveform, chosen)
+    times = in_turns(candidates, options.rounds)
     print(f"{options.seconds} s of music, one thread, {options.rounds} rounds")
     print("| what | xRT |\n| --- | --- |")
-    for name, spent in middle.items():
+    for name, spent in medians(times).items():
         print(f"| {name} | {options.seconds / spent:.0f} |")
-    taken = list(middle.values())
-    ratios = [apart / shared for shared, apart in zip(taken[::2], taken[1::2], strict=True)]
-    print(f"ratio {ratios[0]:.1f}, without the median filters {ratios[1]:.1f}, from spectra {ratios[2]:.1f}")
+    return finish(
+        options,
+        [
+            Figure(
+                f"separate librosa calls, over {title}", ratio(times, title + APART, title), GOALS.get(title)
+            )
+            for title in sets
+        ],
+    )
 
 
 def separate_calls(waveform: np.ndarray, names: Sequence[str]) -> None:

@@ -9,7 +9,6 @@ collating (with the clean waveform) and, for online labels, of computing, in mil
 
 from __future__ import annotations
 
-import argparse
 import logging
 import statistics
 import tempfile
@@ -18,17 +17,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from bench_loading import stock_dataset
+from bench_loading import first_lines, stock_dataset
+from common import Figure, bundled, finish, parse, parser_of
 
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.labels.batch import local_labels
 from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.dataset import PtselDataset
 from ptsel_fairseq.plugin.online import OnlineLabels
 
-ROOT = Path(__file__).resolve().parent.parent
 BATCH = 8
 SETS = {
     "loudness, alpha_ratio, zcr": ["loudness", "alpha_ratio", "zcr"],
@@ -37,16 +36,18 @@ SETS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    parser.add_argument("--clips", type=int, help="bundled clips to use (default: all of the training split)")
+    options = parse(parser, arguments, {"rounds": 1, "clips": 4})
     torch.set_num_threads(1)
     logging.getLogger("numba").setLevel(logging.WARNING)  # fairseq lets everything be logged
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = read_manifest(ROOT / "examples" / "asterisk" / "train.tsv")
-        extract(manifest, local_labels(), Path(folder) / "store")
-        store = LabelStore(Path(folder) / "store", "train")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        manifest = first_lines(bundled(), options.clips, folder)
+        extract(manifest, local_labels(), folder / "store")
+        store = LabelStore(folder / "store", "train")
         audio = stock_dataset(manifest, folder)
         items = [audio[int(i)] for i in audio.ordered_indices()]
         candidates = {name: [name] for name in local_labels()} | SETS
@@ -57,12 +58,18 @@ def main() -> None:
                 for kind, contender in pair.items():
                     times.setdefault((name, kind), []).append(contender.run(items))
     print("| labels | from the store, ms/s | online, ms/s | times real time |\n| --- | --- | --- | --- |")
+    figures = []
     for name in candidates:
         stored, online = (1000 * statistics.median(times[name, kind][1:]) for kind in ("store", "online"))
         print(f"| {name} | {stored:.3f} | {online:.3f} | {1000 / online:.0f} |")
+        if name in SETS:
+            figures.append(Figure(f"{name} in training, times real time", 1000 / online))
+    return finish(options, figures)
 
 
-def contenders(manifest, folder: str, store: LabelStore, labels: Sequence[str]) -> dict[str, Contender]:
+def contenders(
+    manifest: Manifest, folder: Path, store: LabelStore, labels: Sequence[str]
+) -> dict[str, Contender]:
     """The same labels from the store and computed."""
     scaling = {label: (store.statistics(label).mean, store.statistics(label).std) for label in labels}
     return {

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import argparse
 import functools
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from common import ASTERISK, SEVEN, Figure, finish, in_turns, medians, parse, parser_of, ratio
+from common import RECIPES as RECIPES_FOLDER
 from fairseq import tasks, utils
 from fairseq.criterions.wav2vec_criterion import Wav2vecCriterion
 from fairseq.dataclass.initialize import add_defaults
@@ -34,8 +35,6 @@ from ptsel_fairseq.heads.heads import EncoderTap, PtselHeads
 from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.plugin import criterion as plugin_criterion
 
-ROOT = Path(__file__).resolve().parent.parent
-LABELS = ["alpha_ratio", "f0", "log_hnr", "loudness", "rasta_l1", "voicing", "zcr"]
 RECIPES = {"base": "wav2vec2_base_librispeech", "tiny": "tiny"}
 # Parts of a step by the name they get in the profile; the heads run inside the model, the constant inside the errors.
 PARTS = {
@@ -48,50 +47,58 @@ PARTS = {
     "balancing, observing": (plugin_criterion, "observe"),
 }
 STOCK, LABELLED = "stock wav2vec 2.0", "seven pretext labels"
+GOAL_TIME, GOAL_PEAK = 1.02, 1.05
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument("--model", choices=RECIPES, default="base")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--utterances", type=int, default=4, help="in the batch (default 4)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--balancing", default="none", help="rule of criterion.pretext_balancing")
     parser.add_argument("--profile", action="store_true", help="print what each part takes")
-    options = parser.parse_args()
+    parser.add_argument("--clips", type=int, help="bundled clips to use (default: all of the training split)")
+    options = parse(parser, arguments, {"model": "tiny", "rounds": 1, "utterances": 2, "clips": 6})
     with tempfile.TemporaryDirectory() as folder:
         data, store = Path(folder) / "data", Path(folder) / "store"
-        rewrite_manifests(ROOT / "examples" / "asterisk", data)
-        extract(read_manifest(data / "train.tsv"), LABELS, store)
+        rewrite_manifests(ASTERISK, data)
+        if options.clips:
+            root, *lines = (data / "train.tsv").read_text().splitlines()
+            (data / "train.tsv").write_text("\n".join([root, *lines[: options.clips]]) + "\n")
+        extract(read_manifest(data / "train.tsv"), SEVEN, store)
         contenders = {name: Step(options, data, store, name == LABELLED) for name in (STOCK, LABELLED)}
-        times: dict[str, list[float]] = {name: [] for name in contenders}
-        for _ in range(options.rounds + 1):  # the first round warms up
-            for name, step in contenders.items():
-                times[name].append(step.timed())
+        clock = time.perf_counter if options.device == "cuda" else time.process_time
+        times = in_turns({name: step.run for name, step in contenders.items()}, options.rounds, clock)
         peaks = {name: step.peak() for name, step in contenders.items()}
-        medians = {name: statistics.median(values[1:]) for name, values in times.items()}
-        for name, seconds in medians.items():
-            spread = ", ".join(f"{value:.3f}" for value in sorted(times[name][1:]))
+        for name, seconds in medians(times).items():
+            spread = ", ".join(f"{value:.3f}" for value in sorted(times[name]))
             print(f"{name:20s} {seconds:8.3f} s a step ({spread}), peak {peaks[name] / 1e6:.1f} MB")
-        print(f"ratio of step times: {medians[LABELLED] / medians[STOCK]:.4f}")
-        print(f"ratio of peaks: {peaks[LABELLED] / peaks[STOCK]:.4f}")
-        plain, labelled = contenders.values()
-        print(f"ratio of parameters: {labelled.parameters / plain.parameters:.5f}")
         if options.profile:
-            print_profile(labelled)
+            print_profile(contenders[LABELLED])
+    kind = f"a step of {options.model} with seven labels, over stock"
+    parameters = [contenders[name].parameters for name in (LABELLED, STOCK)]
+    return finish(
+        options,
+        [
+            Figure(f"{kind}: time", ratio(times, LABELLED, STOCK), GOAL_TIME, True),
+            Figure(f"{kind}: peak memory", peaks[LABELLED] / peaks[STOCK], GOAL_PEAK, True),
+            Figure(f"{kind}: parameters", parameters[0] / parameters[1]),
+        ],
+    )
 
 
 class Step:
     """A model with its criterion and optimizer, and one batch to train on."""
 
     def __init__(self, options: argparse.Namespace, data: Path, store: Path, labelled: bool) -> None:
-        cfg = OmegaConf.load(ROOT / "configs" / "pretraining" / f"{RECIPES[options.model]}.yaml")
+        cfg = OmegaConf.load(RECIPES_FOLDER / f"{RECIPES[options.model]}.yaml")
         cfg.task.data, cfg.task.store, cfg.task.tpu, cfg.task.seed = str(data), str(store), False, 1
         cfg.task.min_sample_size = 16_000
         cfg.model.encoder_layerdrop = (
             0.0  # a layer that chance drops for one of them is worth more than all labels
         )
-        cfg.criterion.pretext_weights = dict.fromkeys(LABELS, 1 / len(LABELS)) if labelled else {}
+        cfg.criterion.pretext_weights = dict.fromkeys(SEVEN, 1 / len(SEVEN)) if labelled else {}
         cfg.criterion.pretext_balancing = options.balancing if labelled else "none"
         add_defaults(cfg)
         torch.manual_seed(0)
@@ -135,15 +142,8 @@ class Step:
             (loss / sample_size).backward()
         self.task.optimizer_step(self.optimizer, self.model, 0)
         self.last = {key: float(value) for key, value in log.items()}  # the log is read each update
-
-    def timed(self) -> float:
-        """Seconds of one step."""
-        clock = time.perf_counter if self.half else time.process_time
-        self._wait()
-        started = clock()
-        self.run()
-        self._wait()
-        return clock() - started
+        if self.half:
+            torch.cuda.synchronize()
 
     def peak(self) -> int:
         """The most bytes that a step holds at once beyond what it begins with."""
@@ -161,10 +161,6 @@ class Step:
         ]
         held = np.cumsum([size for _, size in sorted(changes, key=lambda change: change[0])])
         return int(held.max())
-
-    def _wait(self) -> None:
-        if self.half:
-            torch.cuda.synchronize()
 
 
 def print_profile(step: Step) -> None:

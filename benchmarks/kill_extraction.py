@@ -10,7 +10,6 @@ which the workers write themselves.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import random
@@ -24,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from common import ASTERISK, Figure, finish, parse, parser_of
 
 from ptsel_fairseq.base.files import file_checksum
 
-ASTERISK = Path(__file__).resolve().parent.parent / "examples" / "asterisk"
 LABELS = ("f0", "jitter", "log_mel", "rasta_l1")
 TARGETS = ("everything", "the process alone", "a worker")
 EXTRACTION = """
@@ -46,14 +45,12 @@ except PtselError as error:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description="Kill extractions and compare what the next run makes of them."
-    )
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument("--kills", type=int, default=20, metavar="N")
     parser.add_argument("--clips", type=int, default=60, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, {"kills": 3, "clips": 10})
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -79,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"| {target} | {when} | {kept} | {'the same bytes' if same else 'OTHER BYTES'} |", flush=True
             )
     print(f"{options.kills} kills, {spoiled} stores differ")
-    return int(spoiled > 0)
+    return finish(options, [Figure("stores that a kill has changed", spoiled, 0, True)])
 
 
 def make_corpus(folder: Path, clips: int) -> Path:
@@ -173,4 +170,4 @@ def contents(store: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(not all(figure.met for figure in main()))

@@ -1,6 +1,6 @@
 """Training that is killed at random moments and started again ends as if nothing had happened.
 
-    OMP_NUM_THREADS=1 python benchmarks/kill_training.py --out FOLDER [--kills 20] [--processes 2] [--seed 0]
+    OMP_NUM_THREADS=1 python benchmarks/kill_training.py [--out FOLDER] [--kills 20] [--processes 2] [--seed 0]
 
 Trains a very small model once without interruption, then again with the same command while it is killed: every other
 time by SIGKILL to all its processes, as when a machine dies (half of these while it writes a checkpoint), every other
@@ -11,7 +11,6 @@ where they are not.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -19,19 +18,20 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from common import ASTERISK, RECIPES, ROOT, Figure, finish, parse, parser_of
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels.extraction.extract import extract
 
-ROOT = Path(__file__).resolve().parent.parent
 LABELS = ["f0", "loudness", "mfcc"]  # undefined at times, always defined, a vector
 UPDATES_TO_A_KILL = 8
 UPDATES_FOR_A_KILL = 11  # a signal takes some more until the training has ended
@@ -54,36 +54,43 @@ SMALL = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of data, store and both runs; must be new"
+        "--out",
+        type=Path,
+        help="folder of data, store and both runs; must be new (default: one that is removed)",
     )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument(
         "--processes", type=int, default=1, help="ranks, connected by gloo on this machine's CPU"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
-    options = parser.parse_args()
-    out = options.out.resolve()
-    if out.exists() and any(out.iterdir()):
-        raise PtselError(f"--out: expected a new or empty folder, found {out} with files in it")
-    data, store = make_data(out)
-    result = Trial(out, data, store, options.processes, options.kills, options.seed).run()
-    write_text(out / "kills.json", json.dumps(result, indent=1) + "\n")
+    options = parse(parser, arguments, {"kills": 2})
+    with tempfile.TemporaryDirectory() as folder:
+        out = (options.out or Path(folder)).resolve()
+        if out.exists() and any(out.iterdir()):
+            raise PtselError(f"--out: expected a new or empty folder, found {out} with files in it")
+        data, store = make_data(out)
+        result = Trial(out, data, store, options.processes, options.kills, options.seed).run()
+        write_text(out / "kills.json", json.dumps(result, indent=1) + "\n")
     print(json.dumps({key: value for key, value in result.items() if key != "deaths"}))
-    if result["different"] or result["unreadable"]:
-        sys.exit(1)
+    return finish(
+        options,
+        [
+            Figure("tensors that differ from a training left alone", result["different"], 0, True),
+            Figure("checkpoints that cannot be read after a kill", result["unreadable"], 0, True),
+        ],
+    )
 
 
 def make_data(out: Path) -> tuple[Path, Path]:
     """Manifests of every fifth bundled clip, and their store."""
-    bundled = ROOT / "examples" / "asterisk"
     data = out / "data"
     data.mkdir(parents=True)
     for split in ("train", "valid"):
-        _, *lines = (bundled / f"{split}.tsv").read_text(encoding="utf-8").splitlines()
-        write_text(data / f"{split}.tsv", "\n".join([str(bundled / "audio"), *lines[::5]]) + "\n")
+        _, *lines = (ASTERISK / f"{split}.tsv").read_text(encoding="utf-8").splitlines()
+        write_text(data / f"{split}.tsv", "\n".join([str(ASTERISK / "audio"), *lines[::5]]) + "\n")
         extract(read_manifest(data / f"{split}.tsv"), LABELS, out / "store")
     return data, out / "store"
 
@@ -208,7 +215,7 @@ class Trial:
                     subprocess.Popen(
                         [
                             str(Path(sys.executable).parent / "fairseq-hydra-train"),
-                            *("--config-dir", str(ROOT / "configs" / "pretraining"), "--config-name", "tiny"),
+                            *("--config-dir", str(RECIPES), "--config-name", "tiny"),
                             *(f"{key}={value}" for key, value in words.items()),
                         ],
                         env={**os.environ, "PYTHONWARNINGS": "ignore"},
@@ -268,6 +275,6 @@ def everything(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(not all(figure.met for figure in main()))
     except PtselError as error:
         sys.exit(f"kill_training: {error}")

@@ -1,6 +1,6 @@
 """Does training learn its labels, and what becomes of the contrastive task? Curves on held-out real speech.
 
-    OMP_NUM_THREADS=1 python benchmarks/learning_curves.py --out FOLDER [--updates 400] [--seeds 1 2 3]
+    OMP_NUM_THREADS=1 python benchmarks/learning_curves.py [--out FOLDER] [--updates 400] [--seeds 1 2 3]
 
 Trains the tiny recipe on the bundled speech with the seven labels of the pool `zaiem_speech` at equal weights, and
 
@@ -21,10 +21,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from common import ASTERISK, RECIPES, ROOT, Figure, finish, parse, parser_of
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
@@ -34,12 +36,12 @@ from ptsel_fairseq.base.weights_file import write_into_recipe
 from ptsel_fairseq.data.make_manifest import rewrite_manifests
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.extraction.extract import extract
+from ptsel_fairseq.labels.label import Track
 from ptsel_fairseq.labels.pools import POOLS
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.labels.store.writer import StoreWriter
 from ptsel_fairseq.runs import Run, read_run
 
-ROOT = Path(__file__).resolve().parent.parent
 LABELS = sorted(POOLS["zaiem_speech"])
 SPLITS = ("train", "valid")
 CONDITIONS = {
@@ -50,16 +52,23 @@ CONDITIONS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of data, stores, runs, numbers and picture"
+        "--out",
+        type=Path,
+        help="folder of data, stores, runs, numbers and picture (default: one that is removed)",
     )
     parser.add_argument("--updates", type=int, default=400, help="of each run (default 400)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
-    options = parser.parse_args()
-    out = options.out.resolve()
+    options = parse(parser, arguments, {"updates": 2, "seeds": [1], "conditions": ["labels", "permuted"]})
+    with tempfile.TemporaryDirectory() as folder:
+        return finish(options, compare(options, (options.out or Path(folder)).resolve()))
+
+
+def compare(options: argparse.Namespace, out: Path) -> list[Figure]:
+    """Train under every condition; picture and numbers in `out`."""
     make_data(out)
     for seed in options.seeds:  # the first comparison is complete after the first seed
         for condition in options.conditions:
@@ -72,11 +81,15 @@ def main() -> None:
     write_text(out / "learning_curves.json", json.dumps(numbers, indent=1) + "\n")
     draw(numbers, out / "learning_curves.png")
     print_table(numbers)
+    return [
+        Figure(f"held-out contrastive accuracy, {condition}", float(np.mean(last["accuracy"])))
+        for condition, last in numbers["last"].items()
+    ]
 
 
 def make_data(out: Path) -> None:
     """Manifests of the bundled speech, its store, and the stores of the two controls."""
-    rewrite_manifests(ROOT / "examples" / "asterisk", out / "data")
+    rewrite_manifests(ASTERISK, out / "data")
     for split in SPLITS:
         manifest = read_manifest(out / "data" / f"{split}.tsv")
         extract(manifest, LABELS, out / "labels")
@@ -113,7 +126,7 @@ def permute(source: Path, target: Path, manifest: Manifest, within: bool, seed: 
             writer.write(
                 utterance.index,
                 {
-                    label.name: (values[place], valid[place] if label.undefined is not None else None)
+                    label.name: Track(values[place], valid[place])
                     for label in labels
                     for values, valid in [everything[label.name]]
                 },
@@ -134,7 +147,7 @@ def train(out: Path, condition: str, seed: int, updates: int) -> None:
         return
     print(f"{condition}, seed {seed}: {run}", flush=True)
     run.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(ROOT / "configs" / "pretraining" / "tiny.yaml", run / "tiny.yaml")
+    shutil.copyfile(RECIPES / "tiny.yaml", run / "tiny.yaml")
     if condition != "stock":
         weights = dict.fromkeys(LABELS, 1 / len(LABELS))
         write_into_recipe(run / "tiny.yaml", weights, {"method": "equal weights of the pool zaiem_speech"})

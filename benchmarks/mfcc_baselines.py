@@ -11,12 +11,12 @@ balanced accuracy in percent, for each strength.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from common import ASTERISK, Figure, finish, parse, parser_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedKFold, cross_val_predict
@@ -24,9 +24,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ptsel_fairseq.base.audio import read_whole_audio
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
-from ptsel_fairseq.downstream.corpora.amazon_queen import ENOUGH_CLIPS, UNSURE
+from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.downstream.corpora.catalogue.amazon_queen import ENOUGH_CLIPS, UNSURE
 from ptsel_fairseq.labels.signal.analysis import Analysis
 from ptsel_fairseq.labels.signal.cepstral import mfcc_deltas
 
@@ -42,28 +43,39 @@ DEFINITIONS: dict[str, tuple[list[int], list[int]]] = {  # columns of the mean, 
 Item = tuple[str, str, np.ndarray, np.ndarray]  # path, class, cepstra [frames, 60], log mel [frames, 80]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("corpora", type=Path)
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
+    parser.add_argument(
+        "corpora",
+        type=Path,
+        nargs="?",
+        help="folder of the corpora (with --tiny: the bundled voices are taken)",
+    )
     parser.add_argument("names", nargs="*", default=["polish-emotions", "tonejs", "amazon-queen"])
-    options = parser.parse_args()
+    options = parse(parser, arguments, {})
+    if options.tiny:
+        return finish(options, show("bundled voices", load(ASTERISK, "voice", ("train",))[::7], by_clip))
+    if options.corpora is None:
+        parser.error("expected the folder of the corpora")
+    figures = []
     for name in options.names:
+        corpus = options.corpora / name
         if name == "amazon-queen":
-            items = load(options.corpora / name, "character_sure")
-            show(f"{name}, at most 150 clips of a character", items, by_clip)
-            show(
-                f"{name}, all clips of these characters", of_sure_characters(options.corpora / name), by_clip
+            figures += show(
+                f"{name}, at most 150 clips of a character", load(corpus, "character_sure"), by_clip
             )
+            figures += show(f"{name}, all clips of these characters", of_sure_characters(corpus), by_clip)
         elif name == "tonejs":
-            show(name, load(options.corpora / name, "instrument_seconds"), by_note)
+            figures += show(name, load(corpus, "instrument_seconds"), by_note)
         else:
-            show(name, load(options.corpora / name, "emotion"), by_speaker)
+            figures += show(name, load(corpus, "emotion"), by_speaker)
+    return finish(options, figures)
 
 
-def load(corpus: Path, kind: str) -> list[Item]:
-    """Every labelled stretch of the three splits."""
+def load(corpus: Path, kind: str, splits: Sequence[str] = ("train", "valid", "test")) -> list[Item]:
+    """Every labelled stretch of some splits."""
     items, grid = [], FrameGrid()
-    for split in ("train", "valid", "test"):
+    for split in splits:
         manifest = read_manifest(corpus / f"{split}.tsv")
         segments = read_classes(corpus / "classes" / f"{kind}.tsv", manifest, SAMPLE_RATE).segments
         for index in sorted({segment.utterance for segment in segments}):
@@ -100,7 +112,8 @@ def by_speaker(x: np.ndarray, y: np.ndarray, paths: np.ndarray, classifier) -> n
     return cross_val_predict(classifier, x, y, groups=speakers, cv=LeaveOneGroupOut())
 
 
-def show(title: str, items: list[Item], answer: Callable[..., np.ndarray]) -> None:
+def show(title: str, items: list[Item], answer: Callable[..., np.ndarray]) -> list[Figure]:
+    """Print accuracies, and give those of the first strength in percent."""
     paths, y = (np.array([item[i] for item in items]) for i in (0, 1))
     print(
         f"{title}: {len(y)} items, {len(set(y))} classes, the largest {max(Counter(y).values()) / len(y):.1%}"
@@ -112,13 +125,17 @@ def show(title: str, items: list[Item], answer: Callable[..., np.ndarray]) -> No
     features["log mel (label log_mel)"] = [
         np.concatenate([m.mean(axis=0), m.std(axis=0)]) for _, _, _, m in items
     ]
+    figures = []
     for name, rows in features.items():
         cells = []
         for strength in STRENGTHS:
             classifier = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=3000))
             said = answer(np.array(rows), y, paths, classifier)
+            if strength == STRENGTHS[0]:
+                figures.append(Figure(f"{title}, {name}: accuracy", 100 * float(np.mean(said == y))))
             cells.append(f"{100 * np.mean(said == y):5.1f} {100 * balanced_accuracy_score(y, said):5.1f}")
         print(f"  {name:46s} {len(rows[0]):4d} numbers   " + "   ".join(cells), flush=True)
+    return figures
 
 
 if __name__ == "__main__":

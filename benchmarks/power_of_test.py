@@ -9,24 +9,32 @@ the speech through the class only.
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 
 import numpy as np
+from common import Figure, finish, parse, parser_of
 
 from ptsel_fairseq.selection import score_labels
 
 SIZES = (12, 20, 28, 40)
+ESTIMATORS = ("cka", "hsic", "reference")
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
     parser.add_argument("--repetitions", type=int, default=200)
-    repetitions = parser.parse_args().repetitions
-    print("strength " + " ".join(f"{name:>10s}" for name in ("cka", "hsic", "reference")))
+    options = parse(parser, arguments, {"repetitions": 2})
+    print("strength " + " ".join(f"{name:>10s}" for name in ESTIMATORS))
+    figures = []
     for strength in STRENGTHS:
-        found = [power(estimator, strength, repetitions) for estimator in ("cka", "hsic", "reference")]
+        found = [power(estimator, strength, options.repetitions) for estimator in ESTIMATORS]
         print(f"{strength:8.2f} " + " ".join(f"{share:10.3f}" for share in found), flush=True)
+        figures += [
+            Figure(f"power of {estimator} at strength {strength:g}", share)
+            for estimator, share in zip(ESTIMATORS, found, strict=True)
+        ]
+    return finish(options, figures)
 
 
 def power(estimator: str, strength: float, repetitions: int) -> float:
@@ -37,7 +45,15 @@ def power(estimator: str, strength: float, repetitions: int) -> float:
         own = rng.normal(size=(len(classes), 6))
         through = 3 * rng.normal(size=(len(SIZES), 7))[classes]
         z = strength * own[:, 0] + through[:, 6] + rng.normal(size=len(classes))
-        record = score_labels(own + through[:, :6], {"z": z}, classes, estimator, seed, 199, 0)["z"]
+        record = score_labels(
+            own + through[:, :6],
+            {"z": z},
+            classes,
+            estimator=estimator,
+            seed=seed,
+            permutations=199,
+            bootstrap=0,
+        )["z"]
         found += record.p <= 0.05
     return found / repetitions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import soundfile
 import soxr
 from conftest import ASTERISK
 
-from ptsel_fairseq.downstream.corpora import copies as clip_audio
+from ptsel_fairseq.data import conversion
 
 CLIPS = sorted((ASTERISK / "audio" / "en").glob("*.ogg"))
 
@@ -48,16 +49,24 @@ def write_librispeech(root: Path, recordings: Recordings) -> Path:
     return root
 
 
+def write_common_voice(root: Path, recordings: Recordings) -> Path:
+    """Three clips, one in each split."""
+    for i, split in enumerate(("train", "dev", "test")):
+        recordings.write(root / "clips" / f"c_{i}.mp3", rate=48000)
+        write(root / f"{split}.tsv", "client_id\tpath\tsentence\tage", f"s{i}\tc_{i}.mp3\tHello\tteens")
+    return root
+
+
 def stop_converting_after(most: int, patch: pytest.MonkeyPatch) -> list[str]:
     """Interrupt a conversion when it has written `most` files; return the list that holds their names."""
     converted: list[str] = []
-    real = clip_audio.write_flac
+    real = conversion.write_flac
 
-    def write_few(file: Path, waveform: np.ndarray) -> None:
+    def write_few(file: Path, blocks: Iterable[np.ndarray]) -> int:
         if len(converted) == most:
             raise KeyboardInterrupt
         converted.append(file.name)
-        real(file, waveform)
+        return real(file, blocks)
 
-    patch.setattr(clip_audio, "write_flac", write_few)
+    patch.setattr(conversion, "write_flac", write_few)
     return converted

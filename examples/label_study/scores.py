@@ -16,8 +16,9 @@ from settings import CONTROLS, Settings
 from tables import Table
 from tiers import Study
 
+from ptsel_fairseq.base.class_file import Segment
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import Segment, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.selection.embedding import SEGMENT_POINTS, UTTERANCE_POINTS
 from ptsel_fairseq.selection.speech_vectors import speech_vectors
 

@@ -30,13 +30,15 @@ def papers(part: TrainingPart, labels: Mapping[str, np.ndarray]) -> Weights:
     """The papers' seven, by the score of their code, kept on the simplex by sparsemax."""
     raw = {name: part.raw[name] for name in labels if name in (*PAPERS, *NOISE_CONTROLS)}
     points = Points(part.x, raw, part.classes)
-    return select_weights(points, method="group", projection="sparsemax", estimator="reference").weights
+    return select_weights(
+        points, method="group", projection="sparsemax", estimator="reference", screen=False
+    ).weights
 
 
 def cka_direct(part: TrainingPart, labels: Mapping[str, np.ndarray]) -> Weights:
     """Sparsemax of the cka scores over their standard errors."""
     scores = score_labels(part.x, labels, part.classes, estimator="cka", permutations=0)
-    return select_weights(scores, method="direct").weights
+    return select_weights(scores, estimator="cka", method="direct", screen=False).weights
 
 
 def group_relevance(

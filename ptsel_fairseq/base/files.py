@@ -1,4 +1,4 @@
-"""Files that are either there in full or not at all."""
+"""Write files whole or not at all, lock folders, and name sizes and times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -148,36 +148,44 @@ def _remove_leftovers(folder: Path) -> None:
                 os.close(found)
 
 
+def write_lines(file: Path | str, lines: Iterable[str]) -> Path:
+    """Write lines of UTF-8 text, each with a line feed at its end; returns the file."""
+    write_text(file, "".join(f"{line}\n" for line in lines))
+    return Path(file)
+
+
+def output_folder(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """`locked_folder` for what a command writes, with the message that any command gives."""
+    return locked_folder(folder, f"{folder}: another ptsel is writing here; wait for it to end")
+
+
 @contextlib.contextmanager
 def locked_folder(folder: Path, busy: str) -> Iterator[None]:
-    """Make a folder, and keep other processes that lock it out for as long as the block runs; see `lock_folder`."""
-    lock = lock_folder(folder, busy)
-    try:
-        yield
-    finally:
-        os.close(lock)
+    """Make a folder, and keep other processes that lock it out for as long as the block runs.
 
-
-def lock_folder(folder: Path, busy: str) -> int:
-    """Make a folder, and lock it against other processes until the descriptor that is returned is closed.
-
-    The folder itself is locked, which leaves no file behind and ends with the process.
+    The folder itself is locked, which leaves no file behind and ends with the process. If the block fails before it
+    has written anything into a folder that was made here, the folder is removed.
 
     Raises:
         PtselError: `busy`, if another process has it.
         OSError: it cannot be made or opened.
     """
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise PtselError(busy) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PtselError(busy) from None
+        yield
     except BaseException:
-        os.close(lock)
+        if made:
+            with contextlib.suppress(OSError):  # it holds finished work, which is kept
+                folder.rmdir()
         raise
-    return lock
+    finally:
+        os.close(lock)
 
 
 def file_checksum(file: Path) -> str:

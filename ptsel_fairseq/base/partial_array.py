@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.array_file import read_header
 from ptsel_fairseq.base.errors import PtselError
 
 
@@ -20,12 +21,19 @@ class PartialArray:
 
     Can be pickled; a process that gets it opens the file when it first writes or reads. Its name is known, so that an
     interrupted run goes on from it, but a link of that name is never followed.
+
+    Args:
+        adopt: whether a ``NAME.npy`` that is there is what a killed run has renamed, and is gone on with; not where it
+            is another array, which this one is to replace when it is finished.
     """
 
-    def __init__(self, folder: Path, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(
+        self, folder: Path, name: str, shape: tuple[int, ...], dtype: np.dtype, adopt: bool = True
+    ) -> None:
         self.final = folder / f"{name}.npy"
         self.partial = folder / f"{name}.npy.partial"
         self.shape, self.dtype = shape, dtype
+        self._adopt = adopt
         self._row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
         self._file: int | None = None
         self._start = 0
@@ -35,7 +43,7 @@ class PartialArray:
 
     def is_whole(self) -> bool:
         """Whether an earlier run has made it, with all its room, also one that was killed after it was renamed."""
-        file = self.partial if os.path.lexists(self.partial) else self.final
+        file = self.final if self._adopt and not os.path.lexists(self.partial) else self.partial
         try:
             os.close(self._open(file)[0])
         except (OSError, PtselError):
@@ -49,7 +57,7 @@ class PartialArray:
             OSError: the disk refuses.
         """
         self.close()
-        if not os.path.lexists(self.partial) and self.final.exists():
+        if self._adopt and not os.path.lexists(self.partial) and self.final.exists():
             os.replace(
                 self.final, self.partial
             )  # killed after it was renamed, before it was said to be finished
@@ -65,6 +73,12 @@ class PartialArray:
             size = self.shape[0] * self._row_bytes
             if size:
                 os.posix_fallocate(file.fileno(), start, size)
+
+    def remove(self) -> None:
+        """Leave nothing of it."""
+        self.close()
+        self.partial.unlink(missing_ok=True)
+        self.final.unlink(missing_ok=True)
 
     def write(self, first: int, rows: np.ndarray) -> None:
         """Put `rows` into the places from `first` on."""
@@ -119,10 +133,9 @@ class PartialArray:
         """Where the rows begin, in a file that has room for all of them."""
         with os.fdopen(os.dup(file), "rb") as content:
             try:
-                np.lib.format.read_magic(content)
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(content)
+                shape, fortran, dtype = read_header(content)
             except ValueError as error:
-                raise self._damaged(str(error).splitlines()[0]) from None
+                raise self._damaged(str(error)) from None
             start = content.tell()
         if (shape, fortran, dtype) != (self.shape, False, self.dtype):
             raise self._damaged(

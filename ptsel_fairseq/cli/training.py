@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.cli.arguments import STORE_HELP, WEIGHTS_HELP, add_command
+from ptsel_fairseq.cli.arguments import STORE_HELP, WEIGHTS_HELP, add_command, add_user_dirs
+from ptsel_fairseq.export import FORMATS
 
 RUN_HELP = """\
 RUN_DIR/hydra_train.log  fairseq's log with common.log_format=json
@@ -19,7 +20,7 @@ def add_estimate(commands) -> None:
         "say what a recipe needs before it is trained: parameters, memory, data; needs fairseq, takes seconds",
         STORE_HELP + WEIGHTS_HELP,
     )
-    parser.add_argument("recipe", metavar="RECIPE.yaml", type=Path)
+    parser.add_argument("recipe", metavar="RECIPE.yaml", type=Path, help="as for fairseq-hydra-train")
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -32,6 +33,7 @@ def add_estimate(commands) -> None:
     parser.add_argument(
         "--store", type=Path, help="label store; without it the labels are those of `ptsel labels`"
     )
+    add_user_dirs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.plugin.estimate.cost import estimate_command
@@ -45,17 +47,18 @@ def add_export(commands) -> None:
     parser = add_command(
         commands, "export", "write a pretraining checkpoint as a stock wav2vec 2.0 checkpoint"
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="of a pretraining")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="STOCK", help="file; with --format hf a folder"
     )
     parser.add_argument(
         "--format",
-        choices=("fairseq", "hf"),
+        choices=FORMATS,
         default="fairseq",
         help="fairseq: a checkpoint that stock fairseq and s3prl read (default); hf: a folder for Hugging Face's "
         "Wav2Vec2Model",
     )
+    add_user_dirs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.export import export_command
@@ -70,10 +73,12 @@ def add_plot(commands) -> None:
     parser.add_argument(
         "folders", metavar="RUN_DIR", nargs="+", type=Path, help="hydra.run.dir of a training"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.png", help="the picture; also .pdf or .svg"
+    )
 
     def run(options: dict) -> None:
-        from ptsel_fairseq.runs import plot_command
+        from ptsel_fairseq.run_figures import plot_command
 
         plot_command(**options)
 
@@ -82,7 +87,7 @@ def add_plot(commands) -> None:
 
 def add_user_dir(commands) -> None:
     parser = add_command(commands, "user-dir", "print the absolute path for common.user_dir")
-    parser.set_defaults(command=lambda options: print(Path(__file__).resolve().parents[1]))
+    parser.set_defaults(command=lambda options: print(Path(__file__).resolve().parents[1]), prints=True)
 
 
 ADDED = (add_estimate, add_export, add_plot, add_user_dir)

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import concurrent.futures
-import hashlib
-import sys
+import contextlib
+import io
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from json import dumps
 from pathlib import Path
 
-import numpy as np
-
+from ptsel_fairseq.base.class_file import NoClassesError, read_classes
+from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.base.manifest import (
-    SEGMENT_HEADER,
-    UTTERANCE_HEADER,
-    Manifest,
-    read_classes,
-    read_manifest,
-)
+from ptsel_fairseq.base.grid import SAMPLE_RATE
+from ptsel_fairseq.base.manifest import Manifest, read_manifest
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.weights_file import check_weights, read_weights
 from ptsel_fairseq.base.workers import available_cores
+from ptsel_fairseq.data.inspection import inspect_file
+from ptsel_fairseq.data.make_manifest import LONG_SECONDS
 
-SILENT_RMS = 1e-3  # of full scale, -60 dB
 SHOWN_OF_EACH_KIND = 5
+LEAST_SAMPLES = 16_000  # task.min_sample_size of the smallest recipe; the BASE recipe's is 32,000
 
 # By fingerprint of an audio content where it was first: split, file, and how messages name the utterance.
 Heard = dict[str, tuple[str, Path, str]]
@@ -42,14 +41,6 @@ class Finding:
     message: str
 
 
-@dataclass(frozen=True)
-class AudioFacts:
-    """What decoding one file told; `fingerprint` is empty where it could not be decoded."""
-
-    findings: tuple[tuple[str, bool, str], ...]
-    fingerprint: str
-
-
 def check_command(
     data_dir: Path | str,
     classes: Path | str | None = None,
@@ -58,44 +49,76 @@ def check_command(
     weights: Path | str | None = None,
     headers_only: bool = False,
     jobs: int | None = None,
+    json: bool = False,
 ) -> None:
     """Check every manifest of a folder and what goes with it; print a report.
+
+    Args:
+        json: print the splits and the findings for a program, and nothing else.
 
     Raises:
         PtselError: if training would fail.
     """
-    manifests = read_manifests(Path(data_dir))
+    if json:
+        with contextlib.redirect_stdout(io.StringIO()):
+            manifests, findings = find_all(Path(data_dir), classes, apart, store, weights, headers_only, jobs)
+        print(as_json(manifests, findings))
+    else:
+        manifests, findings = find_all(Path(data_dir), classes, apart, store, weights, headers_only, jobs)
+        report(findings)
+    fatal = sum(finding.fatal for finding in findings)
+    if fatal:
+        raise PtselError(f"{data_dir}: training would fail: {fatal} faults, listed above")
+    if not json:
+        print(
+            f"{data_dir}: fit for training" + (f", with {len(findings)} warnings above" if findings else "")
+        )
+
+
+def as_json(manifests: Iterable[Manifest], findings: Iterable[Finding]) -> str:
+    """What was found, for a program: utterances and hours of each split, and every finding."""
+    splits = {m.split: {"utterances": len(m), "hours": round(real_hours(m), 4)} for m in manifests}
+    return dumps({"splits": splits, "findings": [asdict(finding) for finding in findings]}, indent=1)
+
+
+def find_all(
+    data_dir: Path,
+    classes: Path | str | None,
+    apart: Path | str | None,
+    store: Path | str | None,
+    weights: Path | str | None,
+    headers_only: bool,
+    jobs: int | None,
+) -> tuple[list[Manifest], list[Finding]]:
+    """The manifests of a folder and all that is wrong with them; says what each split holds."""
+    manifests = read_manifests(data_dir)
     heard: Heard = {}
     findings = [
         finding for manifest in manifests for finding in check_audio(manifest, headers_only, jobs, heard)
     ]
     findings += find_shared_paths(manifests)
     for manifest in manifests:
-        hours = sum(utterance.samples for utterance in manifest) / SAMPLE_RATE / 3600
-        print(f"{manifest.split}: {len(manifest)} utterances, {hours:.2f} h, audio in {manifest.root}")
+        findings += find_long(manifest) + find_short(manifest) + find_stripped(manifest)
+        print(
+            f"{manifest.split}: {len(manifest)} utterances, {real_hours(manifest):.2f} h, audio in {manifest.root}"
+        )
+    if len(manifests) == 1:
+        message = "no split to validate on; training stops unless dataset.disable_validation=true is given"
+        findings.append(Finding("no validation", False, str(data_dir), message))
     if classes is not None:
         findings += check_classes(Path(classes), manifests)
     if apart is not None:
         findings += check_apart(Path(apart), manifests)
     if store is not None:
         findings += check_store(Path(store), manifests, weights, headers_only)
-    report(findings)
-    fatal = sum(finding.fatal for finding in findings)
-    if fatal:
-        raise PtselError(f"{data_dir}: training would fail: {fatal} faults, listed above")
-    print(f"{data_dir}: fit for training" + (f", with {len(findings)} warnings above" if findings else ""))
+    return manifests, findings
 
 
 def read_manifests(data_dir: Path) -> list[Manifest]:
-    """All manifests of a folder, sorted by split; class files among them are passed over."""
+    """All manifests of a folder, sorted by split; class files and other tables are passed over."""
     if not data_dir.is_dir():
         raise PtselError(f"{data_dir}: no such folder; expected one that holds <split>.tsv manifests")
-    class_headers = {"\t".join(UTTERANCE_HEADER), "\t".join(SEGMENT_HEADER)}
-    files = []
-    for file in sorted(data_dir.glob("*.tsv")):
-        with file.open(encoding="utf-8", errors="replace") as lines:
-            if lines.readline().strip() not in class_headers:
-                files.append(file)
+    files = manifests_of(data_dir)
     if not files:
         raise PtselError(f"{data_dir}: expected manifests such as train.tsv and valid.tsv, found none")
     return [read_manifest(file) for file in files]
@@ -109,8 +132,6 @@ def check_audio(
     Args:
         heard: the audio of the splits before, which is added to: recordings in two splits under two names are found.
     """
-    from tqdm import tqdm
-
     heard = {} if heard is None else heard
     findings = []
     seen_paths: dict[str, int] = {}
@@ -118,9 +139,7 @@ def check_audio(
     arguments = [(manifest.audio_path(utterance), utterance.samples) for utterance in manifest]
     with concurrent.futures.ProcessPoolExecutor(max_workers=jobs or available_cores()) as pool:
         facts = pool.map(inspect, *zip(*arguments, strict=True), chunksize=16)
-        progress = tqdm(
-            facts, total=len(arguments), desc=f"checking {manifest.split}", unit="file", file=sys.stderr
-        )
+        progress = progress_bar(facts, total=len(arguments), desc=f"checking {manifest.split}", unit="file")
         for utterance, fact in zip(manifest, progress, strict=True):
             place = manifest.where(utterance)
             findings += [Finding(kind, fatal, place, message) for kind, fatal, message in fact.findings]
@@ -139,43 +158,57 @@ def check_audio(
     return findings
 
 
-def inspect_file(path: Path, samples: int, headers_only: bool) -> AudioFacts:
-    """What is wrong with one audio file, as (kind, fatal, message)."""
+def real_hours(manifest: Manifest) -> float:
+    """Hours of a split, each file counted by its own rate; one that cannot be read is taken to be at 16 kHz."""
     import soundfile
 
-    if not path.is_file():
-        return AudioFacts((("missing", True, f"no such audio file: {path}"),), "")
-    findings: list[tuple[str, bool, str]] = []
-    try:
-        header = soundfile.info(path)
-        decoded = None if headers_only else soundfile.read(path, dtype="float32", always_2d=True)[0]
-    except soundfile.LibsndfileError as error:
-        return AudioFacts((("unreadable", True, f"cannot be decoded ({error.error_string})"),), "")
-    found = header.frames if decoded is None else len(decoded)
-    if header.samplerate != SAMPLE_RATE:
-        findings.append(
-            ("wrong rate", True, f"expected {SAMPLE_RATE} Hz, found {header.samplerate} Hz; resample it")
+    seconds = 0.0
+    for utterance in manifest:
+        try:
+            seconds += utterance.samples / soundfile.info(manifest.audio_path(utterance)).samplerate
+        except soundfile.LibsndfileError:
+            seconds += utterance.samples / SAMPLE_RATE
+    return seconds / 3600
+
+
+def find_short(manifest: Manifest) -> list[Finding]:
+    """Recordings shorter than what fairseq trains on with the recipes, which leaves them out without a word."""
+    short = [utterance for utterance in manifest if utterance.samples < LEAST_SAMPLES]
+    if not short:
+        return []
+    everything = len(short) == len(manifest)
+    message = (
+        f"{len(short)} of {len(manifest)} utterances are shorter than task.min_sample_size of the recipes, "
+        f"{LEAST_SAMPLES} samples, and are left out"
+        + ("; training stops; set it lower" if everything else "")
+    )
+    return [Finding("shorter than min_sample_size", everything, str(manifest.file), message)]
+
+
+def find_stripped(manifest: Manifest) -> list[Finding]:
+    """Paths that fairseq reads without the blanks at their ends, so that it does not find the files."""
+    return [
+        Finding(
+            "blank at an end", True, manifest.where(utterance), "fairseq strips the path; rename the file"
         )
-    if found == 0:
-        findings.append(
-            ("empty", True, "no samples in it, or it is cut off; take its line out of the manifest")
+        for utterance in manifest
+        if utterance.path != utterance.path.strip()
+    ]
+
+
+def find_long(manifest: Manifest) -> list[Finding]:
+    """Recordings far longer than a crop, of which an epoch of training sees a small part."""
+    return [
+        Finding(
+            "long",
+            False,
+            manifest.where(utterance),
+            f"{utterance.samples / SAMPLE_RATE:.0f} s, and an epoch of training takes one crop of it; "
+            "`ptsel convert --split-long 30` cuts at silences",
         )
-    elif found != samples:
-        findings.append(("wrong length", True, f"the manifest says {samples} samples, the audio has {found}"))
-    elif found < FrameGrid().window:
-        shortest = FrameGrid().window
-        findings.append(
-            ("too short", True, f"{found} samples make no frame; set task.min_sample_size >= {shortest}")
-        )
-    if header.channels > 1:
-        findings.append(("stereo", False, f"{header.channels} channels, which fairseq averages"))
-    if decoded is None or not len(decoded):
-        return AudioFacts(tuple(findings), "")
-    if not np.isfinite(decoded).all():
-        findings.append(("not finite", True, "holds samples that are not finite numbers"))
-    elif np.sqrt(np.mean(np.square(decoded, dtype=np.float64))) < SILENT_RMS:
-        findings.append(("silent", False, f"below {SILENT_RMS:g} of full scale (RMS)"))
-    return AudioFacts(tuple(findings), hashlib.sha256(decoded.tobytes()).hexdigest())
+        for utterance in manifest
+        if utterance.samples > LONG_SECONDS * SAMPLE_RATE
+    ]
 
 
 def find_shared_paths(manifests: Iterable[Manifest]) -> list[Finding]:
@@ -213,9 +246,7 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
     for manifest in manifests:
         try:
             classes = read_classes(file, manifest, SAMPLE_RATE)
-        except PtselError as error:
-            if "none of its" not in str(error):
-                raise
+        except NoClassesError:
             findings.append(
                 Finding("no classes", False, str(file), f"no line is about the split {manifest.split}")
             )
@@ -228,6 +259,12 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
             f"{file}: {manifest.split}: {len(classes.segments)} points in {len(sizes)} classes of "
             f"{min(sizes.values())} to {max(sizes.values())}, {classes.unlabelled} utterances without a class"
         )
+        for alike in look_alike(sizes):
+            findings.append(
+                Finding(
+                    "classes that look alike", False, f"{file}, {manifest.split}", ", ".join(map(repr, alike))
+                )
+            )
         single = sorted(name for name, size in sizes.items() if size == 1)
         if single:
             findings.append(
@@ -236,6 +273,15 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
     if not matched:
         findings.append(Finding("no classes", True, str(file), "no line is about any of the manifests"))
     return findings
+
+
+def look_alike(names: Iterable[str]) -> list[list[str]]:
+    """Classes that differ by capitals, blanks, punctuation or forms of the same letters only, together."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        folded = unicodedata.normalize("NFKC", name).casefold()
+        groups["".join(char for char in folded if char.isalnum()) or name].append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def check_store(
@@ -254,7 +300,7 @@ def check_store(
 
     for manifest in manifests:
         if (store / manifest.split).is_dir():
-            attempt("store", partial(_compare_with_store, store, manifest))
+            attempt("store", partial(_compare_with_store, store, manifest, not headers_only))
             if not headers_only:
                 findings += check_arrays(store, manifest.split)
         else:
@@ -268,16 +314,17 @@ def check_store(
     return findings
 
 
-def _compare_with_store(store: Path, manifest: Manifest) -> None:
+def _compare_with_store(store: Path, manifest: Manifest, thorough: bool) -> None:
+    """Whether the store is of this manifest, and the files hold the recordings that its labels are of."""
     from ptsel_fairseq.labels.store.reader import LabelStore
 
-    LabelStore(store, manifest.split).check_manifest(manifest)
+    found = LabelStore(store, manifest.split)
+    found.check_manifest(manifest)
+    found.check_recordings(manifest, thorough)
 
 
 def check_arrays(store: Path, split: str) -> list[Finding]:
     """Arrays of a split that are not those that were written; nothing if the header cannot be read."""
-    from tqdm import tqdm
-
     from ptsel_fairseq.base.files import file_checksum
     from ptsel_fairseq.labels.store.reader import LabelStore
 
@@ -287,7 +334,7 @@ def check_arrays(store: Path, split: str) -> list[Finding]:
         return []
     findings = []
     advice = f"remove {store / split} and extract it again"
-    for file, expected in tqdm(checksums.items(), desc=f"store of {split}", unit="array", file=sys.stderr):
+    for file, expected in progress_bar(checksums.items(), desc=f"store of {split}", unit="array"):
         if not file.is_file():
             findings.append(Finding("store", True, str(file), f"no such array; {advice}"))
         elif file_checksum(file) != expected:

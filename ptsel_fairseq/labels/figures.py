@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptsel_fairseq.base.audio import read_audio
+from ptsel_fairseq.base.audio import PIECE, AudioFile, read_audio
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance
 from ptsel_fairseq.base.pictures import BLUE, save
-from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.label import Label, Track
 from ptsel_fairseq.labels.signal.analysis import Analysis
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.labels.tracks import compute_tracks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SPREAD, PITCH = "#D9D9D9", "#FFFFFF"
+AROUND = 2.0  # seconds to each side of a stretch that its labels are computed with
 SPECTROGRAM_RANGE_DB = 70
 FREQUENCY_TICKS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # kHz
 WIDTH_INCHES, SPECTROGRAM_INCHES, ROW_INCHES = 10.0, 2.6, 0.85
@@ -69,54 +71,116 @@ def draw_labels(
     names = [name for name in found.labels if found.info(name).dim == 1] if labels is None else list(labels)
     where = manifest.where(utterance)
     waveform = read_audio(manifest.audio_path(utterance), found.grid.sample_rate, where)
-    draw_tracks(
+    figure = figure_of_tracks(
         Analysis(waveform, found.grid),
         [_stored_row(found, name, utterance.index) for name in names],
-        out,
         where,
         title=f"{utterance.path}   ({manifest.split}, line {utterance.index + 2})",
         band="mean ± 1 std of the split",
         pitch=_stored_row(found, "f0", utterance.index) if "f0" in found.labels else None,
     )
+    save(figure, out)
 
 
-def draw_file(file: Path | str, labels: Sequence[Label], out: Path | str) -> None:
-    """As `draw_labels` for an audio file that is in no store; grey bands are of the file itself.
+def draw_file(
+    file: Path | str,
+    labels: Sequence[Label],
+    out: Path | str,
+    start: float | None = None,
+    end: float | None = None,
+) -> None:
+    """As `draw_labels` for an audio file that is in no store; grey bands are of what is drawn itself.
+
+    Args:
+        start, end: seconds of the file between which to draw; the labels are those of this stretch with `AROUND`
+            seconds to each side, so a recording of hours takes no longer than what is drawn.
 
     Raises:
-        PtselError: audio that cannot be read, or is shorter than one frame.
+        PtselError: audio that cannot be read, is shorter than one frame, or has nothing between `start` and `end`.
     """
     grid = FrameGrid()
-    waveform = read_audio(file, grid.sample_rate)
-    tracks = compute_tracks(waveform, labels, grid)
-    rows = [_own_row(label, *tracks[label.name]) for label in labels]
+    if start is None and end is None:
+        waveform = read_audio(file, grid.sample_rate)
+        tracks = compute_tracks(waveform, labels, grid)
+        rows = [_own_row(label, tracks[label.name]) for label in labels]
+        save(_figure(waveform, rows, str(file), Path(file).name, "mean ± 1 std of the file"), out)
+        return
+    around, first, last, offset = read_stretch(file, start or 0.0, end, grid)
+    frames = slice(first // grid.hop, grid.num_frames(last))
+    tracks = {
+        name: Track(values[frames], None if valid is None else valid[frames])
+        for name, (values, valid) in compute_tracks(around, labels, grid).items()
+    }
+    rows = [_own_row(label, tracks[label.name]) for label in labels]
+    stretch = around[first:last]
+    title = f"{Path(file).name}   from {offset:.2f} s to {offset + len(stretch) / grid.sample_rate:.2f} s"
+    save(_figure(stretch, rows, str(file), title, "mean ± 1 std of the stretch"), out)
+
+
+def read_stretch(
+    file: Path | str, start: float, end: float | None, grid: FrameGrid
+) -> tuple[np.ndarray, int, int, float]:
+    """A stretch of a file with `AROUND` seconds to each side, where it lies in that, and its start in seconds.
+
+    Raises:
+        PtselError: audio that cannot be read, or a stretch that does not hold a frame.
+    """
+    if not (start >= 0 and (end is None or end > start)):
+        raise PtselError(f"--from, --to: expected 0 <= from < to, found {start:g} and {end:g}")
+    rate = grid.sample_rate
+    first = round(start * rate) // grid.hop * grid.hop
+    margin = min(first, round(AROUND * rate) // grid.hop * grid.hop)
+    with AudioFile(file, rate) as audio:
+        left = first - margin
+        while left > 0 and len(piece := audio.read(min(left, PIECE))):
+            left -= len(piece)
+        if end is not None:
+            waveform = audio.read(round((end + AROUND) * rate) - first + margin)
+        else:
+            pieces = [audio.read(PIECE)]
+            while len(pieces[-1]) == PIECE:
+                pieces.append(audio.read(PIECE))
+            waveform = np.concatenate(pieces)
+    last = len(waveform) if end is None else min(len(waveform), round(end * rate) - first + margin)
+    if grid.num_frames(max(last - margin, 0)) == 0:
+        raise PtselError(
+            f"{file}: nothing to draw from {start:g} s on; the file ends before, or the stretch is too short"
+        )
+    return waveform, margin, last, first / rate
+
+
+def figure_of_waveform(
+    waveform: np.ndarray, labels: Sequence[Label], tracks: Mapping[str, Track], title: str
+) -> Figure:
+    """A waveform's spectrogram with its tracks below; grey bands are of the waveform itself."""
+    rows = [_own_row(label, tracks[label.name]) for label in labels]
+    return _figure(waveform, rows, "waveform", title, "mean ± 1 std of the waveform")
+
+
+def _figure(waveform: np.ndarray, rows: Sequence[Row], where: str, title: str, band: str) -> Figure:
     pitch = next((row for row in rows if row.name == "f0"), None)
-    draw_tracks(
-        Analysis(waveform, grid), rows, out, str(file), Path(file).name, "mean ± 1 std of the file", pitch
-    )
+    return figure_of_tracks(Analysis(waveform, FrameGrid()), rows, where, title, band, pitch)
 
 
-def draw_tracks(
+def figure_of_tracks(
     analysis: Analysis,
     rows: Sequence[Row],
-    out: Path | str,
     where: str,
     title: str,
     band: str,
     pitch: Row | None = None,
-) -> None:
-    """Draw a waveform's log-mel spectrogram and, below it, a row for each track.
+) -> Figure:
+    """A waveform's log-mel spectrogram and, below it, a row for each track.
 
     Args:
         analysis: of the waveform.
         rows: what to draw below.
-        out: the picture.
         where: how messages name the utterance.
         title: of the picture; band: what the grey bands show.
         pitch: F0 in Hz, to be drawn over the spectrogram.
 
     Raises:
-        PtselError: a waveform shorter than one frame, or a picture that cannot be written.
+        PtselError: a waveform shorter than one frame.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -152,7 +216,7 @@ def draw_tracks(
         axis.yaxis.set_label_coords(-0.055, 0.5)
     axes[-1].set_xlim(0, samples / grid.sample_rate)
     axes[-1].set_xlabel("time / s")
-    save(figure, out)
+    return figure
 
 
 def _stored_row(store: LabelStore, name: str, index: int) -> Row:
@@ -161,7 +225,8 @@ def _stored_row(store: LabelStore, name: str, index: int) -> Row:
     return Row(name, info.unit, info.undefined, values, valid, statistics.mean, statistics.std)
 
 
-def _own_row(label: Label, values: np.ndarray, valid: np.ndarray) -> Row:
+def _own_row(label: Label, track: Track) -> Row:
+    values, valid = track
     defined = values[valid] if valid.any() else np.zeros((1, label.dim))
     return Row(
         label.name, label.unit, label.undefined, values, valid, defined.mean(axis=0), defined.std(axis=0)

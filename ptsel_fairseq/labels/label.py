@@ -122,5 +122,6 @@ def of(function: Callable[..., Any], *attributes: str) -> Callable[[Analysis], C
     return compute
 
 
-def _array(values: Any) -> Any:
-    return values.numpy() if hasattr(values, "numpy") else values
+def _array(values: Any) -> np.ndarray:
+    array: np.ndarray = values.numpy() if hasattr(values, "numpy") else values
+    return array

@@ -39,7 +39,7 @@ warnings.filterwarnings(
 )
 
 from ptsel_fairseq.plugin import criterion, task  # noqa: E402,F401
-from ptsel_fairseq.plugin.encoders import crdnn, wav2vec2  # noqa: E402,F401
+from ptsel_fairseq.plugin.encoders import cnn, crdnn, ctc, encoder, wav2vec2_loading  # noqa: E402,F401
 
 try:
     import fairseq.models.wav2vec.wav2vec2_classification
@@ -48,3 +48,5 @@ except ModuleNotFoundError:
     pass  # of fairseq 0.12.2 and before; all else works without
 else:
     from ptsel_fairseq.plugin import classification_task  # noqa: F401
+
+encoder.load_installed()

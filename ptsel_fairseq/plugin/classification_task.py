@@ -17,9 +17,9 @@ from fairseq.tasks.audio_classification import AudioClassificationConfig, AudioC
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_lines
+from ptsel_fairseq.base.messages import examples
 
 NO_CLASS = -100  # what torch's losses leave out
-SHOWN = 3
 
 
 @dataclass
@@ -50,8 +50,8 @@ def check_classes(file: Path, known: Sequence[str], labels: str) -> None:
     lines = read_lines(file, "a class on each line, as `ptsel targets` writes them")
     unknown = [(number, line) for number, line in enumerate(lines, start=1) if line not in set(known)]
     if unknown:
-        shown = "; ".join(f"line {number}: {line!r}" for number, line in unknown[:SHOWN])
+        shown = examples(f"line {number}: {line!r}" for number, line in unknown)
         raise PtselError(
-            f"{file}: {len(unknown)} lines are no class of dict.{labels}.txt (first: {shown}); write both with "
+            f"{file}: {len(unknown)} lines are no class of dict.{labels}.txt {shown}; write both with "
             "`ptsel targets`"
         )

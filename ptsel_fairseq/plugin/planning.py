@@ -10,7 +10,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from omegaconf import OmegaConf, open_dict
 
 from ptsel_fairseq.base.errors import PtselError
@@ -21,8 +20,6 @@ from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.online import check_online
 
 logger = logging.getLogger(__name__)
-
-INPUT = "log_mel"  # of encoders that hear filterbanks
 
 
 def plan(
@@ -69,66 +66,6 @@ def plan(
         model_cfg.pretext_head_settings = [head.to_json() for head in heads]
         model_cfg.pretext_balancing = balancing
         model_cfg.pretext_only = not contrastive
-
-
-def plan_crdnn(
-    model_cfg: Any, criterion_cfg: Any, store: LabelStore | None, task_cfg: Any, folder: str
-) -> None:
-    """Give the encoder `ptsel_crdnn` the statistics of its input, and refuse what it has not.
-
-    Args:
-        store: as for `plan`; `folder` its path for messages.
-    """
-    if criterion_cfg.get("contrastive", True):
-        raise PtselError(
-            "criterion.contrastive: the model ptsel_crdnn has no contrastive loss; set it to false"
-        )
-    for name, entry in (criterion_cfg.get("pretext_heads") or {}).items():
-        if entry.get("attach", "output") != "output":
-            raise PtselError(
-                f"criterion.pretext_heads.{name}.attach: ptsel_crdnn has one place for heads, output; found "
-                f"{entry.get('attach')!r}"
-            )
-    if store is not None:  # else `plan` says what is missing
-        fill_in_input(model_cfg, store, task_cfg.normalize, folder, "ptsel_crdnn")
-
-
-def plan_frontend(model_cfg: Any, store: LabelStore | None, task_cfg: Any, folder: str) -> None:
-    """Give the front end `filterbank` of wav2vec 2.0 the statistics of its input."""
-    if store is None:
-        raise PtselError(
-            "task.store: expected a label store that holds log_mel, by whose statistics model.frontend: filterbank "
-            "standardises its input, found nothing; make one with `ptsel extract --labels log_mel`"
-        )
-    fill_in_input(model_cfg, store, task_cfg.normalize, folder, "model.frontend: filterbank")
-    with open_dict(model_cfg):
-        model_cfg.input_rate = task_cfg.sample_rate
-
-
-def fill_in_input(model_cfg: Any, store: LabelStore, normalize: bool, folder: str, what: str) -> None:
-    """Give an encoder of log-mel bands their mean and standard deviation over the training split.
-
-    Args:
-        normalize: whether waveforms are normalised, which the statistics are not of.
-        what: hears the bands, for messages.
-
-    Raises:
-        PtselError: waveforms that are normalised, or a store without the bands.
-    """
-    if normalize:
-        raise PtselError(
-            f"task.normalize: {what} standardises its mel bands by the store's statistics, which are of the audio "
-            "as it is; set it to false"
-        )
-    if INPUT not in store.labels:
-        raise PtselError(
-            f"{folder}: {what} standardises its input by the statistics of the label {INPUT}, which this store "
-            f"lacks; add it with `ptsel extract --labels {INPUT}`"
-        )
-    statistics = store.statistics(INPUT)
-    with open_dict(model_cfg):
-        model_cfg.input_mean = statistics.mean.tolist()
-        model_cfg.input_std = np.where(statistics.std > 0, statistics.std, 1.0).tolist()
 
 
 def check_grid(store: LabelStore, grid: FrameGrid) -> None:

@@ -26,12 +26,16 @@ from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
 from ptsel_fairseq.plugin.dataset import PtselDataset
 from ptsel_fairseq.plugin.distortion import Distortion, check_distortion
+from ptsel_fairseq.plugin.encoders import encoder as known
 from ptsel_fairseq.plugin.health import CollapseWatch
 from ptsel_fairseq.plugin.online import OnlineLabels
-from ptsel_fairseq.plugin.planning import check_grid, plan, plan_crdnn, plan_frontend
+from ptsel_fairseq.plugin.planning import check_grid, plan
 from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned, train_split
 
 logger = logging.getLogger(__name__)
+
+
+RECORDINGS_READ = 256  # at most, at a start, of those whose time is not the one that the store knows
 
 
 @dataclass
@@ -129,6 +133,11 @@ class PtselPretrainingTask(AudioPretrainingTask):
             refuse_what_cannot_be_aligned(task_cfg or self.cfg)
             manifest = read_manifest(manifest_file(self.cfg.data, split))
             super().load_dataset(split, task_cfg=task_cfg, **kwargs)
+            if not len(self.datasets[split]):
+                raise PtselError(
+                    f"{manifest.file}: none of its {len(manifest)} utterances is as long as task.min_sample_size, "
+                    f"{(task_cfg or self.cfg).min_sample_size} samples; set it lower"
+                )
             store, scaling = None, {}
             if self._labels:
                 statistics = self._open_store(self.cfg.statistics_split)
@@ -136,6 +145,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 if len(self._online_labels) < len(self._labels):
                     store = statistics if split == self.cfg.statistics_split else self._open_store(split)
                     store.check_manifest(manifest)
+                    store.check_recordings(manifest, at_most=RECORDINGS_READ)
             if self._online_labels:
                 self._online = OnlineLabels(scaling, self._online_labels, self._grid)
             distortion = None
@@ -208,18 +218,15 @@ class PtselPretrainingTask(AudioPretrainingTask):
             criterion_cfg.pretext_sum_to_one,
             criterion_cfg.get("pretext_fixed_weights") or {},
         )
-        store = self._open_store(self.cfg.statistics_split) if active else None
+        encoder = known.get(model_cfg.get("_name"), "model._name")
+        encoder.plan(model_cfg, criterion_cfg, self.cfg)
+        # The statistics of its input are needed without labels too.
+        needed = active or (encoder.hears(model_cfg) and self.cfg.store)
+        store = self._open_store(self.cfg.statistics_split) if needed else None
         if store is not None:
             check_grid(store, self._grid_of(model_cfg))
-        if model_cfg.get("_name") == "ptsel_crdnn":
-            plan_crdnn(model_cfg, criterion_cfg, store, self.cfg, self.cfg.store)
-        elif model_cfg.get("frontend", "waveform") == "filterbank":
-            if store is None and self.cfg.store:  # without labels too it is of the input's statistics
-                store = self._open_store(self.cfg.statistics_split)
-                check_grid(store, self._grid_of(model_cfg))
-            plan_frontend(model_cfg, store, self.cfg, self.cfg.store)
-            store = store if active else None
-        plan(model_cfg, criterion_cfg, active, store, self.cfg.seed)
+        plan(model_cfg, criterion_cfg, active, store if active else None, self.cfg.seed)
+        known.fill_in_input(model_cfg, encoder, store, self.cfg.normalize)
 
     @staticmethod
     def _prepare_to_be_stopped(model_cfg) -> None:
@@ -231,10 +238,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
             preemption.watch_for_signals()
 
     def _grid_of(self, model_cfg) -> FrameGrid:
-        if "conv_feature_layers" not in model_cfg:
-            return FrameGrid(sample_rate=self.cfg.sample_rate)
-        # fairseq itself evaluates this field: "[(512, 10, 5)] + [(512, 3, 2)] * 4 + ..."
-        return FrameGrid.of_conv_layers(eval(model_cfg.conv_feature_layers), self.cfg.sample_rate)
+        encoder = known.get(model_cfg.get("_name"), "model._name")
+        return encoder.grid(model_cfg, self.cfg.sample_rate)
 
     def _open_store(self, split: str) -> LabelStore:
         if not Path(self.cfg.store).is_absolute():

@@ -1,33 +1,32 @@
 """Speech vectors on disk: made once for a manifest and its class segments, and resumed where a run was killed.
 
-A folder of the cache holds ``vectors.npy``. Until it is complete that is ``vectors.npy.partial``, at full size, and
-``done`` says how many utterances, in the order of the manifest, are safely in it.
+A folder of the cache holds ``vectors.npy``, written as `base.kept.filled_array` says.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from ptsel_fairseq.base.audio import read_whole_audio
+from ptsel_fairseq.base.class_file import Segment
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import lock_folder, write_text
+from ptsel_fairseq.base.files import locked_folder
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import Manifest, Segment
-from ptsel_fairseq.base.partial_array import PartialArray
+from ptsel_fairseq.base.identity import Identity
+from ptsel_fairseq.base.kept import filled_array
+from ptsel_fairseq.base.manifest import Manifest
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, map_ordered
 from ptsel_fairseq.selection.embedding import NUM_MELS, embed
 
 VERSION = 1  # of what `embed` computes
-VECTORS, DONE = "vectors", "done"
-SECONDS_BETWEEN_FLUSHES = 5.0
+VECTORS = "vectors.npy"
 
 
 def speech_vectors(
@@ -52,91 +51,89 @@ def speech_vectors(
             written, or another run that fills it.
     """
     shape = (len(segments), frames * NUM_MELS)
+    work = _Work(manifest, segments, frames, engine, jobs)
     if cache is None:
         vectors = np.empty(shape, dtype=np.float32)
-        for rows, values in _embedded(manifest, segments, frames, 0, engine, jobs):
+        for rows, values, _ in work.found(range(len(work.recordings)), identify=False):
             vectors[rows] = values
         return vectors
     folder = Path(cache) / _key(manifest, segments, frames)
     with _locked(folder):
-        if not (folder / f"{VECTORS}.npy").exists():
-            _fill(folder, shape, manifest, segments, frames, engine, jobs)
-        return np.load(folder / f"{VECTORS}.npy", allow_pickle=False)
+        return filled_array(folder / VECTORS, shape, work.recordings, work.identified_parts)
 
 
 def is_cached(manifest: Manifest, segments: Sequence[Segment], frames: int, cache: Path | str) -> bool:
     """Whether `speech_vectors` will find them complete."""
-    return (Path(cache) / _key(manifest, segments, frames) / f"{VECTORS}.npy").exists()
+    return (Path(cache) / _key(manifest, segments, frames) / VECTORS).exists()
 
 
-def _fill(
-    folder: Path,
-    shape: tuple[int, int],
-    manifest: Manifest,
-    segments: Sequence[Segment],
-    frames: int,
-    engine: str,
-    jobs: int | None,
-) -> None:
-    vectors, journal = PartialArray(folder, VECTORS, shape, np.dtype(np.float32)), folder / DONE
-    done = _done(journal) if vectors.is_whole() else 0
-    vectors.make()
-    flushed = time.monotonic()
-    try:
-        for rows, values in _embedded(manifest, segments, frames, done, engine, jobs):
-            vectors.write(rows.start, values)
-            done += 1
-            if time.monotonic() - flushed > SECONDS_BETWEEN_FLUSHES:
-                vectors.flush()
-                write_text(journal, f"{done}\n")
-                flushed = time.monotonic()
-        vectors.flush()
-    finally:
-        vectors.close()
-    vectors.finish()
-    journal.unlink(missing_ok=True)
+class _Work:
+    """The utterances that have segments, each a part of the vectors."""
 
+    def __init__(
+        self, manifest: Manifest, segments: Sequence[Segment], frames: int, engine: str, jobs: int | None
+    ) -> None:
+        self._manifest, self._segments, self._frames = manifest, segments, frames
+        self._engine, self._jobs = engine, jobs
+        utterances = np.array([segment.utterance for segment in segments])
+        self._starts = np.flatnonzero(np.diff(utterances, prepend=-1))
+        self._ends = np.append(self._starts[1:], len(segments))
+        self._utterances = [manifest.utterances[utterances[start]] for start in self._starts]
+        self.recordings = [manifest.audio_path(utterance) for utterance in self._utterances]
 
-def _done(journal: Path) -> int:
-    """How many utterances the vectors are safely there of; 0 if the file is none that we have written."""
-    try:
-        text = journal.read_text(encoding="ascii").strip()
-    except (FileNotFoundError, UnicodeDecodeError):
-        return 0
-    return int(text) if text.isdecimal() else 0
+    def parts(self, numbers: Sequence[int]) -> Iterator[tuple[slice, np.ndarray, Identity]]:
+        """Rows, vectors and recording of the parts of these numbers."""
+        return cast(Iterator[tuple[slice, np.ndarray, Identity]], self.found(numbers, identify=True))
 
+    def found(
+        self, numbers: Sequence[int], identify: bool
+    ) -> Iterator[tuple[slice, np.ndarray, Identity | None]]:
+        """Rows, vectors and, if asked for, recording of the parts of these numbers."""
+        pieces = (self._piece(number, identify) for number in numbers)
+        total = len(self.recordings)
+        done = total - len(numbers)
+        bar = progress_bar(total=total, initial=done, desc="embedding speech", unit="utterance")
+        found = map_ordered(_embed_file, pieces, self._engine, self._jobs)
+        with bar:
+            for number, (values, identity) in zip(numbers, found, strict=True):
+                bar.update()
+                yield slice(int(self._starts[number]), int(self._ends[number])), values, identity
 
-def _embedded(
-    manifest: Manifest, segments: Sequence[Segment], frames: int, done: int, engine: str, jobs: int | None
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Rows and vectors of each utterance that has segments, from number `done` on."""
-    from tqdm import tqdm
-
-    utterances = np.array([segment.utterance for segment in segments])
-    starts = np.flatnonzero(np.diff(utterances, prepend=-1))
-    ends = np.append(starts[1:], len(segments))
-    pieces = (
-        (
-            manifest.audio_path(manifest.utterances[utterances[start]]),
-            manifest.utterances[utterances[start]].samples,
-            manifest.where(manifest.utterances[utterances[start]]),
-            [(segment.start, segment.end) for segment in segments[start:end]],
-            frames,
+    def identified_parts(self, numbers: Sequence[int]) -> Iterator[tuple[slice, np.ndarray, Identity]]:
+        """As `parts`, always with the recordings."""
+        return (
+            (rows, values, made_of) for rows, values, made_of in self.parts(numbers) if made_of is not None
         )
-        for start, end in zip(starts[done:], ends[done:], strict=True)
-    )
-    bar = tqdm(total=len(starts), initial=done, desc="embedding speech", unit="utterance", file=sys.stderr)
-    found = map_ordered(_embed_file, pieces, engine, jobs)
-    with bar:
-        for start, end, values in zip(starts[done:], ends[done:], found, strict=True):
-            bar.update()
-            yield slice(start, end), values
+
+    def _piece(self, number: int, identify: bool) -> _Piece:
+        utterance = self._utterances[number]
+        spans = self._segments[self._starts[number] : self._ends[number]]
+        return _Piece(
+            self.recordings[number],
+            utterance.samples,
+            self._manifest.where(utterance),
+            [(segment.start, segment.end) for segment in spans],
+            self._frames,
+            identify,
+        )
 
 
-def _embed_file(piece: tuple[Path, int, str, Sequence[tuple[float, float]], int]) -> np.ndarray:
-    """The vectors of one utterance's segments."""
-    file, samples, where, segments, frames = piece
-    return embed(read_whole_audio(file, SAMPLE_RATE, samples, where), segments, frames)
+class _Piece(NamedTuple):
+    """What another process needs to embed the segments of one utterance."""
+
+    file: Path
+    samples: int
+    where: str
+    spans: list[tuple[float, float]]
+    frames: int
+    identify: bool
+
+
+def _embed_file(piece: _Piece) -> tuple[np.ndarray, Identity | None]:
+    """The vectors of one utterance's segments, and what its recording was before it was read."""
+    identity = Identity.of(piece.file) if piece.identify and piece.file.is_file() else None
+    waveform = read_whole_audio(piece.file, SAMPLE_RATE, piece.samples, piece.where)
+    return embed(waveform, piece.spans, piece.frames), identity
 
 
 def _key(manifest: Manifest, segments: Sequence[Segment], frames: int) -> str:
@@ -148,20 +145,13 @@ def _key(manifest: Manifest, segments: Sequence[Segment], frames: int) -> str:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """The folder to ourselves; the lock ends with the process."""
+    """The folder to ourselves; what the operating system refuses is told with its remedy."""
     busy = f"{folder}: another run is embedding the same speech; wait for it to end, or give another --cache"
     try:
-        lock = lock_folder(folder, busy)
-    except OSError as error:
-        raise PtselError(
-            f"{folder}: the speech vectors cannot be kept there ({error.strerror}); give another folder with --cache"
-        ) from None
-    try:
-        yield
+        with locked_folder(folder, busy):
+            yield
     except OSError as error:
         raise PtselError(
             f"{folder}: the speech vectors cannot be kept there ({error.strerror or error}); what is finished is "
-            "kept, run the command again when there is room, or give another --cache"
+            "kept, run the command again when there is room, or give another folder with --cache"
         ) from None
-    finally:
-        os.close(lock)

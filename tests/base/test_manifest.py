@@ -7,9 +7,10 @@ import math
 import pytest
 from conftest import ASTERISK
 
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.data.make_manifest import manifest_command
 from ptsel_fairseq.downstream.speech.transcripts import read_transcripts
 
@@ -89,7 +90,7 @@ def test_classes_of_utterances_and_of_segments(tmp_path):
     ("text", "message"),
     [
         ("", "an empty file"),
-        ("a.flac\tx\n", "line 1: expected a header"),
+        ("a.flac\tx\n", "line 1: expected the header"),
         ("path\tclass\n", "no lines"),
         ("path\tclass\na.flac\n", "line 2: expected 2 fields"),
         ("path\tclass\na.flac\tx\na.flac\ty\n", "one class for each utterance.*'x' and 'y'"),

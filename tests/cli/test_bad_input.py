@@ -155,4 +155,4 @@ def test_trials_of_utterances_that_are_not_there(data_dir, tmp_path):
     )
     message = refused("ptsel", "verify", data_dir, *words)
     assert "5 of its 6 utterances are not in" in message
-    assert "(first: gone/0.wav, gone/1.wav, gone/2.wav); expected paths as written there, such as" in message
+    assert "(first: gone/0.wav; gone/1.wav; gone/2.wav); expected paths as written there, such as" in message

@@ -11,7 +11,7 @@ import torch
 from plugin_tools import batch_of, build, recipe
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.export import to_stock
+from ptsel_fairseq.base.stock import to_stock
 from ptsel_fairseq.heads.balancing.rules import OF_GRADIENTS, RULES, PtselBalancing, check_balancing, min_norm
 from ptsel_fairseq.heads.heads import PtselHeads
 from ptsel_fairseq.heads.losses import pretext_errors

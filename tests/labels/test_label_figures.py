@@ -74,7 +74,8 @@ def test_labels_of_a_file_that_is_in_no_store(tmp_path):
 def test_rows_show_what_was_computed(tmp_path, monkeypatch):
     """The grey band is mean and deviation over the voiced frames of this file."""
     drawn = {}
-    monkeypatch.setattr(figures, "draw_tracks", lambda analysis, rows, *more: drawn.update(rows=rows))
+    monkeypatch.setattr(figures, "figure_of_tracks", lambda analysis, rows, *more: drawn.update(rows=rows))
+    monkeypatch.setattr(figures, "save", lambda *arguments: None)
     labels_command(["f0"], CLIP, tmp_path / "a.png")
     (row,) = drawn["rows"]
     waveform = read_audio(CLIP, 16_000)

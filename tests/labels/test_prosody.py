@@ -219,7 +219,7 @@ def test_agreement_with_opensmile():
         sys.path.pop(0)
     waveforms = [
         agreement.as_16_bit(waveform)
-        for waveform in agreement.read_waveforms(ASTERISK / "train.tsv", minutes=1)
+        for waveform in agreement.read_waveforms(agreement.read_manifest(ASTERISK / "train.tsv"), minutes=1)
     ]
     rows = agreement.compare(waveforms, waveforms, quality=True)
     least = {

@@ -25,7 +25,7 @@ def manifest(data_dir):
 def stores(manifest, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dtypes")
     for dtype in ("float32", "float16"):
-        extract(manifest, LABELS, folder / dtype, 1, dtype=dtype)
+        extract(manifest, LABELS, folder / dtype, jobs=1, dtype=dtype)
     return {dtype: LabelStore(folder / dtype, "valid") for dtype in ("float32", "float16")}
 
 
@@ -66,8 +66,8 @@ def test_a_store_without_the_word_is_of_float32(stores):
 
 def test_both_in_one_store(manifest, tmp_path):
     """Labels that are there stay as they are; each label knows its own."""
-    extract(manifest, ["zcr"], tmp_path, 1, dtype="float16")
-    extract(manifest, ["zcr", "rms_energy"], tmp_path, 1)
+    extract(manifest, ["zcr"], tmp_path, jobs=1, dtype="float16")
+    extract(manifest, ["zcr", "rms_energy"], tmp_path, jobs=1)
     store = LabelStore(tmp_path, "valid")
     assert np.load(tmp_path / "valid" / "zcr.npy").dtype == np.float16
     assert np.load(tmp_path / "valid" / "rms_energy.npy").dtype == np.float32
@@ -85,8 +85,8 @@ def test_values_that_do_not_fit_are_refused(manifest, tmp_path):
         with pytest.raises(
             PtselError, match=r"line 2 .*label big reaches 1e\+06 Pa, more than float16 holds"
         ):
-            extract(manifest, ["big"], tmp_path / "store", 1, [own], "float16")
-        extract(manifest, ["big"], tmp_path / "store", 1, [own])
+            extract(manifest, ["big"], tmp_path / "store", jobs=1, user_labels=[own], dtype="float16")
+        extract(manifest, ["big"], tmp_path / "store", jobs=1, user_labels=[own])
     finally:
         from ptsel_fairseq.labels import registry
 

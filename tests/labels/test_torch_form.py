@@ -66,7 +66,7 @@ def test_extraction_on_the_device_takes_it(peak_file, data_dir, tmp_path):
 
     manifest = read_manifest(data_dir / "valid.tsv")
     for name, device in (("here", None), ("there", torch.device("cpu"))):
-        extract(manifest, ["peak"], tmp_path / name, 1, [peak_file], device=device)
+        extract(manifest, ["peak"], tmp_path / name, jobs=1, user_labels=[peak_file], device=device)
     here, there = (LabelStore(tmp_path / name, "valid") for name in ("here", "there"))
     for i in range(here.num_utterances):
         np.testing.assert_allclose(here.track("peak", i), there.track("peak", i), atol=1e-6)

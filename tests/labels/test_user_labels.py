@@ -116,9 +116,9 @@ def test_other_processes_compute_the_same(data_dir, tmp_path, monkeypatch, user_
         file.unlink()
         return found
 
-    extract(manifest, ["hammarberg_index", "rms_energy"], tmp_path / "one", 1, [file])
+    extract(manifest, ["hammarberg_index", "rms_energy"], tmp_path / "one", jobs=1, user_labels=[file])
     monkeypatch.setattr(extraction, "read_user_files", read_and_remove)
-    extract(manifest, ["hammarberg_index", "rms_energy"], tmp_path / "two", 2, [file])
+    extract(manifest, ["hammarberg_index", "rms_energy"], tmp_path / "two", jobs=2, user_labels=[file])
     for name in ("hammarberg_index.npy", "hammarberg_index.valid.npy", "rms_energy.npy"):
         assert (tmp_path / "one/valid" / name).read_bytes() == (tmp_path / "two/valid" / name).read_bytes()
 
@@ -203,10 +203,10 @@ def test_another_version_or_an_edited_file_is_not_mixed(user_file, data_dir, tmp
     """A finished label of another version is refused; an unfinished one of another text starts anew."""
     manifest = read_manifest(data_dir / "valid.tsv")
     file = user_file(own("return np.full(analysis.num_frames, 1)"))
-    extract(manifest, ["mine"], tmp_path / "store", 1, [file])
+    extract(manifest, ["mine"], tmp_path / "store", jobs=1, user_labels=[file])
     user_file(own("return np.full(analysis.num_frames, 2)", version=2))
     with pytest.raises(PtselError, match=r"mine is of definition 1, .* makes 2"):
-        extract(manifest, ["mine"], tmp_path / "store", 1, [file])
+        extract(manifest, ["mine"], tmp_path / "store", jobs=1, user_labels=[file])
 
     frames = GRID.num_frames(manifest.utterances[0].samples)
     for value in (3, 4):

@@ -101,7 +101,7 @@ def test_every_parameter_learns(data_dir, store_dir):
     ("changed", "message"),
     [
         ({"criterion__contrastive": True}, "ptsel_crdnn has no contrastive loss"),
-        ({"task__normalize": True}, "standardises its mel bands by the store's statistics"),
+        ({"task__normalize": True}, "standardises its input log_mel by the store's statistics"),
         (
             {"criterion__pretext_heads": {"f0": {"attach": "conv"}}},
             "one place for heads, output; found 'conv'",
@@ -187,7 +187,7 @@ def test_pretrained_resumed_and_fine_tuned(recipe_dir, data_dir, store_dir, tmp_
         "ptsel", "export", tmp_path / "whole" / "checkpoint_last.pt", "--out", tmp_path / "x.pt"
     )
     assert refused.returncode == 2
-    assert "with the model ptsel_crdnn_ctc" in refused.stderr
+    assert "with the model ptsel_ctc" in refused.stderr
 
     tuned = tmp_path / "tuned"
     process = start(

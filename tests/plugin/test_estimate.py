@@ -152,3 +152,17 @@ def test_an_optimizer_of_unknown_states_is_said_to_be_unknown():
     assert any("unknown for this optimizer" in line for line in report(found))
     with pytest.raises(PtselError, match="no section model"):
         read_recipe(RECIPES / "tiny.yaml", ["model=null"])
+
+
+@pytest.mark.parametrize(
+    "code", ["__import__('pathlib').Path('RAN').write_text('') or [(64, 10, 5)]", "[x for x in []]"]
+)
+def test_a_recipe_runs_nothing(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "recipe.yaml"
+    before = (RECIPES / "tiny.yaml").read_text()
+    recipe.write_text(before.replace('"[(64, 10, 5)] + [(64, 3, 2)] * 4 + [(64, 2, 2)] * 2"', f'"{code}"'))
+    assert recipe.read_text() != before
+    with pytest.raises(PtselError, match="not evaluated"):
+        estimate(read_recipe(recipe, GIVEN), LabelsOfTheCatalogue())
+    assert not (tmp_path / "RAN").exists()

@@ -131,7 +131,7 @@ def test_heads_attach_inside_too(data_dir, store_dir):
         ({"model__frontend": "mel"}, "model.frontend: expected waveform or filterbank, found 'mel'"),
         ({"model__filterbank_kernel": 4}, "filterbank_kernel: expected an odd number of frames, found 4"),
         ({"model__filterbank_layers": 0}, "filterbank_layers: expected at least 1, found 0"),
-        ({"task__normalize": True}, "model.frontend: filterbank standardises its mel bands"),
+        ({"task__normalize": True}, "model.frontend: filterbank standardises its input log_mel"),
     ],
 )
 def test_what_cannot_be_built_is_refused(data_dir, store_dir, changed, message):
@@ -180,7 +180,7 @@ def test_it_is_not_exported(data_dir, store_dir, tmp_path):
             *("ptsel", "export", saved(model, tmp_path), "--out", tmp_path / form, "--format", form)
         )
         assert done.returncode == 2
-        assert "found 'filterbank'; stock fairseq has no such front end" in done.stderr
+        assert "with model.frontend: filterbank; stock fairseq has no front end" in done.stderr
         assert not (tmp_path / form).exists()
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from conftest import ASTERISK, run_command
 
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.selection import build_points, gaussian_downsample
 from ptsel_fairseq.selection import speech_vectors as speech_cache
-from ptsel_fairseq.selection.points import sorted_segments
 from ptsel_fairseq.selection.speech_vectors import is_cached, speech_vectors
 
 
@@ -28,7 +28,7 @@ def manifest(data_dir):
 
 @pytest.fixture(scope="module")
 def segments(manifest):
-    return sorted_segments(read_classes(ASTERISK / "classes" / "phone.tsv", manifest, 16000))
+    return read_classes(ASTERISK / "classes" / "phone.tsv", manifest, 16000).in_order()
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +50,15 @@ def test_kept_vectors_are_the_same_and_not_made_again(manifest, segments, vector
 def test_a_killed_run_is_resumed(manifest, segments, vectors, tmp_path, data_dir, monkeypatch):
     script = f"""
 import time
-from ptsel_fairseq.base.manifest import read_classes, read_manifest
+from ptsel_fairseq.base import kept
+from ptsel_fairseq.base.class_file import read_classes
+from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.selection import speech_vectors as speech_cache
-from ptsel_fairseq.selection.points import sorted_segments
-speech_cache.SECONDS_BETWEEN_FLUSHES = 0.0
+kept.SECONDS_BETWEEN_FLUSHES = 0.0
 embed = speech_cache.embed
 speech_cache.embed = lambda *arguments: (time.sleep(0.05), embed(*arguments))[1]
 manifest = read_manifest({str(data_dir / "train.tsv")!r})
-segments = sorted_segments(read_classes({str(ASTERISK / "classes" / "phone.tsv")!r}, manifest, 16000))
+segments = read_classes({str(ASTERISK / "classes" / "phone.tsv")!r}, manifest, 16000).in_order()
 speech_cache.speech_vectors(manifest, segments, 10, {str(tmp_path)!r}, jobs=1)
 """
     running = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)

@@ -12,23 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import write_text
-from ptsel_fairseq.base.manifest import SEGMENT_HEADER, manifest_file, read_manifest
-from ptsel_fairseq.data.make_manifest import write_lines
+from ptsel_fairseq.base.class_file import segment_line, write_class_file
+from ptsel_fairseq.base.errors import PtselError, RecordingError
+from ptsel_fairseq.base.files import output_folder, write_lines, write_text
+from ptsel_fairseq.base.manifest import manifest_file, read_manifest
+from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.alignment.aligner import Aligner, NotAligned, Stretch
 from ptsel_fairseq.downstream.alignment.ctc import CtcAligner
 from ptsel_fairseq.downstream.alignment.sphinx import SphinxAligner
 from ptsel_fairseq.downstream.alignment.textgrid import TextGridAligner
 from ptsel_fairseq.downstream.speech.utterances import Spoken, in_blocks, read_spoken
 
-SHOWN = 3
 FAILED = "failed.txt"
 CONFIDENCE = "confidence.txt"
 REPORT = "alignment.json"
+FAILURE = "failed"  # of one utterance: why it has no alignment
+WORDS = "words"  # that the dictionary lacks, if that is why
 UNREADABLE = "unreadable"  # marks a failure that says nothing of the utterance
 
-Found = Mapping[str, Any]  # of one utterance: stretches by kind, or the reason under "failed"
+Found = Mapping[str, Any]  # of one utterance: stretches by kind, or the reason under `FAILURE`
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,14 @@ class Outcome:
 
     def failures(self) -> list[tuple[str, str]]:
         return [
-            (spoken.path, found["failed"])
+            (spoken.path, found[FAILURE])
             for spoken, found in zip(self.spoken, self.found, strict=True)
-            if "failed" in found
+            if FAILURE in found
         ]
+
+    def missing_words(self) -> Counter[str]:
+        """Words that the dictionary lacks, and in how many utterances each is."""
+        return Counter(word for found in self.found for word in found.get(WORDS, ()))
 
     def stretches(self, kind: str) -> Iterator[tuple[str, Stretch]]:
         for spoken, found in zip(self.spoken, self.found, strict=True):
@@ -91,26 +97,43 @@ def align_command(
         for split in dict.fromkeys(splits)
         for utterance in read_spoken(Path(data_dir), split, aligner.transcripts)
     ]
+    if isinstance(aligner, TextGridAligner):
+        aligner = aligner.for_recordings(utterance.path for utterance in spoken)
     out = Path(out)
-    # TextGrids are read faster than their index travels to other processes.
-    alone = isinstance(aligner, TextGridAligner)
+    with output_folder(out):
+        _align(spoken, aligner, data_dir, out, splits, min_confidence, jobs, command_line)
+
+
+def _align(
+    spoken: list[Spoken],
+    aligner: Aligner,
+    data_dir: Path | str,
+    out: Path,
+    splits: Sequence[str],
+    min_confidence: float,
+    jobs: int | None,
+    command_line: str,
+) -> None:
+    # TextGrids are read in this process: that is faster than sending their index to others.
     found = in_blocks(
         partial(_align_block, aligner),
         spoken,
         out / "blocks",
         dict(aligner.provenance()),
         "aligning",
-        jobs,
-        alone,
+        1 if isinstance(aligner, TextGridAligner) else jobs,
         lambda value: UNREADABLE not in value,
+        of_audio=not isinstance(aligner, TextGridAligner),
     )
     outcome = Outcome(spoken, found)
     failures = outcome.failures()
     if len(failures) == len(spoken):
         raise PtselError(
-            f"{data_dir}: none of {len(spoken)} utterances could be aligned {examples(failures)}"
+            f"{data_dir}: none of {len(spoken)} utterances could be aligned {examples(told(failures))}"
         )
-    write_lines(out / FAILED, ["path\treason", *("\t".join(failure) for failure in failures)])
+    write_lines(
+        out / FAILED, ["path\treason", *(f"{path}\t{' '.join(reason.split())}" for path, reason in failures)]
+    )
     kept = write_classes(out, outcome, aligner.kinds, min_confidence)
     report = {
         "utterances": len(spoken),
@@ -122,7 +145,7 @@ def align_command(
         "command": command_line,
     }
     write_text(out / REPORT, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    for line in described(report, failures):
+    for line in described(report, failures, outcome.missing_words()):
         print(line)
     print(f"{out}: {', '.join(f'{kind}.tsv' for kind in kept)}, {FAILED}, {REPORT}")
 
@@ -153,9 +176,11 @@ def _align_block(aligner: Aligner, block: Sequence[Spoken]) -> list[Found]:
         try:
             found.append({kind: list(stretches) for kind, stretches in aligner.align(spoken).items()})
         except NotAligned as reason:
-            found.append({"failed": str(reason)})
-        except PtselError as error:  # audio that is missing or damaged, which can be mended
-            found.append({"failed": str(error).removeprefix(f"{spoken.where}: "), UNREADABLE: True})
+            found.append({FAILURE: str(reason)} | ({WORDS: reason.words} if reason.words else {}))
+        except RecordingError as error:  # missing or damaged, which can be mended
+            found.append({FAILURE: error.fault, UNREADABLE: True})
+        except PtselError as error:
+            found.append({FAILURE: str(error), UNREADABLE: True})
     return found
 
 
@@ -168,19 +193,19 @@ def write_classes(
     for kind in kinds:
         lines, names, confidences = [], [], []
         for path, stretch in outcome.stretches(kind):
-            times = f"{path}\t{stretch.start:.6g}\t{stretch.end:.6g}"
             if stretch.confidence is not None:
                 confidences.append(stretch.confidence)
-                rows.append(f"{times}\t{kind}\t{stretch.name}\t{stretch.confidence:.4f}")
+                times = f"{stretch.start:.6g}\t{stretch.end:.6g}"
+                rows.append(f"{path}\t{times}\t{kind}\t{stretch.name}\t{stretch.confidence:.4f}")
             if stretch.confidence is None or stretch.confidence >= min_confidence:
-                lines.append(f"{times}\t{stretch.name}")
+                lines.append(segment_line(path, stretch.start, stretch.end, stretch.name))
                 names.append(stretch.name)
         if not lines and confidences:
             raise PtselError(
                 f"--min-confidence {min_confidence}: no {kind} has as much; the highest is {max(confidences):.4f}"
             )
         if lines:
-            write_lines(out / f"{kind}.tsv", ["\t".join(SEGMENT_HEADER), *lines])
+            write_class_file(out / f"{kind}.tsv", lines, segments=True)
             total = sum(1 for _ in outcome.stretches(kind))
             quartiles = np.quantile(confidences, (0.25, 0.5, 0.75)).round(4).tolist() if confidences else None
             kept[kind] = {
@@ -194,8 +219,10 @@ def write_classes(
     return kept
 
 
-def described(report: Mapping[str, Any], failures: Sequence[tuple[str, str]]) -> list[str]:
-    """The counts for reading."""
+def described(
+    report: Mapping[str, Any], failures: Sequence[tuple[str, str]], missing: Counter[str]
+) -> list[str]:
+    """The counts for reading, and the `missing` words of the dictionary."""
     aligned = report["utterances"] - report["failed"]
     lines = [f"{aligned} of {report['utterances']} utterances aligned"]
     for kind, found in report["classes"].items():
@@ -210,18 +237,13 @@ def described(report: Mapping[str, Any], failures: Sequence[tuple[str, str]]) ->
             + (f"; confidence {' / '.join(f'{q:.2f}' for q in quartiles)} (quartiles)" if quartiles else "")
         )
     if failures:
-        reasons = Counter(word for _, reason in failures for word in _missing_words(reason))
-        lines.append(f"{len(failures)} not aligned {examples(failures)}; all are in {FAILED}")
-        if reasons:
-            shown = ", ".join(f"{word} ({count})" for word, count in reasons.most_common(10))
+        lines.append(f"{len(failures)} not aligned {examples(told(failures))}; all are in {FAILED}")
+        if missing:
+            shown = ", ".join(f"{word} ({count})" for word, count in missing.most_common(10))
             lines.append(f"words that --dictionary could add: {shown}")
     return lines
 
 
-def _missing_words(reason: str) -> list[str]:
-    head, _, words = reason.partition("not in the dictionary: ")
-    return [] if head else words.split()
-
-
-def examples(failures: Sequence[tuple[str, str]]) -> str:
-    return "(first: " + "; ".join(f"{path}: {reason}" for path, reason in failures[:SHOWN]) + ")"
+def told(failures: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Each utterance that has no alignment, and why."""
+    return (f"{path}: {reason}" for path, reason in failures)

@@ -18,7 +18,11 @@ class Stretch(NamedTuple):
 
 
 class NotAligned(Exception):  # noqa: N818  (a result for the report, not a fault of the program)
-    """Why one utterance has no alignment."""
+    """Why one utterance has no alignment; `words` are those that the dictionary lacks, if that is the reason."""
+
+    def __init__(self, reason: str, words: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.words = tuple(words)
 
 
 class Aligner(Protocol):

@@ -6,9 +6,9 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
+from ptsel_fairseq.base.class_file import read_rows, write_class_file
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import SEGMENT_HEADER, SEGMENTS_EXAMPLE, read_lines, read_manifest
-from ptsel_fairseq.data.make_manifest import write_lines
+from ptsel_fairseq.base.manifest import read_manifest
 
 LETTERS = 5
 INSTANCES = 300
@@ -55,7 +55,7 @@ def frequent_command(
     for name in sorted(frequent):
         lines = frequent[name]
         chosen += lines[:instances] if draw is None else draw.sample(lines, instances)
-    write_lines(Path(out), ["\t".join(SEGMENT_HEADER), *(line for _, line in sorted(chosen))])
+    write_class_file(out, [line for _, line in sorted(chosen)], segments=True)
     print(
         f"{out}: {instances} segments of each of {len(frequent)} classes; {len(by_name)} classes in {classes}, "
         f"{len(long)} of {letters} letters or more"
@@ -64,21 +64,13 @@ def frequent_command(
 
 def read_segments(classes: Path, manifest: Path | None) -> dict[str, list[tuple[int, str]]]:
     """The lines of a class file by class, each with its place in the order that `frequent_command` keeps."""
-    header, *lines = read_lines(classes, f"a class file of segments such as {SEGMENTS_EXAMPLE!r}") or [""]
-    if tuple(header.split("\t")) != SEGMENT_HEADER:
-        raise PtselError(
-            f"{classes}, line 1: expected the header {'<TAB>'.join(SEGMENT_HEADER)!r}, found {header!r}"
-        )
     place = None if manifest is None else {u.path: u.index for u in read_manifest(manifest)}
     kept = []
-    for number, line in enumerate(lines):
-        fields = line.split("\t")
-        if len(fields) != len(SEGMENT_HEADER):
-            raise PtselError(f"{classes}, line {number + 2}: expected {SEGMENTS_EXAMPLE!r}, found {line!r}")
+    for row in read_rows(classes, segments_only=True):
         if place is None:
-            kept.append((0, number, fields[-1], line))
-        elif fields[0] in place:
-            kept.append((place[fields[0]], number, fields[-1], line))
+            kept.append((0, row.number, row.name, row.line))
+        elif row.path in place:
+            kept.append((place[row.path], row.number, row.name, row.line))
     by_name: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for i, (_, _, name, line) in enumerate(sorted(kept)):
         by_name[name].append((i, line))

@@ -65,7 +65,7 @@ class SphinxAligner:
             raise NotAligned("no words in its transcript")
         unknown = sorted({word for word in words if word.lower() not in known})
         if unknown:
-            raise NotAligned(f"not in the dictionary: {' '.join(unknown)}")
+            raise NotAligned(f"not in the dictionary: {' '.join(unknown)}", unknown)
         waveform = read_whole_audio(spoken.file, SAMPLE_RATE, spoken.samples, spoken.where)
         # A decoder takes something of one utterance into the next, so that each gets its own: 6 ms.
         decoder = new_decoder()

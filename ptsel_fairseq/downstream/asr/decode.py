@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ptsel_fairseq.base.audio import read_whole_audio
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import file_checksum
+from ptsel_fairseq.base.files import output_folder, write_lines
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.data.make_manifest import write_lines
+from ptsel_fairseq.base.provenance import checksums
 from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, text_of
+from ptsel_fairseq.downstream.asr.settings import LABELS, SUFFIXES
 from ptsel_fairseq.downstream.features.wav2vec import load_ctc
 from ptsel_fairseq.downstream.metrics.answer_files import read_class_table
 from ptsel_fairseq.downstream.metrics.evaluate import notes
@@ -25,7 +26,6 @@ from ptsel_fairseq.downstream.metrics.results import (
 )
 from ptsel_fairseq.downstream.speech.utterances import Spoken, in_blocks, read_spoken
 
-UNITS = {"ltr": ("word", ".wrd"), "phn": ("phone", ".phn")}  # of the model's labels: unit and texts
 HYPOTHESIS, REFERENCE = "hypothesis.txt", "reference.txt"
 
 
@@ -48,7 +48,7 @@ def decode_command(
 
     Args:
         data_dir: manifests; ``<split>.wrd`` (``.phn`` for a model of phones) if there is a reference.
-        model: checkpoint of the model ``wav2vec_ctc`` or ``ptsel_crdnn_ctc``.
+        model: checkpoint of the model ``wav2vec_ctc`` or ``ptsel_ctc``.
         out: folder; an interrupted run goes on.
         split: of the manifests.
         lexicon: words of the beam search; without it the best path is taken, word by letter.
@@ -67,47 +67,51 @@ def decode_command(
     model, out = Path(model), Path(out)
     search = search_of(lexicon, lm, lm_weight, word_score, beam)
     labels = load_ctc(model).labels
-    if labels not in UNITS:
+    if labels not in LABELS:
         raise PtselError(
             f"{model}: expected a model of letters (task.labels=ltr) or phones (phn), found {labels!r}"
         )
-    unit, suffix = UNITS[labels]
+    unit = LABELS[labels]
+    suffix = SUFFIXES[unit]
     spoken = read_spoken(Path(data_dir), split, None)
     lacking = [file for file in (lexicon, lm) if file is not None and not Path(file).is_file()]
     if lacking:
         raise PtselError(
             f"{lacking[0]}: no such file; expected a lexicon (--lexicon) or an n-gram model (--lm)"
         )
-    files = {str(file): file_checksum(Path(file)) for file in (model, lexicon, lm) if file is not None}
-    described = {"files": files, "search": None if search is None else [lm_weight, word_score, beam]}
-    texts = in_blocks(
-        partial(_decode_block, model, search), spoken, out / "blocks", described, "decoding", jobs
-    )
-    pairs = [(utterance.path, text) for utterance, text in zip(spoken, texts, strict=True)]
-    write_lines(out / HYPOTHESIS, ["\t".join(pair) for pair in pairs])
-    if not (Path(data_dir) / f"{split}{suffix}").is_file():
-        print(f"no {split}{suffix} beside the manifest: no error rates")
-        print(out / HYPOTHESIS)
-        return
-    reference = [s.text for s in read_spoken(Path(data_dir), split, suffix)]
-    rows = [f"{path}\t{text}" for (path, _), text in zip(pairs, reference, strict=True)]
-    write_lines(out / REFERENCE, rows)
-    paths = [path for path, _ in pairs]
-    answers = Answers(
-        "asr",
-        tuple(paths),
-        tuple(reference),
-        (tuple(texts),),
-        tuple(paths if groups is None else read_class_table(groups).of_paths(paths)),
-        unit,
-    )
-    result = score(
-        name or model.resolve().parent.name, answers, {"command": command_line, **described}, RESAMPLES
-    )
-    write_result(out / RESULT, result)
-    for line in [*result_lines(result), *notes(answers)]:
-        print(line)
-    print(f"{out}: {HYPOTHESIS}, {REFERENCE}, {RESULT}")
+    described = {
+        "files": checksums([model, lexicon, lm]),
+        "search": None if search is None else [lm_weight, word_score, beam],
+    }
+    with output_folder(out):
+        texts = in_blocks(
+            partial(_decode_block, model, search), spoken, out / "blocks", described, "decoding", jobs
+        )
+        pairs = [(utterance.path, text) for utterance, text in zip(spoken, texts, strict=True)]
+        write_lines(out / HYPOTHESIS, ["\t".join(pair) for pair in pairs])
+        if not (Path(data_dir) / f"{split}{suffix}").is_file():
+            print(f"no {split}{suffix} beside the manifest: no error rates")
+            print(out / HYPOTHESIS)
+            return
+        reference = [s.text for s in read_spoken(Path(data_dir), split, suffix)]
+        rows = [f"{path}\t{text}" for (path, _), text in zip(pairs, reference, strict=True)]
+        write_lines(out / REFERENCE, rows)
+        paths = [path for path, _ in pairs]
+        answers = Answers(
+            "asr",
+            tuple(paths),
+            tuple(reference),
+            (tuple(texts),),
+            tuple(paths if groups is None else read_class_table(groups).of_paths(paths)),
+            unit,
+        )
+        result = score(
+            name or model.resolve().parent.name, answers, {"command": command_line, **described}, RESAMPLES
+        )
+        write_result(out / RESULT, result)
+        for line in [*result_lines(result), *notes(answers)]:
+            print(line)
+        print(f"{out}: {HYPOTHESIS}, {REFERENCE}, {RESULT}")
 
 
 def search_of(
@@ -133,7 +137,7 @@ def _decode_block(model: Path, search: BeamSearch | None, block: Sequence[Spoken
             continue
         log_probs = ctc.log_probs(waveform)
         if search is None:
-            texts.append(text_of([ctc.symbols[i] for i in collapse(log_probs)], UNITS[ctc.labels][0]))
+            texts.append(text_of([ctc.symbols[i] for i in collapse(log_probs)], LABELS[ctc.labels]))
         else:
             texts.append(search.text(log_probs, ctc.symbols))
     return texts

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from ptsel_fairseq.base.audio import read_whole_audio
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import file_checksum, readable_size
+from ptsel_fairseq.base.files import readable_size
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import manifest_file
+from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.base.progress import progress_bar
+from ptsel_fairseq.base.provenance import checksums
 from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 from ptsel_fairseq.downstream.asr.decode import search_of
-from ptsel_fairseq.downstream.asr.recogniser import Settings, recognise, train
+from ptsel_fairseq.downstream.asr.recogniser import recognise, train
 from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, text_of
-from ptsel_fairseq.downstream.corpora.prepare import letters
+from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
 from ptsel_fairseq.downstream.features.front_end import FrontEnd, check_finite, front_ends
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_class_table
 from ptsel_fairseq.downstream.metrics.results import (
@@ -31,10 +34,10 @@ from ptsel_fairseq.downstream.metrics.results import (
     score,
     write_result,
 )
+from ptsel_fairseq.downstream.speech.spelling import letters
 from ptsel_fairseq.downstream.speech.utterances import Spoken, read_spoken
 
 BLANK = "<blank>"
-SUFFIXES = {"word": ".wrd", "phone": ".phn"}
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,11 @@ def probe_asr_command(
             command=command_line,
             features={"kind": front_end.kind, "checksum": front_end.checksum},
             splits=list(splits),
-            files={
-                str(file): file_checksum(Path(file))
+            files=checksums(
+                manifest_file(data_dir, split).with_suffix(suffix)
                 for split in dict.fromkeys(splits)
-                for file in (
-                    manifest_file(data_dir, split),
-                    manifest_file(data_dir, split).with_suffix(SUFFIXES[unit]),
-                )
-            },
+                for suffix in (".tsv", SUFFIXES[unit])
+            ),
         )
         file = Path(out) / front_end.name / RESULT
         write_result(file, result)
@@ -120,6 +120,8 @@ def probe_asr_command(
 
 def check_settings(settings: Settings, splits: Sequence[str], seeds: int) -> None:
     """Raise PtselError for options out of range."""
+    if settings.head not in HEADS:
+        raise PtselError(f"--head: expected {' or '.join(HEADS)}, found {settings.head!r}")
     if len(splits) != 3:
         raise PtselError(f"--splits: expected three (to train, to choose, to test), found {' '.join(splits)}")
     numbers = {
@@ -145,27 +147,39 @@ def read_task(data_dir: Path, splits: Sequence[str], unit: str) -> Task:
         if short:
             raise PtselError(
                 f"{manifest_file(data_dir, split)}: {len(short)} utterances make no frame of {FrameGrid().window} "
-                f"samples (first: {', '.join(short[:3])}); take them out"
+                f"samples {examples(short)}; take them out"
             )
         rows[split] = list(range(len(spoken), len(spoken) + len(found)))
         spoken += found
+    return task_of(spoken, (rows[splits[0]], rows[splits[1]], rows[splits[2]]), unit, str(data_dir))
+
+
+def task_of(
+    spoken: list[Spoken], parts: tuple[list[int], list[int], list[int]], unit: str, where: str
+) -> Task:
+    """The symbols of the training texts, and what is to be recognised in them."""
     spelled = [(letters(s.text) if unit == "word" else s.text).split() if s.text else [] for s in spoken]
-    symbols = (BLANK, *sorted({symbol for i in rows[splits[0]] for symbol in spelled[i]}))
+    symbols = (BLANK, *sorted({symbol for i in parts[0] for symbol in spelled[i]}))
     if len(symbols) < 3:
-        raise PtselError(f"{data_dir}: expected texts to train on, found {', '.join(symbols[1:]) or 'none'}")
+        raise PtselError(f"{where}: expected texts to train on, found {', '.join(symbols[1:]) or 'none'}")
     number = {symbol: i for i, symbol in enumerate(symbols)}
     # A symbol that no training text has is an error whatever is heard: -1 matches nothing.
     targets = [[number.get(symbol, -1) for symbol in one] for one in spelled]
-    train_rows, valid_rows, test_rows = (rows[split] for split in splits)
-    return Task(spoken, (train_rows, valid_rows, test_rows), symbols, targets, unit)
+    return Task(spoken, parts, symbols, targets, unit)
+
+
+class FramesOf(Protocol):
+    """Features of utterance i, float32 or float16 [layers, frames, dim], and how many frames each has."""
+
+    lengths: list[int]
+
+    def __call__(self, i: int) -> np.ndarray: ...
 
 
 class Frames:
     """Features of utterances, kept in memory (float16) if all of them fit, otherwise computed each time."""
 
     def __init__(self, front_end: FrontEnd, spoken: Sequence[Spoken], memory: int, jobs: int | None) -> None:
-        from tqdm import tqdm
-
         self.front_end, self.spoken = front_end, spoken
         self.kept: list[np.ndarray] = []
         self.lengths = [FrameGrid().num_frames(s.samples) for s in spoken]
@@ -181,9 +195,7 @@ class Frames:
         print(f"{front_end.name}: features of {readable_size(size)} are kept in memory")
         jobs = jobs_for_audio(sum(s.seconds for s in spoken), jobs)
         found = map_ordered(partial(_half_frames, front_end), spoken, jobs=jobs)
-        self.kept = list(
-            tqdm(found, total=len(spoken), desc=front_end.name, unit="utterance", file=sys.stderr)
-        )
+        self.kept = list(progress_bar(found, total=len(spoken), desc=front_end.name, unit="utterance"))
 
     def __call__(self, i: int) -> np.ndarray:
         return self.kept[i] if self.kept else _frames(self.front_end, self.spoken[i])
@@ -202,7 +214,7 @@ def _frames(front_end: FrontEnd, spoken: Spoken, dtype: type[np.floating] = np.f
 
 def probe(
     task: Task,
-    frames: Frames,
+    frames: FramesOf,
     settings: Settings,
     seeds: int,
     name: str,

@@ -12,35 +12,13 @@ import torch
 from torch import nn
 
 from ptsel_fairseq.downstream.asr.search import collapse
+from ptsel_fairseq.downstream.asr.settings import Settings
 
 LSTM_LAYERS = 2
 DROPOUT = 0.2
 LARGEST_GRADIENT = 1.0
 
 FramesOf = Callable[[int], np.ndarray]  # utterance -> float32 [layers, frames, dim]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a recogniser is built and trained.
-
-    Attributes:
-        head: ``blstm`` (SUPERB: a projection and two bidirectional layers) or ``linear``.
-        size: of the BLSTM's projection, and of its states in each direction; SUPERB 1,024.
-        learning_rate: of Adam.
-        batch: utterances of a step.
-        epochs: at most.
-        patience: epochs after which it ends if neither error nor loss on the validation part fell.
-        device: cpu or cuda; of the recogniser, not of the features.
-    """
-
-    head: str = "blstm"
-    size: int = 1024
-    learning_rate: float = 1e-3
-    batch: int = 8
-    epochs: int = 60
-    patience: int = 8
-    device: str = "cpu"
 
 
 class Blstm(nn.Module):

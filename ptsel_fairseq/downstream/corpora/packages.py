@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +22,35 @@ from ptsel_fairseq.base.files import WholeFile, file_checksum, write_text
 COMMANDS = {
     "apt": ("apt-get", "download", "-q", "{name}={version}"),
     "npm": ("npm", "pack", "--silent", "{name}@{version}"),
+    # pip reads a source package's metadata by running its code: only after the checksum, and a stand-in for that code.
     "pip": (
-        *(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "{name}"),
-        "{name}=={version}",
+        *(
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--no-binary",
+            "{name}",
+            "--no-build-isolation",
+        ),
+        *("--use-pep517", "--require-hashes", "-r", "{aside}/requirements.txt"),
     ),
 }
+# What pip calls in place of setuptools, and so of a package's setup.py: the metadata that the package brings along.
+BACKEND = """
+import pathlib, re
+def prepare_metadata_for_build_wheel(folder, settings=None):
+    metadata = pathlib.Path("PKG-INFO").read_text(encoding="utf-8")
+    name, version = (re.search(f"^{key}: (.+)$", metadata, re.M)[1].strip() for key in ("Name", "Version"))
+    made = pathlib.Path(folder) / f"{re.sub('[-_.]+', '_', name)}-{version}.dist-info"
+    made.mkdir()
+    (made / "METADATA").write_text(metadata, encoding="utf-8")
+    return made.name
+class __legacy__:
+    prepare_metadata_for_build_wheel = staticmethod(prepare_metadata_for_build_wheel)
+"""
 FILES = {"apt": "{name}_{version}_all.deb", "npm": "{name}-{version}.tgz", "pip": "{name}-{version}.tar.gz"}
 ADVICE = {
     "apt": "it is there on Debian and its relatives; run `apt-get update` once, and see that they offer this version",
@@ -54,11 +82,14 @@ def download(package: Package, folder: Path) -> Path:
     file = folder / package.file
     if file.is_file() and file_checksum(file) == package.sha256:
         return file
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [word.format(name=package.name, version=package.version) for word in COMMANDS[package.client]]
     # Elsewhere than `folder`, which apt-get's own user may not write to, and so that nothing half-done stays.
-    with tempfile.TemporaryDirectory() as work:
-        _run(command, Path(work), package)
+    with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory() as aside:
+        command = [
+            word.format(name=package.name, version=package.version, aside=aside)
+            for word in COMMANDS[package.client]
+        ]
+        _write_for_pip(Path(aside), package)
+        _run(command, Path(work), package, {"PYTHONPATH": aside} if package.client == "pip" else {})
         found = Path(work) / package.file
         if not found.is_file():
             there = ", ".join(sorted(entry.name for entry in Path(work).iterdir())) or "nothing"
@@ -74,6 +105,14 @@ def download(package: Package, folder: Path) -> Path:
     return file
 
 
+def _write_for_pip(aside: Path, package: Package) -> None:
+    requirement = f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n"
+    (aside / "requirements.txt").write_text(requirement)
+    (aside / "setuptools").mkdir()
+    (aside / "setuptools" / "__init__.py").write_text("")
+    (aside / "setuptools" / "build_meta.py").write_text(BACKEND)
+
+
 def unpack(file: Path, folder: Path) -> None:
     """Unpack a package, and zip archives in it, into `folder`; a package that was unpacked in full is left as it is."""
     done = folder / f".{file.name}.unpacked"
@@ -83,18 +122,36 @@ def unpack(file: Path, folder: Path) -> None:
     if file.suffix == ".deb":
         _run(["dpkg", "-x", str(file.resolve()), str(folder.resolve())], folder, None)
     else:
-        with tarfile.open(file) as archive:
-            archive.extractall(folder, filter="data")
+        try:
+            with tarfile.open(file) as archive:
+                archive.extractall(folder, filter="data")
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise PtselError(f"{file}: cannot be unpacked ({error}); remove it and fetch it again") from None
     for inner in sorted(folder.rglob("*.zip")):
-        with zipfile.ZipFile(inner) as zipped:
-            zipped.extractall(inner.parent)
+        try:
+            with zipfile.ZipFile(inner) as zipped:
+                zipped.extractall(inner.parent)
+        except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+            raise PtselError(
+                f"{inner}: cannot be unpacked ({error}); remove {folder} and fetch it again"
+            ) from None
     write_text(done, "")
 
 
-def _run(command: list[str], folder: Path, package: Package | None) -> None:
+def _run(
+    command: list[str], folder: Path, package: Package | None, environment: Mapping[str, str] | None = None
+) -> None:
     advice = ADVICE[package.client] if package else ADVICE["apt"]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(environment or {})},
+        )
     except FileNotFoundError:
         raise PtselError(f"{command[0]}: no such command; {advice}") from None
     if done.returncode:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from ptsel_fairseq.base.class_file import (
+    ROUNDING,
+    class_name,
+    segment_line,
+    utterance_line,
+    write_class_file,
+)
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.files import output_folder, write_lines, write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import SEGMENT_HEADER, UTTERANCE_HEADER, manifest_file, read_manifest
-from ptsel_fairseq.data.make_manifest import write_lines
+from ptsel_fairseq.base.manifest import manifest_file, read_manifest
+from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.base.names import path_fault
+from ptsel_fairseq.base.tables import markdown
 from ptsel_fairseq.downstream.corpora.bad_recordings import (
     BAD,
     UNPACK,
@@ -26,10 +35,11 @@ from ptsel_fairseq.downstream.corpora.copies import Measured, copy_of
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, check_none, wrong_root
 from ptsel_fairseq.downstream.corpora.registry import CORPORA
 from ptsel_fairseq.downstream.metrics.answer_files import MULTILABEL_HEADER
-from ptsel_fairseq.downstream.metrics.compare import markdown
+from ptsel_fairseq.downstream.speech.spelling import letters
 
 REPORT = "report.md"
 COPIES = "audio"
+LENGTH_TOLERANCE = 0.5  # seconds by which a recording of known length may differ
 HOURS_TOLERANCE = 0.1  # published hours are rounded, and some count otherwise
 
 
@@ -49,9 +59,9 @@ def prepare_command(
             more than half of them, or all of a split.
     """
     root, out = Path(root).resolve(), Path(out).resolve()
-    if name not in CORPORA:
-        raise PtselError(f"no corpus {name!r}; expected one of {', '.join(CORPORA)}")
-    corpus = CORPORA[name]
+    corpus = CORPORA.get(name)
+    if corpus.packages:
+        raise PtselError(f"{name}: run `ptsel fetch {name} OUT`, which downloads this corpus and prepares it")
     if not root.is_dir():
         raise wrong_root(root, corpus.holds)
     reading = corpus.read(root)
@@ -73,8 +83,20 @@ def write_corpus(
     Raises:
         PtselError: bad recordings, with `advice` on them; with `skip_bad`, more than half of them, or all of a split.
     """
+    with output_folder(out):
+        _write_corpus(corpus, reading, out, advice, jobs, skip_bad)
+
+
+def _write_corpus(
+    corpus: Corpus, reading: Reading, out: Path, advice: str, jobs: int | None, skip_bad: bool
+) -> None:
     clips = [clip for clip in reading.clips if clip.splits]
     shown = copy_of if corpus.convert else str
+    faults = {clip.path: fault for clip in clips if (fault := path_fault(clip.path))}
+    listed_badly = [f"{path!r} {fault}" for path, fault in faults.items()]
+    check_none(listed_badly, reading.root, "names of recordings cannot be used", "mend the corpus's lists")
+    nameless = [clip.path for clip in clips if not all(map(class_name, _names_of(clip)))]
+    check_none(nameless, reading.root, "recordings have a class without a name", "mend the corpus's lists")
     counts = Counter(shown(clip.path) for clip in clips)
     twice = [path for path, count in counts.items() if count > 1]
     check_none(twice, reading.root, "recordings are twice in the corpus's lists", "leave one line of each")
@@ -90,6 +112,11 @@ def write_corpus(
     remarks = [*remarks_on_bad(reading, listed, bad), *reading.remarks]
     reading = without(reading, bad)
     clips = [clip for clip in reading.clips if clip.splits]
+    beyond = [
+        clip.path for clip in clips if _ends(clip) > samples[clip.path].samples / SAMPLE_RATE + ROUNDING
+    ]
+    check_none(beyond, reading.root, "recordings have boundaries after their end", UNPACK)
+    remarks += remarks_on_lengths(corpus, clips, samples)
     by_split = divide(clips)
     for split, members in by_split.items():
         lines = [f"{shown(clip.path)}\t{samples[clip.path].samples}" for clip in members]
@@ -110,6 +137,35 @@ def write_corpus(
     print(f"{out}: {', '.join(f'{split}.tsv' for split in by_split)}; {', '.join(others)}")
 
 
+def _names_of(clip: Clip) -> Iterator[str]:
+    """All classes of a clip."""
+    yield from clip.classes.values()
+    for spans in clip.segments.values():
+        yield from (name for _, _, name in spans)
+
+
+def _ends(clip: Clip) -> float:
+    """Where the last segment of a clip ends, in seconds."""
+    return max((end for spans in clip.segments.values() for _, end, _ in spans), default=0.0)
+
+
+def remarks_on_lengths(corpus: Corpus, clips: Sequence[Clip], samples: Mapping[str, Measured]) -> list[str]:
+    """How many recordings are not as long as all of the corpus are to be; nothing if there are none."""
+    if corpus.seconds is None:
+        return []
+    others = [
+        f"{clip.path} {samples[clip.path].samples / SAMPLE_RATE:.2f} s"
+        for clip in clips
+        if abs(samples[clip.path].samples / SAMPLE_RATE - corpus.seconds) > LENGTH_TOLERANCE
+    ]
+    if not others:
+        return []
+    return [
+        f"{len(others):,} of {len(clips):,} recordings are not the {corpus.seconds:g} s that they are to be "
+        f"{examples(others)}: cut off, or cut otherwise."
+    ]
+
+
 def divide(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
     """The clips of each split, in `split_order`."""
     by_split: dict[str, list[Clip]] = {}
@@ -124,11 +180,6 @@ def split_order(split: str) -> tuple[str, int, str]:
     task, _, part = split.rpartition("/")
     kinds = [i for i, kind in enumerate(("train", "dev", "valid", "test")) if part.startswith(kind)]
     return task, kinds[0] if kinds else 4, split
-
-
-def letters(text: str) -> str:
-    """fairseq's .ltr: letters separated by spaces, a bar after each word."""
-    return " ".join([*" ".join(text.split()).replace(" ", "|"), "|"])
 
 
 def write_transcripts(out: Path, split: str, clips: Sequence[Clip]) -> None:
@@ -157,20 +208,15 @@ def write_dictionaries(out: Path, by_split: Mapping[str, Sequence[Clip]]) -> Non
 
 def write_classes(out: Path, clips: Iterable[Clip], shown: Callable[[str], str]) -> None:
     """``classes/<kind>.tsv`` of utterances, or of segments."""
-    rows: dict[str, list[str]] = {}
-    headers: dict[str, str] = {}
+    rows: dict[tuple[str, bool], list[str]] = {}
     for clip in clips:
         path = shown(clip.path)
         for kind, name in clip.classes.items():
-            headers[kind] = "\t".join(UTTERANCE_HEADER)
-            rows.setdefault(kind, []).append(f"{path}\t{name}")
+            rows.setdefault((kind, False), []).append(utterance_line(path, name))
         for kind, spans in clip.segments.items():
-            headers[kind] = "\t".join(SEGMENT_HEADER)
-            rows.setdefault(kind, []).extend(
-                f"{path}\t{start:.6g}\t{end:.6g}\t{name}" for start, end, name in spans
-            )
-    for kind, lines in rows.items():
-        write_lines(out / "classes" / f"{kind}.tsv", [headers[kind], *lines])
+            rows.setdefault((kind, True), []).extend(segment_line(path, *span) for span in spans)
+    for (kind, of_segments), lines in rows.items():
+        write_class_file(out / "classes" / f"{kind}.tsv", lines, of_segments)
 
 
 def report(corpus: Corpus, by_split: Mapping[str, Sequence[Clip]], samples: Mapping[str, Measured]) -> str:
@@ -224,7 +270,7 @@ def shared_classes(by_split: Mapping[str, Sequence[Clip]]) -> list[str]:
     for (task, kind), found in sorted(splits_of.items()):
         several = sorted(name for name, splits in found.items() if len(splits) > 1)
         if len({split for splits in found.values() for split in splits}) > 1:
-            first = f" (first: {', '.join(several[:3])})" if several else ""
+            first = f" {examples(several, ', ')}" if several else ""
             lines.append(f"{task + ': ' if task else ''}{len(several)} of {len(found)} {kind}{first}")
     return lines
 

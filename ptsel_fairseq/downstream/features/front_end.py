@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptsel_fairseq.base import kept
 from ptsel_fairseq.base.audio import read_whole_audio
+from ptsel_fairseq.base.class_file import ClassFile, Segment
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import WholeFile, file_checksum
+from ptsel_fairseq.base.files import file_checksum
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
-from ptsel_fairseq.base.manifest import ClassFile, Manifest, Segment
-from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
+from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.pools import ALL, POOLS
 from ptsel_fairseq.labels.tracks import compute_tracks, resolve
@@ -28,6 +29,7 @@ from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, load_use
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Label, Track
 
+JOIN = "+"  # between labels or pools that are one front end together
 VERSION = 1  # raised when the values change, so that kept ones are not used again
 BLOCK = 32  # utterances of one file: what an interruption can lose
 
@@ -66,13 +68,18 @@ class FrontEnd:
         grid = FrameGrid()
         for user_file in self.user_files:
             load_user_file(user_file)
-        labels = resolve([self.kind])
+        labels = resolve(self.kind.split(JOIN))
         tracks = compute_tracks(waveform, labels, grid)
         places = [grid.frames_between(*span, len(waveform)) for span in spans]
         return [
             np.concatenate([pool(tracks[label.name], label, first, last) for label in labels])[None]
             for first, last in places
         ]
+
+    def check_processes(self) -> None:
+        """Raise PtselError if other processes could not find the labels."""
+        if self.checkpoint is None:
+            check_workers_can_load(resolve(self.kind.split(JOIN)))
 
     def frames(self, waveform: np.ndarray) -> np.ndarray:
         """Every frame of a waveform, float32 [layers, frames, dim]; a label is 0 where it is undefined."""
@@ -82,7 +89,7 @@ class FrontEnd:
             return load_encoder(self.checkpoint).hidden_states(waveform)
         for user_file in self.user_files:
             load_user_file(user_file)
-        tracks = compute_tracks(waveform, resolve([self.kind]), FrameGrid())
+        tracks = compute_tracks(waveform, resolve(self.kind.split(JOIN)), FrameGrid())
         return np.concatenate([track.values for track in tracks.values()], axis=1)[None]
 
 
@@ -100,9 +107,15 @@ def pool(track: Track, label: Label, first: int, last: int) -> np.ndarray:
 
 
 def front_ends(names: Sequence[str], user_files: tuple[UserFile, ...] = ()) -> list[FrontEnd]:
-    """The front ends of ``--features``: labels, pools, or files of checkpoints; each has a name of its own."""
+    """The front ends of ``--features``: labels, pools, several joined by ``+``, or files of checkpoints.
+
+    Each has a name of its own.
+    """
     known = {*registry.names(), *POOLS, ALL}
-    found = [_of_labels(name, user_files) if name in known else _of_checkpoint(Path(name)) for name in names]
+    found = [
+        _of_labels(name, user_files) if known.issuperset(name.split(JOIN)) else _of_checkpoint(Path(name))
+        for name in names
+    ]
     stems = [end.name for end in found]
     distinct = [
         replace(end, name=f"{end.checkpoint.resolve().parent.name}-{end.name}")
@@ -115,8 +128,23 @@ def front_ends(names: Sequence[str], user_files: tuple[UserFile, ...] = ()) -> l
     return distinct
 
 
+def front_end(name: Path | str) -> FrontEnd:
+    """What turns a waveform at 16 kHz into features.
+
+    ``front_end("mfcc").vectors(waveform, [(0.0, 1.5)])`` gives a vector [layers, dim] for each span of seconds,
+    ``.frames(waveform)`` every frame [layers, frames, dim].
+
+    Args:
+        name: a label or a pool of labels, or the file of a checkpoint of wav2vec 2.0 (which needs fairseq).
+
+    Raises:
+        PtselError: neither a label, nor a pool, nor a file.
+    """
+    return front_ends([str(name)])[0]
+
+
 def _of_labels(name: str, user_files: tuple[UserFile, ...]) -> FrontEnd:
-    described = [[label.name, label.version, label.dim, label.origin] for label in resolve([name])]
+    described = [[label.name, label.version, label.dim, label.origin] for label in resolve(name.split(JOIN))]
     return FrontEnd(name, name, None, hashlib.sha256(json.dumps(described).encode()).hexdigest(), user_files)
 
 
@@ -135,11 +163,6 @@ def item_id(manifest: Manifest, segment: Segment) -> str:
     return path if np.isinf(segment.end) else f"{path}\t{segment.start:.4f}\t{segment.end:.4f}"
 
 
-def in_order(class_file: ClassFile) -> list[Segment]:
-    """The segments as features come: by utterance, then as in the file."""
-    return sorted(class_file.segments, key=lambda segment: segment.utterance)
-
-
 def extract(
     front_end: FrontEnd,
     manifest: Manifest,
@@ -147,7 +170,7 @@ def extract(
     cache: Path,
     jobs: int | None = None,
 ) -> np.ndarray:
-    """The vectors of a split's segments in the order of `in_order`; what `cache` holds is not computed again.
+    """The vectors of a split's segments in the order of `ClassFile.in_order`; what `cache` holds is not computed again.
 
     Returns:
         float32 [segments, layers, dim].
@@ -155,49 +178,33 @@ def extract(
     Raises:
         PtselError: audio or a checkpoint that cannot be used, or an utterance too short for a frame.
     """
-    from tqdm import tqdm
-
     by_utterance: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    for segment in in_order(class_file):
+    for segment in class_file.in_order():
         by_utterance[segment.utterance].append((segment.start, segment.end))
     work = sorted(by_utterance.items())
-    blocks = [work[first : first + BLOCK] for first in range(0, len(work), BLOCK)]
-    folder = cache / f"{manifest.split}-{front_end.name}-{cache_key(front_end, manifest, work)[:16]}"
-    todo = [i for i, block in enumerate(blocks) if not _is_done(folder / f"{i:06d}.npy", block)]
-    seconds = sum(manifest.utterances[index].samples for i in todo for index, _ in blocks[i]) / SAMPLE_RATE
-    pieces = (
-        [
-            (manifest.audio_path(u), u.samples, manifest.where(u), segments)
-            for u, segments in ((manifest.utterances[index], segments) for index, segments in blocks[i])
-        ]
-        for i in todo
+    pieces = [
+        (manifest.audio_path(u), u.samples, manifest.where(u), spans)
+        for u, spans in ((manifest.utterances[index], spans) for index, spans in work)
+    ]
+    blocks = kept.in_blocks(
+        partial(_extract_block, front_end),
+        pieces,
+        cache / f"{manifest.split}-{front_end.name}-{cache_key(front_end, manifest, work)}",
+        size=BLOCK,
+        seconds=lambda piece: piece[1] / SAMPLE_RATE,
+        title=f"{front_end.name} of {manifest.split}",
+        jobs=jobs,
+        form=kept.ARRAYS,
+        rows=lambda piece: len(piece[3]),
+        audio=itemgetter(0),
+        before_processes=front_end.check_processes,
     )
-    jobs = jobs_for_audio(seconds, jobs)
-    if front_end.checkpoint is None and jobs != 1:
-        check_workers_can_load(resolve([front_end.kind]))
-    found = map_ordered(partial(_extract_block, front_end), pieces, jobs=jobs)
-    title = f"{front_end.name} of {manifest.split}"
-    with tqdm(
-        total=len(blocks), initial=len(blocks) - len(todo), desc=title, unit="block", file=sys.stderr
-    ) as bar:
-        for i, vectors in zip(todo, found, strict=True):
-            with WholeFile(folder / f"{i:06d}.npy") as out:
-                np.save(out, vectors)
-            bar.update()
-    return np.concatenate([np.load(folder / f"{i:06d}.npy") for i in range(len(blocks))])
+    return np.concatenate(blocks)
 
 
 def cache_key(front_end: FrontEnd, manifest: Manifest, work: Sequence[tuple[int, list]]) -> str:
-    """SHA-256 of all that the vectors depend on but the audio's content: paths, lengths, segments, front end."""
-    described = [VERSION, BLOCK, front_end.kind, front_end.checksum, manifest.checksum, work]
-    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
-
-
-def _is_done(file: Path, block: Sequence[tuple[int, list]]) -> bool:
-    try:
-        return len(np.load(file, mmap_mode="r")) == sum(len(segments) for _, segments in block)
-    except (OSError, ValueError, EOFError):
-        return False
+    """A name for all that the vectors depend on but the audio's content: paths, lengths, segments, front end."""
+    return kept.key_of(VERSION, BLOCK, front_end.kind, front_end.checksum, manifest.checksum, work)
 
 
 def _extract_block(

@@ -1,86 +1,50 @@
-"""Encoders, pretrained or fine-tuned for CTC: the one place of this room that imports fairseq."""
+"""Encoders from checkpoints, pretrained or fine-tuned for CTC: the one place of this room that imports fairseq.
+
+Which model a checkpoint is of, and how it is read, the encoders know that `ptsel_fairseq.plugin.encoders` registers.
+"""
 
 from __future__ import annotations
 
-import argparse
-import ast
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptsel_fairseq.base.checkpoint import load_state
+from ptsel_fairseq.base.device import device_of_models
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.downstream.features.crdnn import MODEL as FILTERBANK
-from ptsel_fairseq.downstream.features.crdnn import MODEL_CTC as FILTERBANK_CTC
-from ptsel_fairseq.downstream.features.crdnn import FilterbankEncoder, fine_tuned_filterbank, load_filterbank
-from ptsel_fairseq.export import OURS as OF_HEADS
-from ptsel_fairseq.export import STOCK_NAMES, load_state, to_stock
 
-OURS = "ptsel_wav2vec2"
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """A frozen model, the frame grid of its convolutions, and whether it wants normalised waveforms."""
-
-    model: Any
-    grid: FrameGrid
-    normalize: bool
-
-    def hidden_states(self, waveform: np.ndarray) -> np.ndarray:
-        """The input of each transformer block, then the encoder's output: float32 [blocks + 1, frames, dim]."""
-        import torch
-
-        source = _source(waveform, self.normalize)
-        inputs: list[Any] = []
-        hooks = [
-            block.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
-            for block in self.model.encoder.layers
-        ]
-        try:
-            with torch.no_grad():
-                output = self.model.extract_features(source, padding_mask=None)["x"]
-        finally:
-            for hook in hooks:
-                hook.remove()
-        frames = output.shape[1]  # the blocks may see a padded frame more
-        states = [state[:frames, 0] for state in inputs]
-        return torch.stack([*states, output[0]]).numpy()
+if TYPE_CHECKING:
+    from ptsel_fairseq.plugin.encoders.encoder import FineTuned, Frozen
 
 
 @lru_cache(maxsize=1)
-def load_encoder(file: Path) -> Encoder | FilterbankEncoder:
-    """Read a checkpoint of fairseq's wav2vec 2.0, or of this plugin, ready to extract features.
+def load_encoder(file: Path) -> Frozen:
+    """Read a pretraining checkpoint of an encoder that is known here, or of stock wav2vec 2.0, to extract features.
 
     Raises:
         PtselError: no fairseq, another model, or weights that do not fit its configuration.
     """
     state = load_state(file)
-    cfg = configuration(state, file)
-    name = cfg["model"].get("_name")
-    if name == FILTERBANK:
-        with _quiet_fairseq(file):
-            return load_filterbank(state, file)
-    if name == OURS:
-        if not hears_filterbanks(cfg["model"]):
-            state = to_stock({**state, "cfg": cfg}, file)
-    elif name != STOCK_NAMES["model"]:
-        raise PtselError(
-            f"{file}: expected a pretraining checkpoint of wav2vec 2.0, found the model {name!r}; "
-            "give the checkpoint that it was fine-tuned from"
-        )
-    model = build_model(cfg["model"], file)
-    weights = {key: value for key, value in state["model"].items() if not key.startswith(OF_HEADS)}
-    load_weights(model, weights, file)
-    model.remove_pretraining_modules()
-    return Encoder(model, grid_of(model), bool(cfg["task"].get("normalize", False)))
+    with _quiet_fairseq(file):
+        from ptsel_fairseq.plugin.encoders import encoder as known
+        from ptsel_fairseq.plugin.encoders.wav2vec2_loading import configuration
+
+        cfg = configuration(state, file)
+        name = cfg["model"].get("_name")
+        if name in known.ctc_names():
+            raise PtselError(
+                f"{file}: expected a pretraining checkpoint, found the model {name!r}; give the checkpoint that it "
+                "was fine-tuned from"
+            )
+        return known.get(name, str(file)).load({**state, "cfg": cfg}, file)
 
 
 @dataclass(frozen=True)
@@ -88,92 +52,66 @@ class CtcModel:
     """An encoder that was fine-tuned for CTC.
 
     Attributes:
-        frames: a batch of one waveform [1, samples] -> its frames [1, frames, dim].
+        encoder: its encoder.
+        projection: onto the symbols.
         symbols: what its outputs stand for, in order; the first is the blank.
         labels: ``ltr``, ``phn``, or what else the suffix of its training texts was.
     """
 
-    frames: Callable[[Any], Any]
+    encoder: FineTuned
     projection: Any
-    grid: FrameGrid
-    normalize: bool
     symbols: tuple[str, ...]
     labels: str
-    blank_weight: float = 0.0
+
+    @property
+    def grid(self) -> FrameGrid:
+        """The frames of its outputs."""
+        return self.encoder.grid
 
     def log_probs(self, waveform: np.ndarray) -> np.ndarray:
         """Log-probability of each symbol in each frame, float32 [frames, symbols]."""
         import torch
 
+        from ptsel_fairseq.plugin.encoders.encoder import source
+
         with torch.no_grad():
-            logits = self.projection(self.frames(_source(waveform, self.normalize))[0])
-            logits[:, 0] += self.blank_weight
-            return logits.log_softmax(dim=-1).numpy()
+            frames = self.encoder.frames(source(waveform, self.encoder.normalize))[0]
+            logits = self.projection(frames)
+            logits[:, 0] += self.encoder.blank_weight
+            return logits.log_softmax(dim=-1).cpu().numpy()
 
 
 @lru_cache(maxsize=1)
 def load_ctc(file: Path) -> CtcModel:
-    """Read what fairseq's ``audio_finetuning`` with ``wav2vec_ctc`` or ``ptsel_crdnn_ctc`` wrote; nothing else need be
-    there.
+    """Read what fairseq's ``audio_finetuning`` wrote with ``wav2vec_ctc``, or ``ptsel_ctc`` for other encoders.
+
+    Nothing else need be there.
 
     Raises:
         PtselError: no fairseq, another model, or weights that do not fit.
     """
     with _quiet_fairseq(file):
         from fairseq.data import Dictionary
-    state = load_state(file, [Dictionary])
-    cfg = configuration(state, file)
-    settings, task = cfg["model"], cfg["task"]
-    dictionary = (state.get("task_state") or {}).get("target_dictionary")
-    name = settings.get("_name")
-    if name not in ("wav2vec_ctc", FILTERBANK_CTC) or dictionary is None or not settings.get("w2v_args"):
-        raise PtselError(
-            f"{file}: expected a checkpoint of the model wav2vec_ctc or {FILTERBANK_CTC} with its dictionary, found "
-            f"the model {name!r}; fine-tune with configs/finetuning first"
-        )
-    symbols, labels = tuple(dictionary.symbols), str(task.get("labels", "ltr"))
-    if name == FILTERBANK_CTC:
-        with _quiet_fairseq(file):
-            encoder, weights = fine_tuned_filterbank(state, file)
-        return CtcModel(
-            lambda source: encoder.model(source)[0],
-            _linear(weights, file),
-            encoder.grid,
-            False,
-            symbols,
-            labels,
-        )
-    if settings.get("blank_mode", "add") != "add":
-        raise PtselError(
-            f"{file}: expected model.blank_mode add, found {settings['blank_mode']!r}; that is not read"
-        )
-    pretrained = settings["w2v_args"]
-    inner = configuration({"cfg" if isinstance(pretrained, Mapping) else "args": pretrained}, file)
-    model = build_model(inner["model"], file)
-    model.remove_pretraining_modules()
-    parts: dict[str, dict[str, Any]] = {"w2v_model": {}, "proj": {}}
-    for key, value in state["model"].items():
-        part, _, rest = key.removeprefix("w2v_encoder.").partition(".")
-        parts[part][rest] = value
-    load_weights(model, parts["w2v_model"], file)
+
+        from ptsel_fairseq.plugin.encoders import encoder as known
+        from ptsel_fairseq.plugin.encoders.wav2vec2_loading import configuration
+
+        state = load_state(file, [Dictionary])
+        cfg = configuration(state, file)
+        settings = cfg["model"]
+        dictionary = (state.get("task_state") or {}).get("target_dictionary")
+        name = settings.get("_name")
+        if name not in known.ctc_names() or dictionary is None or not settings.get("w2v_args"):
+            raise PtselError(
+                f"{file}: expected a checkpoint of one of the models {', '.join(known.ctc_names())} with its "
+                f"dictionary, found the model {name!r}; fine-tune with configs/finetuning first"
+            )
+        kind = known.get_tuned(settings, str(file))
+        encoder = kind.load_ctc({**state, "cfg": cfg}, file)
+    labels = str(cfg["task"].get("labels", "ltr"))
     return CtcModel(
-        lambda source: model.extract_features(source, padding_mask=None)["x"],
-        _linear(parts["proj"], file),
-        grid_of(model),
-        bool(task.get("normalize", False)),
-        symbols,
-        labels,
-        float(settings.get("blank_weight", 0.0)),
+        encoder, _linear(encoder.output, file).to(device_of_models()), _symbols(dictionary, file), labels
     )
-
-
-def load_weights(model: Any, weights: Mapping[str, Any], file: Path) -> None:
-    """Load all weights and stop dropout and masking; raise PtselError if they are of another model."""
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise PtselError(f"{file}: the weights do not fit the configuration beside them ({error})") from None
-    model.eval()
 
 
 def _linear(weights: Mapping[str, Any], file: Path) -> Any:
@@ -181,68 +119,21 @@ def _linear(weights: Mapping[str, Any], file: Path) -> Any:
 
     if set(weights) != {"weight", "bias"}:
         raise PtselError(f"{file}: expected a projection onto the symbols of a dictionary, found none")
+    if weights["weight"].dim() != 2 or weights["bias"].shape != weights["weight"].shape[:1]:
+        raise PtselError(
+            f"{file}: expected a projection onto the symbols of a dictionary, found another shape"
+        )
     outputs, inputs = weights["weight"].shape
     layer = nn.Linear(inputs, outputs)
     layer.load_state_dict(dict(weights))
     return layer.eval()
 
 
-def grid_of(model: Any) -> FrameGrid:
-    """The frame grid of a model."""
-    if hasattr(model.feature_extractor, "features"):
-        return model.feature_extractor.features.grid
-    layers = [block[0] for block in model.feature_extractor.conv_layers]
-    return FrameGrid.of_conv_layers(
-        [(layer.out_channels, layer.kernel_size[0], layer.stride[0]) for layer in layers]
-    )
-
-
-def _source(waveform: np.ndarray, normalize: bool) -> Any:
-    """What the model is given: a batch of one, scaled as in training."""
-    import torch
-    from torch.nn.functional import layer_norm
-
-    source = torch.from_numpy(waveform)[None]
-    return layer_norm(source, source.shape) if normalize else source
-
-
-def configuration(state: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
-    """The configuration of a checkpoint, made of the command line that those of 2020 hold instead."""
-    if state.get("cfg"):
-        return state["cfg"]
-    if not isinstance(state.get("args"), argparse.Namespace):
-        raise PtselError(f"{file}: expected a checkpoint of fairseq with 'cfg' or 'args', found neither")
-    given = vars(state["args"])
-    # The one setting that was text on the command line and is a list now.
-    temperature = given.get("latent_temp")
-    parsed = {"latent_temp": ast.literal_eval(temperature)} if isinstance(temperature, str) else {}
-    return {"model": {**given, **parsed, "_name": given.get("arch")}, "task": given}
-
-
-def hears_filterbanks(settings: Mapping[str, Any]) -> bool:
-    """Whether a configuration is of wav2vec 2.0 with the front end `filterbank`, which stock fairseq has not."""
-    return settings.get("_name") == OURS and settings.get("frontend", "waveform") != "waveform"
-
-
-def build_model(settings: Mapping[str, Any], file: Path) -> Any:
-    """The model of a configuration without heads, with weights yet to be loaded: stock unless it hears filterbanks."""
-    from omegaconf import OmegaConf
-
-    with _quiet_fairseq(file):
-        from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
-
-        config, model = Wav2Vec2Config, Wav2Vec2Model
-        if hears_filterbanks(settings):
-            from ptsel_fairseq.plugin.encoders.wav2vec2 import PtselWav2Vec2Config, PtselWav2Vec2Model
-
-            config, model = PtselWav2Vec2Config, PtselWav2Vec2Model
-        known = OmegaConf.structured(config)
-        given = {
-            key: value
-            for key, value in settings.items()
-            if key in known and key != "_name" and not key.startswith("pretext_")
-        }
-        return model.build_model(OmegaConf.merge(known, given))
+def _symbols(dictionary: Any, file: Path) -> tuple[str, ...]:
+    found = getattr(dictionary, "symbols", None)
+    if not isinstance(found, list) or not all(isinstance(symbol, str) for symbol in found):
+        raise PtselError(f"{file}: expected a dictionary of symbols, found a damaged one")
+    return tuple(found)
 
 
 @contextlib.contextmanager
@@ -257,9 +148,16 @@ def _quiet_fairseq(file: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except PtselError:
+        raise
     except ImportError as error:
         raise PtselError(
             f"{file}: reading a checkpoint's model needs fairseq ({error}); pip install 'ptsel_fairseq[fairseq]'"
+        ) from None
+    except Exception as error:  # whatever a configuration brings about that its encoder does not check
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise PtselError(
+            f"{file}: no model can be built from this checkpoint ({reason}); it is damaged"
         ) from None
     finally:
         root.setLevel(level)

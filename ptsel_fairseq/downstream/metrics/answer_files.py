@@ -1,16 +1,18 @@
-"""Reading what `ptsel evaluate` compares: a reference and a system's answers, as tables of items and values."""
+"""Read the files of `ptsel evaluate`: a reference and a system's answers, as tables of items and values."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ptsel_fairseq.base.class_file import read_rows
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import SEGMENT_HEADER, SEGMENTS_EXAMPLE, UTTERANCE_HEADER, read_lines
+from ptsel_fairseq.base.manifest import read_lines
+from ptsel_fairseq.base.messages import examples
 
 TEXT_EXAMPLE = "clips/en_0001.flac<TAB>PRESS ZERO FOR HELP"
 TRN_EXAMPLE = "PRESS ZERO FOR HELP (None-17)"
@@ -36,19 +38,6 @@ class Table:
     def checksum(self) -> str:
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
 
-    def numbers(self, expected: str, accept: Callable[[float], bool] = math.isfinite) -> list[float]:
-        """The values as numbers; raise PtselError naming the first that is none or is not accepted."""
-        found = []
-        for item, value in self.values.items():
-            try:
-                number = float(value)
-            except ValueError:
-                number = math.nan
-            if not accept(number):
-                raise PtselError(f"{self.file}: expected {expected}, found {value!r} for {shown_item(item)}")
-            found.append(number)
-        return found
-
     def in_order_of(self, reference: Table) -> Table:
         """The same values in the order of another table; raise PtselError unless both hold the same items."""
         lacking = [item for item in reference.values if item not in self.values]
@@ -62,10 +51,9 @@ class Table:
             ),
         ):
             if items:
-                shown = "; ".join(shown_item(item) for item in items[:3])
                 raise PtselError(
                     f"{self.file}: expected the {len(reference.values)} items of {reference.file}; {len(items)} {what} "
-                    f"(first: {shown}); {advice}"
+                    f"{examples(map(shown_item, items))}; {advice}"
                 )
         return Table(self.file, {item: self.values[item] for item in reference.values})
 
@@ -76,9 +64,36 @@ class Table:
         if lacking:
             raise PtselError(
                 f"{self.file}: expected a class for each utterance that is tested; {len(lacking)} have none "
-                f"(first: {'; '.join(shown_item(path) for path in lacking[:3])})"
+                f"{examples(map(shown_item, lacking))}"
             )
         return [self.values[path] for path in paths]
+
+
+class _Filling:
+    """A table line by line, each item once.
+
+    Args:
+        repeats: whether an item may occur again with the same value, which counts once.
+    """
+
+    def __init__(self, file: Path, repeats: bool = False) -> None:
+        self.file, self.repeats = file, repeats
+        self.lines: dict[str, int] = {}
+        self.values: dict[str, str] = {}
+
+    def add(self, number: int, item: str, value: str) -> None:
+        """The entry of line `number`; raise PtselError if the item is there already."""
+        if self.repeats and self.values.get(item) == value:
+            return
+        if item in self.values:
+            raise PtselError(
+                f"{self.file}, line {number}: {shown_item(item)} is on line {self.lines[item]} already; expected each "
+                "once"
+            )
+        self.lines[item], self.values[item] = number, value
+
+    def whole(self) -> Table:
+        return Table(self.file, self.values)
 
 
 def read_table(
@@ -100,24 +115,15 @@ def read_table(
     Raises:
         PtselError: a line that cannot be parsed, an item that occurs twice, or no lines.
     """
-    file = Path(file)
-    lines: dict[str, int] = {}
-    values: dict[str, str] = {}
-    for number, line in enumerate(read_lines(file, expected)[skip:], start=1 + skip):
+    table = _Filling(Path(file), repeats)
+    for number, line in enumerate(read_lines(Path(file), expected)[skip:], start=1 + skip):
         entry = parse(line)
         if entry is None:
             raise PtselError(f"{file}, line {number}: expected {expected}, found {line!r}")
-        item, value = entry
-        if repeats and values.get(item) == value:
-            continue
-        if item in values:
-            raise PtselError(
-                f"{file}, line {number}: {shown_item(item)} is on line {lines[item]} already; expected each once"
-            )
-        lines[item], values[item] = number, value
-    if not values:
+        table.add(number, *entry)
+    if not table.values:
         raise PtselError(f"{file}: expected lines such as {expected}, found none")
-    return Table(file, values)
+    return table.whole()
 
 
 def read_texts(file: Path | str) -> Table:
@@ -155,25 +161,21 @@ def read_trial_scores(file: Path | str) -> Table:
 
 def read_class_table(file: Path | str) -> Table:
     """Classes of utterances or of segments in seconds, in the format of a class file."""
-    expected = f"a header and lines such as {CLASS_EXAMPLE!r} or {SEGMENTS_EXAMPLE!r}"
-    header = _header(file, (UTTERANCE_HEADER, SEGMENT_HEADER), expected)
-
-    def parse(line: str) -> Entry | None:
-        fields = line.split("\t")
-        if len(fields) != len(header) or not all(fields):
-            return None
-        try:
-            times = [f"{float(field):.4f}" for field in fields[1:-1]]  # 0.1 and 0.10 are the same time
-        except ValueError:
-            return None
-        return "\t".join([fields[0], *times]), fields[-1]
-
-    return read_table(file, f"{len(header)} fields ({', '.join(header)}) separated by tabs", parse, skip=1)
+    table = _Filling(Path(file))
+    for row in read_rows(file):
+        times = [] if row.times is None else [f"{time:.4f}" for time in row.seconds()]
+        table.add(row.number, "\t".join([row.path, *times]), row.name)  # 0.1 and 0.10 are the same time
+    return table.whole()
 
 
 def read_labels(file: Path | str) -> Table:
     """Relevance or score of (item, class) pairs, 0 to 1; a pair without a line is unlabelled."""
-    _header(file, (MULTILABEL_HEADER,), f"a header and lines such as {LABEL_EXAMPLE!r}")
+    lines = read_lines(Path(file), f"a header and lines such as {LABEL_EXAMPLE!r}")
+    if not lines or tuple(lines[0].split("\t")) != MULTILABEL_HEADER:
+        raise PtselError(
+            f"{file}, line 1: expected the header {'<TAB>'.join(MULTILABEL_HEADER)!r}, found "
+            f"{lines[0] if lines else 'an empty file'!r}"
+        )
 
     def parse(line: str) -> Entry | None:
         fields = line.split("\t")
@@ -182,15 +184,17 @@ def read_labels(file: Path | str) -> Table:
     return read_table(file, repr(LABEL_EXAMPLE), parse, skip=1)
 
 
-def _header(file: Path | str, accepted: Sequence[tuple[str, ...]], expected: str) -> tuple[str, ...]:
-    lines = read_lines(Path(file), expected)
-    header = tuple(lines[0].split("\t")) if lines else ()
-    if header not in accepted:
-        names = " or ".join(repr("<TAB>".join(names)) for names in accepted)
-        raise PtselError(
-            f"{file}, line 1: expected the header {names}, found {lines[0] if lines else 'an empty file'!r}"
-        )
-    return header
+def values_as(
+    given: Mapping[str, Any], convert: Callable[[Any], Any], expected: str, where: object
+) -> list[Any]:
+    """Each value by `convert`; raise PtselError naming the first that it gives None for."""
+    found = []
+    for item, value in given.items():
+        converted = convert(value)
+        if converted is None:
+            raise PtselError(f"{where}: expected {expected}, found {value!r} for {shown_item(item)}")
+        found.append(converted)
+    return found
 
 
 def shown_item(item: str) -> str:

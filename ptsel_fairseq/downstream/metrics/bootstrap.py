@@ -6,12 +6,12 @@ Koehn, "Statistical significance tests for machine translation evaluation" (2004
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.progress import progress_bar
 
 LEVEL = 0.95
 
@@ -48,12 +48,10 @@ def replicates(
     Returns:
         For each system, float64 [resamples] by metric.
     """
-    from tqdm import tqdm
-
     rows: list[list[dict[str, float]]] = [[] for _ in systems]
     drawn = resampled_weights(groups, resamples, seed)
-    for weights in tqdm(
-        drawn, "bootstrap", resamples, unit="resample", leave=False, file=sys.stderr, delay=2
+    for weights in progress_bar(
+        drawn, desc="bootstrap", total=resamples, unit="resample", leave=False, delay=2
     ):
         for system, found in zip(systems, rows, strict=True):
             found.append(mean_values(system, weights))

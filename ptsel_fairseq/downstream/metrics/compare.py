@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.tables import markdown
 from ptsel_fairseq.downstream.metrics.bootstrap import check_resamples, holm, paired_p, replicates, smallest_p
+from ptsel_fairseq.downstream.metrics.measures import MEASURES
 from ptsel_fairseq.downstream.metrics.results import (
-    LOWER_IS_BETTER,
     RESAMPLES,
-    TITLES,
     Result,
     read_result,
     shown,
@@ -53,10 +54,13 @@ def compare_command(
     systems = [read_result(file) for file in results]
     check_same_items(systems, results)
     names = distinct_names(systems, results)
-    pairs = pairs_of(names, against)
-    resamples = enough_resamples(len(pairs)) if resamples is None else resamples
-    p = paired_tests(systems, names, pairs, resamples, seed)
-    text = table(systems, names, p, resamples)
+    if len(systems) == 1:
+        pairs_of(names, against)
+        text = table(systems, names, {}, 0)
+    else:
+        text = compare_systems(
+            dict(zip(names, systems, strict=True)), against=against, resamples=resamples, seed=seed
+        ).text
     print(text)
     if out.suffix == ".md":
         write_text(out, text + "\n")
@@ -64,6 +68,82 @@ def compare_command(
         out = out.with_suffix(".png")
     draw_comparison(systems, names, out)
     print(out)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric of one system less that of another, and the two-sided p of "both are equally good"."""
+
+    value: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several systems on the same items.
+
+    Attributes:
+        systems: results by name.
+        differences: by pair of names, then by metric; p is of the paired bootstrap, adjusted by Holm's method for the
+            number of pairs.
+        text: a table of all, in Markdown; what ``print`` shows.
+    """
+
+    systems: dict[str, Result]
+    differences: dict[Pair, dict[str, Difference]]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def compare_systems(
+    systems: Mapping[str, Result] | Sequence[Result],
+    *,
+    against: str | None = None,
+    resamples: int | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """Compare systems that answered for the same items, by the paired bootstrap (Koehn 2004).
+
+    Args:
+        systems: results by name, or results with different names.
+        against: name of a system; only pairs with it are tested. Default: every pair.
+        resamples: at least 100; default, `enough_resamples`.
+        seed: of the bootstrap.
+
+    Raises:
+        PtselError: fewer than two systems, two of one name, or other items, references, groups or metrics.
+
+    Examples:
+        >>> from ptsel_fairseq import downstream
+        >>> right = ["a", "b", "b", "a", "b", "a"]
+        >>> one = downstream.evaluate_classification(right, right, name="one")
+        >>> two = downstream.evaluate_classification(right, ["a"] * 6, name="two")
+        >>> round(downstream.compare_systems([one, two]).differences["one", "two"]["accuracy"].value, 2)
+        0.5
+    """
+    named = dict(systems) if isinstance(systems, Mapping) else {system.name: system for system in systems}
+    if len(named) < 2 or len(named) < len(systems):
+        raise PtselError(
+            f"systems: expected two or more with different names, found {', '.join(named) or 'none'}; give a mapping "
+            "from names to results"
+        )
+    if resamples is not None:
+        check_resamples(resamples)
+    names, results = list(named), list(named.values())
+    check_same_items(results, names)
+    pairs = pairs_of(names, against)
+    resamples = enough_resamples(len(pairs)) if resamples is None else resamples
+    p = paired_tests(results, names, pairs, resamples, seed)
+    differences = {
+        (a, b): {
+            metric: Difference(named[a][metric].value - named[b][metric].value, found[a, b])
+            for metric, found in p.items()
+        }
+        for a, b in pairs
+    }
+    return Comparison(named, differences, table(results, names, p, resamples))
 
 
 def enough_resamples(pairs: int) -> int:
@@ -136,7 +216,11 @@ def table(
     metrics = list(systems[0].metrics)
     first = metrics[0]
     rows = [
-        ["system", *(f"{TITLES[metric]} {arrow(metric)}" for metric in metrics), f"runs: {TITLES[first]}"]
+        [
+            "system",
+            *(f"{MEASURES[metric].title} {arrow(metric)}" for metric in metrics),
+            f"runs: {MEASURES[first].title}",
+        ]
     ]
     for name, system in zip(names, systems, strict=True):
         cells = [
@@ -151,7 +235,7 @@ def table(
     ]
     values = dict(zip(names, systems, strict=True))
     if p:
-        rows = [["pair", *(f"{TITLES[metric]}: difference, p" for metric in metrics)]]
+        rows = [["pair", *(f"{MEASURES[metric].title}: difference, p" for metric in metrics)]]
         for a, b in p[first]:
             cells = []
             for metric in metrics:
@@ -168,15 +252,4 @@ def table(
 
 
 def arrow(metric: str) -> str:
-    return "↓" if metric in LOWER_IS_BETTER else "↑"
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is the header; columns are padded so that it can be read as text."""
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*escaped, strict=True)]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in escaped
-    ]
-    return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
+    return "↓" if MEASURES[metric].lower_is_better else "↑"

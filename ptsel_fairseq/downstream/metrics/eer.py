@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-TARGET_PRIORS = (0.01, 0.05)  # of the x-vector papers and NIST SRE; of the VoxCeleb challenge
+from ptsel_fairseq.downstream.metrics.measures import TARGET_PRIORS
 
 
 class TrialScorer:

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ptsel_fairseq.downstream.metrics.answer_files import (
-    Table,
-    read_class_table,
-    read_labels,
-    read_texts,
-    read_trial_scores,
-    read_trials,
-)
+from ptsel_fairseq.downstream.metrics.answer_files import Table, read_class_table
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS
 from ptsel_fairseq.downstream.metrics.results import RESAMPLES, Answers, result_lines, score, write_result
-
-READERS: dict[str, tuple[Callable[[Path | str], Table], Callable[[Path | str], Table]]] = {
-    "asr": (read_texts, read_texts),
-    "verification": (read_trials, read_trial_scores),
-    "classification": (read_class_table, read_class_table),
-    "multilabel": (read_labels, read_labels),
-}
 
 
 def evaluate_command(
@@ -39,7 +25,7 @@ def evaluate_command(
     """Score one system, print its metrics and write `out`.
 
     Args:
-        task: one of `READERS`.
+        task: one of `EVALUATIONS`.
         reference: what is right.
         hypothesis: the system's answers, one file for each seed it was trained with.
         out: the result, for `ptsel compare`.
@@ -54,18 +40,18 @@ def evaluate_command(
     Raises:
         PtselError: files that cannot be read or do not hold the same items.
     """
-    read_reference, read_hypothesis = READERS[task]
-    right = read_reference(reference)
+    evaluation = EVALUATIONS[task]
+    right = evaluation.read_reference(reference)
     speakers = None if groups is None else read_class_table(groups)
-    systems = [read_hypothesis(file) for file in hypothesis]
+    systems = [evaluation.read_hypothesis(file) for file in hypothesis]
     answered = len(systems[0].values)
     if task == "multilabel":
         systems = [without_unlabelled(system, right) for system in systems]
     answers = Answers(
         task,
         tuple(right.values),
-        tuple(values_of(task, right, is_reference=True)),
-        tuple(tuple(values_of(task, system.in_order_of(right))) for system in systems),
+        tuple(evaluation.values(right.values, right.file, is_reference=True)),
+        tuple(tuple(evaluation.values(system.in_order_of(right).values, system.file)) for system in systems),
         tuple(groups_of(task, right, speakers)),
         unit,
     )
@@ -78,23 +64,12 @@ def evaluate_command(
     print(out)
 
 
-def values_of(task: str, table: Table, is_reference: bool = False) -> list[Any]:
-    """The values of a table in the type that the task's metrics take."""
-    if task == "verification":
-        return (
-            [int(number) for number in table.numbers("1 or 0")] if is_reference else table.numbers("a number")
-        )
-    if task == "multilabel":
-        return table.numbers("a number from 0 to 1", lambda number: 0 <= number <= 1)
-    return list(table.values.values())
-
-
 def groups_of(task: str, reference: Table, groups: Table | None) -> list[str]:
     """What each item is resampled with: its class in the file `groups`, else its utterance; a trial by itself."""
     paths = [item.split("\t")[0] for item in reference.values]
     if groups is not None:
         return groups.of_paths(paths)
-    return list(reference.values) if task == "verification" else paths
+    return list(reference.values) if EVALUATIONS[task].alone else paths
 
 
 def without_unlabelled(system: Table, reference: Table) -> Table:

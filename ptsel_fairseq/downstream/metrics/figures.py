@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptsel_fairseq.base.pictures import COLOURS, GREY, save
-from ptsel_fairseq.downstream.metrics.results import LOWER_IS_BETTER, TITLES, Result, shown
+from ptsel_fairseq.downstream.metrics.measures import MEASURES
+from ptsel_fairseq.downstream.metrics.results import Result, shown
 
 
 def draw_comparison(systems: Sequence[Result], names: Sequence[str], file: Path | str) -> None:
@@ -17,7 +18,7 @@ def draw_comparison(systems: Sequence[Result], names: Sequence[str], file: Path 
     figure = Figure(figsize=(2 + 3.2 * len(metrics), 1.4 + 0.45 * len(names)), layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
     for axes, metric in zip(panels, metrics, strict=True):
-        scale = 100 if TITLES[metric].endswith("%") else 1
+        scale = 100 if MEASURES[metric].title.endswith("%") else 1
         for y, system in enumerate(systems):
             found = system.metrics[metric]
             colour = COLOURS[y % len(COLOURS)]
@@ -37,8 +38,8 @@ def draw_comparison(systems: Sequence[Result], names: Sequence[str], file: Path 
                 ha="center",
                 fontsize="small",
             )
-        better = "lower" if metric in LOWER_IS_BETTER else "higher"
-        axes.set_title(f"{TITLES[metric]} ({better} is better)", fontsize="medium")
+        better = "lower" if MEASURES[metric].lower_is_better else "higher"
+        axes.set_title(f"{MEASURES[metric].title} ({better} is better)", fontsize="medium")
         axes.grid(axis="x", alpha=0.25)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)

@@ -5,10 +5,8 @@ The answers are kept with the metrics, so that two systems can be compared item 
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.json_file import read_json
+from ptsel_fairseq.base.provenance import NUMERICS, versions
 from ptsel_fairseq.downstream.metrics.bootstrap import (
     Values,
     check_resamples,
@@ -24,30 +24,17 @@ from ptsel_fairseq.downstream.metrics.bootstrap import (
     mean_values,
     replicates,
 )
-from ptsel_fairseq.downstream.metrics.classification import ClassScorer, MultilabelScorer
-from ptsel_fairseq.downstream.metrics.eer import TARGET_PRIORS, TrialScorer
-from ptsel_fairseq.downstream.metrics.error_rates import TranscriptScorer
-from ptsel_fairseq.selection.label_score import versions
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS
+from ptsel_fairseq.downstream.metrics.measures import MEASURES
 
 FORMAT = 1
 RESULT = "result.json"
 RESAMPLES = 1000
-
-# Sorted as they are shown. Lower is better for these; for all others higher.
-TITLES = {
-    "wer": "WER %",
-    "cer": "CER %",
-    "per": "PER %",
-    "eer": "EER %",
-    **{f"min_dcf_{prior:g}": f"minDCF (prior {prior:g})" for prior in TARGET_PRIORS},
-    "accuracy": "accuracy %",
-    "uar": "UAR %",
-    "macro_f1": "macro-F1 %",
-    "mean_f1": "mean F1 %",
-    "mean_f1_both": "mean F1 of yes and no %",
-    "map": "mAP %",
-}
-LOWER_IS_BETTER = {"wer", "cer", "per", "eer", *(f"min_dcf_{prior:g}" for prior in TARGET_PRIORS)}
+LIBRARIES = (
+    "jiwer",
+    "scikit-learn",
+    "torch",
+)  # what aligns texts and trains probes, as far as it is installed
 
 
 @dataclass(frozen=True)
@@ -55,7 +42,7 @@ class Answers:
     """What a system said about each item of a test set.
 
     Attributes:
-        task: ``asr``, ``verification``, ``classification`` or ``multilabel``.
+        task: one of `EVALUATIONS`.
         ids: the items' names, fields joined by tabs.
         reference: text, 1 or 0, class, or relevance of each item.
         runs: the system's answers, one sequence for each seed it was trained with.
@@ -72,16 +59,8 @@ class Answers:
 
     def scorers(self) -> list[Values]:
         """The metrics of each run as functions of the items' weights."""
-        return [self._scorer(run) for run in self.runs]
-
-    def _scorer(self, run: Sequence[Any]) -> Values:
-        if self.task == "asr":
-            return TranscriptScorer(self.reference, run, self.unit)
-        if self.task == "verification":
-            return TrialScorer(self.reference, run)
-        if self.task == "multilabel":
-            return MultilabelScorer([item.split("\t")[1] for item in self.ids], self.reference, run)
-        return ClassScorer(self.reference, run)
+        scorer = EVALUATIONS[self.task].scorer
+        return [scorer(self.ids, self.reference, run, self.unit) for run in self.runs]
 
 
 @dataclass(frozen=True)
@@ -95,12 +74,20 @@ class Metric:
 
 @dataclass(frozen=True)
 class Result:
-    """Answers, their metrics, and how they were made."""
+    """Answers, their metrics, and how they were made; ``result["wer"]`` is a metric, ``print`` shows all."""
 
     name: str
     answers: Answers
     metrics: dict[str, Metric]
     provenance: dict[str, Any]
+
+    def __getitem__(self, metric: str) -> Metric:
+        if metric not in self.metrics:
+            raise KeyError(f"{metric}; the metrics of {self.name} are {', '.join(self.metrics)}")
+        return self.metrics[metric]
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.name}:", *result_lines(self)])
 
 
 def score(
@@ -132,23 +119,14 @@ def score(
             f"{len(set(answers.reference))} distinct values in {len(answers.ids)} items; expected symbols to "
             "recognise, both kinds of trials, or positives of a class"
         )
-    counts = {"counts": [run.counts() for run in runs if isinstance(run, TranscriptScorer)]}
+    counts = {"counts": [run.counts() for run in runs if hasattr(run, "counts")]}
     details = {
         "items": len(answers.ids),
         "resampling": {"groups": len(set(answers.groups)), "resamples": resamples, "seed": seed},
         **(counts if counts["counts"] else {}),
-        "versions": versions() | library_versions(),
+        "versions": versions(*NUMERICS, optional=LIBRARIES),
     }
     return Result(name, answers, metrics, {**provenance, **details})
-
-
-def library_versions() -> dict[str, str]:
-    """Of what aligns texts and trains probes, as far as it is installed."""
-    found = {}
-    for name in ("jiwer", "scikit-learn", "torch"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
 
 
 def write_result(file: Path | str, result: Result) -> None:
@@ -182,13 +160,13 @@ def read_result(file: Path | str) -> Result:
     """What `write_result` wrote; raise PtselError if it cannot be read."""
     advice = "expected what `ptsel evaluate` or `ptsel probe` writes"
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        content = read_json(file)
         if content.pop("format") != FORMAT:
             raise PtselError(f"{file}: a result of another format than {FORMAT}; {advice}; run it again")
         columns = content.pop("answers")
         ids = tuple(columns["ids"])
         answers = Answers(
-            content.pop("task"),
+            _known_task(content.pop("task"), file, advice),
             ids,
             tuple(columns["reference"]),
             tuple(tuple(run) for run in columns["runs"]),
@@ -206,9 +184,15 @@ def read_result(file: Path | str) -> Result:
         raise PtselError(f"{file}: the result cannot be read ({error!r}); {advice}") from None
 
 
+def _known_task(task: str, file: Path | str, advice: str) -> str:
+    if task not in EVALUATIONS:
+        raise PtselError(f"{file}: a result of the task {task!r}, which this version does not know; {advice}")
+    return task
+
+
 def shown(metric: str, value: float) -> str:
     """A metric for reading, in the unit of its title."""
-    return f"{100 * value:.2f}" if TITLES[metric].endswith("%") else f"{value:.4f}"
+    return f"{100 * value:.2f}" if MEASURES[metric].title.endswith("%") else f"{value:.4f}"
 
 
 def shown_interval(metric: str, found: Metric) -> str:
@@ -223,7 +207,7 @@ def result_lines(result: Result) -> list[str]:
     for name, metric in result.metrics.items():
         spread = f", runs {' '.join(shown(name, run) for run in metric.runs)}" if len(metric.runs) > 1 else ""
         lines.append(
-            f"{TITLES[name]}: {shown(name, metric.value)} (95 %: {shown_interval(name, metric)}{spread})"
+            f"{MEASURES[name].title}: {shown(name, metric.value)} (95 %: {shown_interval(name, metric)}{spread})"
         )
     for run in result.provenance.get("counts", []):
         for rate, counts in run.items():

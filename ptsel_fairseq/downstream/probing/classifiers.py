@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # scikit-learn's C, weakest penalty last
-HIDDEN = 256
+MODELS: dict[str, tuple[int, ...]] = {"linear": (), "mlp": (256,)}  # units of the hidden layers
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-2
 BATCH = 32
@@ -40,7 +41,7 @@ class Fitted:
 
 def is_deterministic(model: str, layers: int) -> bool:
     """Whether a probe comes out the same for every seed."""
-    return model == "linear" and layers == 1
+    return not MODELS[model] and layers == 1
 
 
 def fit_and_answer(model: str, train: Part, valid: Part, test: Part, seed: int) -> Fitted:
@@ -125,7 +126,7 @@ def fit_network(
     """Train a network on standardised features until the loss on the validation part stops to fall.
 
     Args:
-        model: ``linear`` or ``mlp``.
+        model: one of `MODELS`.
         x: to train on, [items, layers, dim].
         valid_x: to choose the epoch on, [items, layers, dim].
         outputs: how many.
@@ -140,11 +141,9 @@ def fit_network(
     draw = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        head = (
-            nn.Linear(dim, outputs)
-            if model == "linear"
-            else nn.Sequential(nn.Linear(dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, outputs))
-        )
+        widths = [dim, *MODELS[model]]
+        hidden = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
+        head = nn.Sequential(*hidden, nn.Linear(widths[-1], outputs))
     mix = nn.Parameter(torch.zeros(layers))
     optimizer = torch.optim.AdamW(
         [{"params": head.parameters(), "weight_decay": WEIGHT_DECAY}, {"params": [mix], "weight_decay": 0.0}],

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.class_file import ClassFile, Segment
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import ClassFile, Segment, manifest_file, read_manifest
+from ptsel_fairseq.base.manifest import manifest_file, read_manifest
+from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.corpora.splits import fold_of
 from ptsel_fairseq.downstream.features.front_end import FrontEnd, extract
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_labels
 from ptsel_fairseq.downstream.metrics.classification import RELEVANT, MultilabelScorer
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS
 from ptsel_fairseq.downstream.metrics.results import RESAMPLES, Answers, Result, score
 from ptsel_fairseq.downstream.probing.classifiers import (
     STRENGTHS,
@@ -25,7 +28,6 @@ from ptsel_fairseq.downstream.probing.classifiers import (
 )
 
 LEAST = 1e-7  # probability that a loss is taken of
-SHOWN = 3
 CHOSEN_ON = "fold1"  # of five: the recordings to choose on where no split is there for it
 
 
@@ -97,10 +99,33 @@ def probe_relevance(
     else:
         chosen_on = np.array([fold_of(path) == CHOSEN_ON for path in train.paths.tolist()])
         train, valid = train.part(~chosen_on), train.part(chosen_on)
+    name = f"{front_end.name} {model}"
+    result = probe_rated((train, valid, test), names, model, seeds, name, groups, str(folder))
+    unlabelled = sum(part.unlabelled for part in rated.values())
+    told = described(train, valid, test, result, names)
+    told += f"; {unlabelled} recordings without a label are left out" if unlabelled else ""
+    return result, told, train.x.shape[1:]
+
+
+def probe_rated(
+    parts: tuple[Rated, Rated, Rated],
+    names: Sequence[str],
+    model: str,
+    seeds: int,
+    name: str,
+    groups: Table | None = None,
+    where: str = "relevance",
+) -> Result:
+    """Train on the first part with every seed, choose on the second, and score the labelled pairs of the third.
+
+    Raises:
+        PtselError: no pairs on both sides of `RELEVANT` to train or to choose on.
+    """
+    train, valid, test = parts
     for part, what in ((train, "train"), (valid, "choose")):
         if not (part.relevance >= RELEVANT).any() or not (part.relevance < RELEVANT).any():
             raise PtselError(
-                f"{folder}: expected relevances on both sides of {RELEVANT} to {what} on, found "
+                f"{where}: expected relevances on both sides of {RELEVANT} to {what} on, found "
                 f"{np.isfinite(part.relevance).sum()} pairs on one side"
             )
     runs, chosen = [], []
@@ -117,16 +142,18 @@ def probe_relevance(
         tuple(runs),
         tuple(paths if groups is None else groups.of_paths(paths)),
     )
-    result = score(f"{front_end.name} {model}", answers, {"model": model, "chosen": chosen}, RESAMPLES)
-    yes = MultilabelScorer([names[k] for k in columns], answers.reference, np.ones(len(rows)).tolist())
-    told = (
-        f"{len(train.x)} recordings to train, {len(valid.x)} to choose, {len(test.x)} to test on with {len(rows)} "
-        f"labelled pairs of {len(names)} classes; yes to all is a mean F1 of "
-        f"{100 * yes(np.ones(len(rows)))['mean_f1']:.1f} %"
+    return score(name, answers, {"model": model, "chosen": chosen}, RESAMPLES)
+
+
+def described(train: Rated, valid: Rated, test: Rated, result: Result, names: Sequence[str]) -> str:
+    """What was tested on what, and what "yes to all" would reach."""
+    classes = [item.split("\t")[1] for item in result.answers.ids]
+    pairs = np.ones(len(classes))
+    yes = MultilabelScorer(classes, result.answers.reference, pairs.tolist())
+    return (
+        f"{len(train.x)} recordings to train, {len(valid.x)} to choose, {len(test.x)} to test on with {len(classes)} "
+        f"labelled pairs of {len(names)} classes; yes to all is a mean F1 of {100 * yes(pairs)['mean_f1']:.1f} %"
     )
-    unlabelled = sum(part.unlabelled for part in rated.values())
-    told += f"; {unlabelled} recordings without a label are left out" if unlabelled else ""
-    return result, told, train.x.shape[1:]
 
 
 def read_rated(
@@ -148,11 +175,9 @@ def read_rated(
         ({name for _, name in pairs} - column.keys(), "classes are not among those to train on"),
     ):
         if faulty:
-            raise PtselError(
-                f"{table.file}: {len(faulty)} {what} (first: {', '.join(sorted(faulty)[:SHOWN])})"
-            )
+            raise PtselError(f"{table.file}: {len(faulty)} {what} {examples(sorted(faulty))}")
     relevance = np.full((len(manifest), len(names)), math.nan)
-    numbers = table.numbers("a number from 0 to 1", lambda number: 0 <= number <= 1)
+    numbers = EVALUATIONS["multilabel"].values(table.values, table.file, is_reference=True)
     for (path, name), number in zip(pairs, numbers, strict=True):
         relevance[place[path], column[name]] = number
     labelled = np.flatnonzero(np.isfinite(relevance).any(axis=1))

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import file_checksum
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import manifest_file, read_classes, read_manifest
-from ptsel_fairseq.downstream.features.front_end import FrontEnd, extract, front_ends, in_order, item_id
+from ptsel_fairseq.base.manifest import manifest_file, read_manifest
+from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.base.provenance import checksums
+from ptsel_fairseq.downstream.features.front_end import FrontEnd, extract, front_ends, item_id
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_class_table
 from ptsel_fairseq.downstream.metrics.results import (
     RESAMPLES,
@@ -128,14 +130,7 @@ def probe_command(
             features={"kind": front_end.kind, "checksum": front_end.checksum, "shape": shape},
             splits=list(splits),
             leave_out=leave_out and str(leave_out),
-            files={
-                str(file): file_checksum(Path(file))
-                for file in (
-                    *manifests,
-                    *(rated or [Path(str(classes))]),
-                    *(table.file for table in tables.values()),
-                )
-            },
+            files=checksums([*manifests, *rated, classes, *(table.file for table in tables.values())]),
         )
         file = Path(out) / front_end.name / RESULT
         write_result(file, result)
@@ -157,7 +152,7 @@ def read_items(
         unlabelled += class_file.unlabelled
         rows = [
             (item_id(manifest, s), manifest.utterances[s.utterance].path, s.name, split)
-            for s in in_order(class_file)
+            for s in class_file.in_order()
         ]
         columns.append((extract(front_end, manifest, class_file, cache, jobs), rows))
     ids, paths, y, names = (
@@ -167,7 +162,7 @@ def read_items(
     if twice:
         raise PtselError(
             f"{data_dir}: expected each utterance in one of the splits {', '.join(splits)}, and each segment once; "
-            f"{len(twice)} are there twice (first: {', '.join(twice[:3])})"
+            f"{len(twice)} are there twice {examples(twice)}"
         )
     return Items(np.concatenate([x for x, _ in columns]), ids, paths, y, names, unlabelled)
 

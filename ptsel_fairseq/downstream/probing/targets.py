@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import write_lines
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
-from ptsel_fairseq.data.make_manifest import write_lines
+from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.metrics.answer_files import read_class_table
-
-SHOWN = 3
 
 
 def targets_command(
@@ -35,8 +34,8 @@ def targets_command(
     merged = [repr(name) for name in names if forms[one_word(name)] > 1]
     if merged:
         raise PtselError(
-            f"{classes}: {len(merged)} classes differ in blanks and _ alone, which would make them one (first: "
-            f"{', '.join(merged[:SHOWN])}); rename them"
+            f"{classes}: {len(merged)} classes differ in blanks and _ alone, which would make them one "
+            f"{examples(merged)}; rename them"
         )
     of_split: dict[str, list[str]] = {}
     for split in dict.fromkeys(splits):
@@ -49,8 +48,8 @@ def targets_command(
         unknown = sorted(set(names) - set(counts))
         if unknown:
             raise PtselError(
-                f"{classes}: {len(unknown)} classes of {split} are not in {splits[0]} (first: "
-                f"{', '.join(unknown[:SHOWN])}); a model cannot learn them: divide the data otherwise"
+                f"{classes}: {len(unknown)} classes of {split} are not in {splits[0]} "
+                f"{examples(unknown)}; a model cannot learn them: divide the data otherwise"
             )
     for split, names in of_split.items():
         write_lines(Path(data_dir) / f"{split}.cls", names)

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.class_file import ClassFile, Segment
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import file_checksum
-from ptsel_fairseq.base.manifest import ClassFile, Manifest, Segment, manifest_file, read_manifest
-from ptsel_fairseq.data.make_manifest import write_lines
+from ptsel_fairseq.base.files import write_lines
+from ptsel_fairseq.base.manifest import Manifest, manifest_file, read_manifest
+from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.base.provenance import checksums
 from ptsel_fairseq.downstream.features.front_end import FrontEnd, extract, front_ends
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_class_table, read_trials
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS
 from ptsel_fairseq.downstream.metrics.results import (
     RESAMPLES,
     RESULT,
@@ -27,7 +30,6 @@ from ptsel_fairseq.downstream.metrics.results import (
 from ptsel_fairseq.downstream.probing.plda import check_speakers, train_plda
 
 SCORES = "scores.txt"
-SHOWN = 3
 
 Pairs = Callable[[np.ndarray, np.ndarray], np.ndarray]  # vectors of both sides, [trials, dim] -> [trials]
 
@@ -82,7 +84,7 @@ def verify_command(
     if dimensions < 1:
         raise PtselError(f"--dimensions: expected at least 1, found {dimensions}")
     table = read_trials(trials)
-    targets = [int(number) for number in table.numbers("1 or 0")]
+    targets = EVALUATIONS["verification"].values(table.values, table.file, is_reference=True)
     sides = [item.split("\t") for item in table.values]
     tested = manifest_of(data_dir, split, [path for pair in sides for path in pair], table)
     if len(set(targets)) < 2:
@@ -107,9 +109,9 @@ def verify_command(
                 else np.array([""] * len(training))
             )
             trained = Trained(vectors(front_end, training, cache, layer, jobs), names)
-        compare, details = BACKENDS[backend](trained, dimensions)
-        first, second = (x[[place[pair[side]] for pair in sides]] for side in (0, 1))
-        values = compare(first, second)
+        values, details = scores_of_trials(
+            x, [[place[a], place[b]] for a, b in sides], backend, trained, dimensions
+        )
         folder = Path(out) / front_end.name
         lines = [f"{a} {b} {value:.6f}" for (a, b), value in zip(sides, values, strict=True)]
         write_lines(folder / SCORES, lines)
@@ -120,12 +122,11 @@ def verify_command(
             (tuple(values.tolist()),),
             tuple(table.values if group_table is None else group_table.of_paths(a for a, _ in sides)),
         )
-        files = (manifest_file(data_dir, split), *(f for f in (trials, speakers, groups) if f is not None))
         provenance = {
             "command": command_line,
             "backend": {"kind": backend, **details},
             "features": {"kind": front_end.kind, "checksum": front_end.checksum, "layer": layer},
-            "files": {str(file): file_checksum(Path(file)) for file in files},
+            "files": checksums([manifest_file(data_dir, split), trials, speakers, groups]),
         }
         result = score(f"{front_end.name} {backend}", answers, provenance, RESAMPLES)
         write_result(folder / RESULT, result)
@@ -136,6 +137,15 @@ def verify_command(
         compare_command(written, Path(out) / "comparison.md")
 
 
+def scores_of_trials(
+    x: np.ndarray, pairs: Sequence[Sequence[int]], backend: str, trained: Trained | None, dimensions: int
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Scores of pairs of rows of `x`, higher for the same speaker, float64 [pairs], and what the backend has found."""
+    compare, details = BACKENDS[backend](trained, dimensions)
+    first, second = (x[[pair[side] for pair in pairs]] for side in (0, 1))
+    return compare(first, second), details
+
+
 def manifest_of(data_dir: Path | str, split: str, paths: Sequence[str], trials: Table) -> Manifest:
     """The part of a manifest that the trials are about; raise PtselError naming utterances that it lacks."""
     manifest = read_manifest(manifest_file(data_dir, split))
@@ -144,8 +154,8 @@ def manifest_of(data_dir: Path | str, split: str, paths: Sequence[str], trials: 
     unknown = sorted(wanted - known)
     if unknown:
         raise PtselError(
-            f"{trials.file}: {len(unknown)} of its {len(wanted)} utterances are not in {manifest.file} (first: "
-            f"{', '.join(unknown[:SHOWN])}); expected paths as written there, such as {manifest.utterances[0].path!r}"
+            f"{trials.file}: {len(unknown)} of its {len(wanted)} utterances are not in {manifest.file} "
+            f"{examples(unknown)}; expected paths as written there, such as {manifest.utterances[0].path!r}"
         )
     kept = tuple(utterance for utterance in manifest if utterance.path in wanted)
     return Manifest(manifest.file, manifest.root, kept)
@@ -164,7 +174,7 @@ def check_apart(training: Manifest, tested: Manifest, speakers: Table) -> None:
     if seen:
         raise PtselError(
             f"{speakers.file}: {len(seen)} speakers of the trials are in the training split {training.split} too "
-            f"(first: {', '.join(seen[:SHOWN])}); train on others, or the error rate is too low"
+            f"{examples(seen)}; train on others, or the error rate is too low"
         )
 
 

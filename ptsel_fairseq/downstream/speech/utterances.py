@@ -1,19 +1,16 @@
-"""Utterances with their texts, and work on them that is kept on disk in blocks."""
+"""Utterances with their transcripts, and work on them that is kept on disk in blocks."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base import kept
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
-from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
 from ptsel_fairseq.downstream.speech.transcripts import read_transcripts
 
 BLOCK = 64  # utterances of one file: what an interruption can lose
@@ -55,39 +52,29 @@ def in_blocks(
     described: Any,
     title: str,
     jobs: int | None,
-    one_process: bool = False,
     is_final: Callable[[Any], bool] = lambda value: True,
+    of_audio: bool = True,
 ) -> list[Any]:
-    """What `function` gives for each utterance; what `folder` holds of the same work is not done again.
+    """The value that `function` gives for each utterance; what `folder` holds of the same work is not done again.
 
     Args:
         function: of some utterances, one value that JSON can hold for each; importable by other processes.
         described: all that the values depend on beyond path, length and text of the utterances.
         title: of the progress bar.
-        one_process: whether to stay in this process however much there is to do.
+        jobs: processes.
         is_final: whether a value may be kept; a block with one that may not is done again the next time.
+        of_audio: whether the values depend on what the recordings hold.
     """
-    from tqdm import tqdm
-
-    work = [BLOCK, described, [(s.path, s.samples, s.text) for s in spoken]]
-    key = hashlib.sha256(json.dumps(work).encode()).hexdigest()[:16]
-    blocks = [spoken[first : first + BLOCK] for first in range(0, len(spoken), BLOCK)]
-    files = [folder / key / f"{i:06d}.json" for i in range(len(blocks))]
-    kept = [_read_block(file) for file in files]
-    todo = [i for i, values in enumerate(kept) if values is None or not all(map(is_final, values))]
-    seconds = sum(utterance.seconds for i in todo for utterance in blocks[i])
-    processes = 1 if one_process else jobs_for_audio(seconds, jobs)
-    found = map_ordered(function, (blocks[i] for i in todo), jobs=processes)
-    done = len(spoken) - sum(len(blocks[i]) for i in todo)
-    with tqdm(total=len(spoken), initial=done, desc=title, unit="utterance", file=sys.stderr) as progress:
-        for i, values in zip(todo, found, strict=True):
-            write_text(files[i], json.dumps(values, ensure_ascii=False))
-            progress.update(len(values))
-    return [value for file in files for value in _read_block(file) or []]
-
-
-def _read_block(file: Path) -> list[Any] | None:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    key = kept.key_of(BLOCK, described, [(s.path, s.samples, s.text) for s in spoken])
+    blocks = kept.in_blocks(
+        function,
+        spoken,
+        folder / key,
+        size=BLOCK,
+        seconds=lambda utterance: utterance.seconds,
+        title=title,
+        jobs=jobs,
+        is_final=lambda values: all(map(is_final, values)),
+        audio=attrgetter("file") if of_audio else None,
+    )
+    return [value for values in blocks for value in values]

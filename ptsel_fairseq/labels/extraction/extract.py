@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from ptsel_fairseq.base.device import CPU, describe_device, torch_device
 from ptsel_fairseq.base.files import readable_size
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance, manifest_file, read_manifest
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, check_engine, check_jobs, jobs_for_audio, map_ordered
 from ptsel_fairseq.labels.extraction.cost import announce
 from ptsel_fairseq.labels.extraction.skip_bad import (
@@ -25,7 +25,7 @@ from ptsel_fairseq.labels.extraction.skip_bad import (
 )
 from ptsel_fairseq.labels.extraction.worker import Piece, analyse_one, analyse_piece
 from ptsel_fairseq.labels.store.software import announce_software, check_software
-from ptsel_fairseq.labels.store.writer import StoreWriter
+from ptsel_fairseq.labels.store.writer import StoreWriter, unfinished
 from ptsel_fairseq.labels.tracks import resolve
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, read_user_files
 
@@ -34,10 +34,10 @@ __all__ = ["analyse_one", "extract", "extract_command"]
 if TYPE_CHECKING:
     import torch
 
-    from ptsel_fairseq.labels.label import Label, Track
+    from ptsel_fairseq.labels.extraction.worker import Analysed
+    from ptsel_fairseq.labels.label import Label
 
-    # Manifest line, and its tracks or None for those that are in the writer's arrays.
-    Stream = Generator[tuple[int, dict[str, Track] | None], None, None]
+    Stream = Generator[tuple[int, Analysed], None, None]  # manifest line, and what became of it
 
 
 def extract_command(
@@ -101,6 +101,12 @@ def extract_command(
             writer.close()
     for split in screened:
         report(split, store)
+    for writer in writers:
+        waiting = unfinished(writer.folder)
+        if waiting:
+            print(
+                f"{writer.folder}: begun and not finished: {', '.join(waiting)}; extract them again to go on"
+            )
     size = sum(file.stat().st_size for file in store.glob("*/*.npy"))
     print(
         f"{store}: {', '.join(label.name for label in wanted)} for {', '.join(splits)}, {readable_size(size)} in all"
@@ -108,9 +114,10 @@ def extract_command(
 
 
 def extract(
-    manifest: Manifest,
+    manifest: Manifest | Path | str,
     labels: Sequence[str],
     store: Path | str,
+    *,
     jobs: int | None = None,
     user_labels: Sequence[Path | str] = (),
     dtype: str = "float32",
@@ -118,10 +125,27 @@ def extract(
     device: torch.device | None = None,
     backend: str | None = None,
 ) -> None:
-    """As `extract_command` for one manifest, without the announcement.
+    """Compute labels of a split into a store, as `ptsel extract` does, without its announcement of the cost.
 
-    A `device` may also be torch's own "cpu", which computes as a GPU does; None is the ordinary analysis.
+    What is finished is not done again, and what was interrupted goes on.
+
+    Args:
+        manifest: of the split, or its file ``<split>.tsv``.
+        labels: names of labels and pools.
+        store: folder of the label store; made if it is absent.
+        jobs: processes; None is as many as there are cores.
+        user_labels: files that define labels.
+        dtype: of the values on disk, ``"float32"`` or ``"float16"`` (half the room, rounded to one part in 2048).
+        engine: where the audio is analysed, see `base.workers.map_ordered`.
+        device: that computes the labels which have a torch form; torch's own "cpu" computes as a GPU does, None is the
+            ordinary analysis.
+        backend: the program that computes the labels, see `labels.backends`; None is this package.
+
+    Raises:
+        PtselError: a manifest, audio or labels that cannot be used, a store of something else, no space.
     """
+    if not isinstance(manifest, Manifest):
+        manifest = read_manifest(manifest)
     check_jobs(jobs)
     check_engine(engine)
     user_files = read_user_files(user_labels)
@@ -152,8 +176,6 @@ def fill(
     device: torch.device | None = None,
 ) -> None:
     """Extract what the writer's split still lacks, then finish its labels."""
-    from tqdm import tqdm
-
     todo = writer.open()
     if not writer.missing:
         return
@@ -168,18 +190,14 @@ def fill(
         from ptsel_fairseq.labels.extraction.on_device import analyse_on
 
         results = analyse_on(device, writer, todo, jobs, in_processes)
-    with tqdm(
+    with progress_bar(
         total=len(writer.manifest),
         initial=done,
         desc=f"labels of {writer.manifest.split}",
         unit="file",
-        file=sys.stderr,
     ) as progress:
-        for index, tracks in results:
-            if tracks is None:
-                writer.written(index)
-            else:
-                writer.write(index, tracks)
+        for index, analysed in results:
+            writer.write(index, analysed.tracks, analysed.identity, analysed.crcs)
             progress.update()
     writer.finish()
 
@@ -192,10 +210,10 @@ def analyse(
     user_files: tuple[UserFile, ...] = (),
     engine: str = LOCAL,
 ) -> Stream:
-    """Tracks of the utterances in `todo`, in this order, of some of the writer's labels, from one process or several.
+    """The utterances in `todo`, in this order, each with those of `labels` that the writer lacks of it.
 
-    None stands for those of a long recording, which are in the writer's arrays. A cluster, which may not see these,
-    sends them.
+    From one process or several. The tracks of a long recording go to the writer's arrays at once; a cluster, which may
+    not see these, sends them.
     """
     import threadpoolctl
 
@@ -206,13 +224,14 @@ def analyse(
         jobs = jobs_for_audio(sum(utterance.samples for utterance in todo) / grid.sample_rate, jobs)
     if engine != LOCAL or jobs != 1:
         check_workers_can_load(labels)
-    names = tuple(label.name for label in labels)
+    names = {label.name for label in labels}
     software = {label.software for label in labels}.pop()  # one request, one program
     backend = None if software is None else software.name
 
     def piece(utterance: Utterance) -> Piece:
         file, where = manifest.audio_path(utterance), manifest.where(utterance)
-        found = Piece(file, utterance.samples, where, names, grid, user_files, backend=backend)
+        lacking = tuple(sorted(names & writer.lacking(utterance.index)))
+        found = Piece(file, utterance.samples, where, lacking, grid, user_files, backend=backend)
         if engine != LOCAL or not is_long(utterance.samples, grid):
             return found
         return replace(

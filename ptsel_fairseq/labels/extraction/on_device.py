@@ -17,6 +17,7 @@ from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance
 from ptsel_fairseq.base.workers import available_cores
 from ptsel_fairseq.labels.batch import compute_batch, computed_by_torch
+from ptsel_fairseq.labels.extraction.worker import Analysed, identity_of
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.track import checked_track
 
@@ -48,11 +49,20 @@ def analyse_on(
     if not there:
         yield from in_processes(here)
         return
-    others: Stream = in_processes(here) if here else ((utterance.index, {}) for utterance in todo)
+    others: Stream = in_processes(here) if here else _identified(writer.manifest, todo)
     own = device_tracks(writer.manifest, todo, there, writer.grid, device, jobs)
     with contextlib.closing(others), contextlib.closing(own):
-        for (index, tracks), found in zip(others, own, strict=True):
-            yield index, {**(tracks or {}), **found}
+        for (index, analysed), found in zip(others, own, strict=True):
+            lacking = writer.lacking(index)
+            tracks = {name: track for name, track in found.items() if name in lacking}
+            yield index, analysed._replace(tracks=analysed.tracks | tracks)
+
+
+def _identified(manifest: Manifest, todo: Sequence[Utterance]) -> Stream:
+    """What each utterance's file holds, and no tracks."""
+    for utterance in todo:
+        file, where = manifest.audio_path(utterance), manifest.where(utterance)
+        yield utterance.index, Analysed(identity_of(file, where), {}, {})
 
 
 def measure_device(device: torch.device, writer: StoreWriter, todo: Sequence[Utterance]) -> float:

@@ -1,15 +1,16 @@
 """Writing one split's folder of a label store so that a kill at any moment loses nothing that was finished.
 
-Arrays (`arrays`) are made at their full size under names ending in ``.partial``, which claims the disk space at once.
-Tracks go to their place in them; a journal (`journal`) lists the utterances whose tracks are safely on disk and is
-written after them. When all are there, statistics and checksums are computed, the arrays get their names, and the
-header, written last, makes the labels exist. Running again goes on from whichever of these steps was reached.
+Arrays (`partial_arrays`) are made at their full size under names ending in ``.partial``, which claims the disk space at
+once. Tracks go to their place in them; each label's journal (`journal`) lists the utterances whose rows are safely on
+disk, of which recording, and is written after them. When all are there, statistics and checksums are computed, the
+arrays get their names, and the header, written last, makes the labels exist. Running again goes on from whichever of
+these steps was reached; for a manifest that has grown, shrunk or another order, or after a recording was replaced, what
+is still right is taken over (`label_work`) and the finished labels stay as they are until the new ones are complete.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,31 +18,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptsel_fairseq import __version__
 from ptsel_fairseq.base.device import CPU
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import WholeFile, file_checksum, lock_folder, write_text
+from ptsel_fairseq.base.files import WholeFile, file_checksum, locked_folder
 from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.identity import Identity
+from ptsel_fairseq.base.kept import SECONDS_BETWEEN_FLUSHES
 from ptsel_fairseq.base.manifest import Manifest, Utterance
 from ptsel_fairseq.labels.label import Label
-from ptsel_fairseq.labels.store.journal import Journal
+from ptsel_fairseq.labels.store.header import header_for, write_header
+from ptsel_fairseq.labels.store.journal import Done
+from ptsel_fairseq.labels.store.label_work import EARLIER, LabelWork, content, finished_rows
+from ptsel_fairseq.labels.store.parking import Parked
 from ptsel_fairseq.labels.store.partial_arrays import TrackArrays, named_errors
-from ptsel_fairseq.labels.store.reader import (
-    DTYPES,
-    FORMAT,
-    HEADER,
-    LENGTHS,
-    LabelInfo,
-    label_entry,
-    read_header,
+from ptsel_fairseq.labels.store.plan import Plan, differences, plan_of_entry, plan_of_label
+from ptsel_fairseq.labels.store.reader import DTYPES, LENGTHS, finished_entry
+from ptsel_fairseq.labels.store.recordings import (
+    Recording,
+    read_recordings,
+    recognised,
+    write_recordings,
 )
-from ptsel_fairseq.labels.store.software import software_entry
 from ptsel_fairseq.labels.store.statistics import track_statistics
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Track
-
-SECONDS_BETWEEN_FLUSHES = 5.0
 
 
 class StoreWriter:
@@ -50,15 +51,19 @@ class StoreWriter:
     Args:
         store: folder of the store.
         manifest: of the split.
-        labels: those that the split shall have; those it has already are left alone.
+        labels: those that the split shall have; those it has already, of the recordings as they are, are left alone.
         grid: of the tracks.
         command_line: for the header.
         dtype: of the values on disk, one of `DTYPES`.
         skipped: for the header, which lines of which manifest this one lacks; None if it is as it was given.
         devices: for the header, label -> what computes it, where that is not this package on the CPU.
 
+    Attributes:
+        missing: the labels that are to be finished: computed, or taken over and completed.
+
     Raises:
-        PtselError: another extraction writes there, or the store is of another manifest, grid or version.
+        PtselError: another extraction writes there, or the store is of another grid, of other definitions or types of
+            values, or of another manifest and from version 0.1, which kept too little to take anything over.
     """
 
     def __init__(
@@ -78,84 +83,90 @@ class StoreWriter:
         self.manifest = manifest
         self.grid = grid
         self.folder = Path(store) / manifest.split
-        self._command_line = command_line
-        self._devices = devices or {}
+        self._command_line, self._skipped, self._devices = command_line, skipped, devices or {}
         frames = [grid.num_frames(utterance.samples) for utterance in manifest]
         self._offsets = np.concatenate([[0], np.cumsum(frames, dtype=np.int64)])
-        self._unflushed: list[int] = []
+        self._unflushed: dict[str, list[Done]] = {}
         self._last_flush = time.monotonic()
-        self._lock: int | None = None
-        self._journal = Journal(self.folder)
+        self._lock = contextlib.ExitStack()
+        self._work: dict[str, LabelWork] = {}
+        self._parked: list[Parked] = []
         with named_errors(self.folder):
             busy = f"{self.folder}: another extraction is writing here; wait for it to end"
-            self._lock = lock_folder(self.folder, busy)
+            self._lock.enter_context(locked_folder(self.folder, busy))
         try:
-            self._header = self._read_header(labels)
-            if skipped is not None:
-                self._header["skipped"] = skipped
-            self.missing = [label for label in labels if label.name not in self._header["labels"]]
+            self._header = header_for(self.folder, manifest, labels, grid, dtype)
+            if self._skipped is None and self._header["manifest_checksum"] == manifest.checksum:
+                self._skipped = self._header.get("skipped")
+            self._survey(labels)
         except BaseException:
-            os.close(self._lock)
+            self._lock.close()
             raise
-        self.arrays = TrackArrays(self.folder, self.missing, int(self._offsets[-1]), self._dtype)
+        self.arrays = TrackArrays(self.folder, [work.arrays for work in self._work.values()])
 
     def close(self) -> None:
         """Give the folder back; what is written stays for the next run."""
         try:
-            if self._unflushed:
-                self._flush()
+            self._flush()
         finally:
             self.arrays.close()
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+            self._lock.close()
 
     def bytes_missing(self) -> int:
         """Disk space that the missing labels will take beyond what their partial arrays have claimed."""
-        frames = int(self._offsets[-1])
-        needed = sum(
-            frames * (self._dtype.itemsize * label.dim + (label.undefined is not None))
-            for label in self.missing
-        )
-        claimed = sum(file.stat().st_size for file in self.folder.glob("*.npy.partial"))
-        return max(0, needed - claimed)
+        missing = 0
+        for work in self._work.values():
+            needed = int(self._offsets[-1]) * work.arrays.shape.row_bytes
+            claimed = sum(array.partial.stat().st_size for array in work.arrays if array.partial.exists())
+            missing += max(0, needed - claimed)
+        return missing
 
     def todo(self) -> list[Utterance]:
-        """The utterances whose tracks are not on disk yet."""
-        if not self.missing:
-            return []
-        whole = all(array.is_whole() for array in self.arrays)
-        done = self._journal.read(self._plan()) if whole else set()
-        return [utterance for utterance in self.manifest if utterance.index not in done]
+        """The utterances of which some label must be computed."""
+        return [utterance for utterance in self.manifest if self.lacking(utterance.index)]
+
+    def lacking(self, index: int) -> set[str]:
+        """The labels that must be computed of one utterance."""
+        recording = self._recordings[index]
+        return {label.name for label in self.missing if self._work[label.name].lacks(index, recording)}
 
     def open(self) -> list[Utterance]:
-        """Claim the disk space and begin or go on; returns the utterances still to do."""
-        todo = self.todo()
+        """Claim the disk space, take over what is there, and begin or go on; returns the utterances still to do."""
         with named_errors(self.folder):
-            if not self.missing:
-                if not any(self.folder.glob("*.npy.partial")):  # killed between the header and the end
-                    self._journal.remove()
-                return []
-            if len(todo) == len(self.manifest):
-                self._start_journal()
-            for array in self.arrays:
-                array.make()
-        return todo
+            self._remove_leftovers()
+            for work in self._work.values():
+                work.open(self._recordings)
+        return self.todo()
 
     def first_row(self, index: int) -> int:
         """The row of `arrays` in which an utterance's tracks begin."""
         return int(self._offsets[index])
 
-    def write(self, index: int, tracks: dict[str, Track]) -> None:
-        """Put one utterance's tracks into their place."""
-        where = self.manifest.where(self.manifest.utterances[index])
-        with named_errors(self.folder):
-            self.arrays.write(self.first_row(index), tracks, where)
-        self.written(index)
+    def write(
+        self,
+        index: int,
+        tracks: Mapping[str, Track],
+        identity: Identity | None = None,
+        in_place: Mapping[str, tuple[int, int]] | None = None,
+    ) -> None:
+        """Put one utterance's tracks into their place.
 
-    def written(self, index: int) -> None:
-        """Note that one utterance's tracks are in `arrays`."""
-        self._unflushed.append(index)
+        Args:
+            identity: of the file when it was read; None for as it is now.
+            in_place: labels whose tracks are in `arrays` already, with the CRC-32 of their rows.
+        """
+        utterance, crcs = self.manifest.utterances[index], dict(in_place or {})
+        with named_errors(self.folder):
+            self.arrays.write(self.first_row(index), tracks, self.manifest.where(utterance), crcs)
+        identity = identity or Identity.of(self.manifest.audio_path(utterance))
+        recording, before = Recording(utterance.path, utterance.samples, identity), self._recordings[index]
+        if before is not None and content(before) != content(recording):
+            raise PtselError(
+                f"{self.manifest.where(utterance)}: the file was replaced while it was analysed; run the command again"
+            )
+        self._recordings[index] = recording
+        for name, crc in crcs.items():
+            self._unflushed.setdefault(name, []).append(Done(index, self.first_row(index), recording, crc))
         if time.monotonic() - self._last_flush > SECONDS_BETWEEN_FLUSHES:
             self._flush()
 
@@ -163,91 +174,117 @@ class StoreWriter:
         """Compute statistics and checksums, give the arrays their names and write the header."""
         self._flush()
         with named_errors(self.folder):
-            for label in self.missing:
-                values, valid = self.arrays.values[label.name], self.arrays.valid.get(label.name)
-                statistics = track_statistics(values, valid)
-                finished = [values] if valid is None else [values, valid]
-                for array in finished:
+            entries = {name: self._entry(work) for name, work in self._work.items()}
+            if self._stale:
+                for parked in self._parked:
+                    parked.write_journal()
+                self._write_header(
+                    {}, None
+                )  # from here on the arrays of the old manifest are not the store's
+            for parked in self._parked:
+                parked.move()
+            for work in self._work.values():
+                for array in work.arrays:
                     array.finish()
-                checksums = {array.final.name: file_checksum(array.final) for array in finished}
-                self._header["labels"][label.name] = {
-                    **label_entry(label_info(label), statistics, checksums, self._dtype.name),
-                    "origin": label.origin,
-                    **software_entry(label),
-                    "device": self._devices.get(label.name, CPU),
-                    "software": software_versions(),
-                    "command": self._command_line,
-                }
             self._save_lengths()
-            self._header["labels"] = dict(sorted(self._header["labels"].items()))
-            write_text(self.folder / HEADER, json.dumps(self._header, indent=1))
-            self._journal.remove()
-        self.missing = []
+            recordings = [recording for recording in self._recordings if recording is not None]
+            kept = {} if self._stale else self._header["labels"]
+            self._write_header(kept | entries, write_recordings(self.folder, recordings))
+            for work in self._work.values():
+                work.journal.remove()
+        for parked in self._parked:
+            print(
+                f"{self.folder}: {parked.name} lacks recordings of {self.manifest.file} and is kept unfinished; "
+                "extract it again to complete it"
+            )
+        self.missing.clear()
+        self._work.clear()
+        self._parked.clear()
 
-    def _plan(self) -> str:
-        labels = {
-            label.name: [
-                label.version,
-                label.dim,
-                label.parameters,
-                label.origin,
-                self._devices.get(label.name, CPU),
-            ]
-            for label in self.missing
-        }
-        return json.dumps(
-            [self.manifest.checksum, vars(self.grid), labels, self._dtype.name, software_versions()],
-            sort_keys=True,
-        )
+    def _survey(self, labels: Sequence[Label]) -> None:
+        """Find which recordings are as they were, which labels are to be finished, and what becomes of the others."""
+        entries, checksum = self._header["labels"], self._header.get("recordings")
+        plans = {label.name: self._plan(label) for label in labels}
+        known = read_recordings(self.folder, checksum) if entries else None
+        if entries and known is None and set(plans) - set(entries):
+            print(
+                f"{self.folder}: version 0.1 made this store and did not keep which recordings its rows are of; they "
+                "are taken to be those that are there now"
+            )
+        wanted = [
+            LabelWork(self.folder, plan, self.manifest.checksum, self._offsets) for plan in plans.values()
+        ]
+        heard = [recording for work in wanted for recording in work.known()]
+        self._recordings = recognised(self.manifest, [*heard, *(known or [])])
+        self._stale = known is not None and (
+            len(known) != len(self.manifest)
+            or self._header["manifest_checksum"] != self.manifest.checksum
+            or any(now is None or content(now) != content(old)
+                   for now, old in zip(self._recordings, known, strict=True))
+        )  # fmt: skip
+        self.missing = [label for label in labels if self._stale or label.name not in entries]
+        for label in self.missing:
+            self._add_work(label.name, plans[label.name], known)
+        if not self._stale or known is None:
+            return
+        there = {content(recording) for recording in known}
+        covered = all(now is not None and content(now) in there for now in self._recordings)
+        for name in sorted(set(entries) - set(plans)):
+            plan = plan_of_entry(entries[name], self._header["grid"])
+            if covered:
+                self._add_work(name, plan, known)
+            else:
+                rows = finished_rows(self.folder, plan, entries[name]["checksums"], known, self.grid)
+                layout = self._header["manifest_checksum"]
+                self._parked.append(Parked(self.folder, plan, layout, rows, known, self.grid))
 
-    def _start_journal(self) -> None:
-        """Begin anew, dropping arrays that an extraction with another plan has left."""
-        # First of all the old journal: it must never speak of arrays that are not those it was written for.
-        self._journal.remove()
-        for file in self.folder.glob("*.npy.partial"):
-            file.unlink()
-        for array in self.arrays:  # renamed, but never named by a header
-            array.final.unlink(missing_ok=True)
-        self._journal.start(self._plan())
+    def _add_work(self, name: str, plan: Plan, known: list[Recording] | None) -> None:
+        entry, source = self._header["labels"].get(name), None
+        if entry is not None and known is not None:
+            before = plan_of_entry(entry, self._header["grid"])
+            if before == plan:
+                source = finished_rows(self.folder, plan, entry["checksums"], known, self.grid)
+            else:
+                print(
+                    f"{self.folder}: {name} is computed anew, its {differences(plan, before)} being another now"
+                )
+        work = LabelWork(self.folder, plan, self.manifest.checksum, self._offsets, entry is not None, source)
+        work.survey(self._recordings)
+        self._work[name] = work
+
+    def _plan(self, label: Label) -> Plan:
+        return plan_of_label(label, self.grid, self._dtype, self._devices.get(label.name, CPU))
+
+    def _entry(self, work: LabelWork) -> dict[str, Any]:
+        """A label's entry of the header, of its complete arrays."""
+        values, valid = work.arrays.values, work.arrays.valid
+        statistics = track_statistics(values, valid)
+        checksums = {array.final.name: file_checksum(array.partial) for array in work.arrays}
+        own = any(label.name == work.name for label in self.missing)
+        command = self._command_line if own else self._header["labels"][work.name]["command"]
+        return finished_entry(work.plan, statistics, checksums, command)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what no run can go on from: what version 0.1 has left, and journals of labels that are finished."""
+        (self.folder / "journal.partial").unlink(missing_ok=True)
+        for array in self.folder.glob("*.npy.partial"):
+            name = array.name.removesuffix(".npy.partial").removesuffix(".valid")
+            journals = [self.folder / f"{name}{slot}.journal.partial" for slot in ("", EARLIER)]
+            if name not in self._work and not any(journal.exists() for journal in journals):
+                array.unlink()
+        for name in self._header["labels"]:
+            if name not in self._work and not (self.folder / f"{name}.npy.partial").exists():
+                (self.folder / f"{name}.journal.partial").unlink(missing_ok=True)
 
     def _flush(self) -> None:
         with named_errors(self.folder):
-            for array in self.arrays:
-                array.flush()
-            if self._unflushed:
-                self._journal.add(self._unflushed)
+            for name, done in self._unflushed.items():
+                self._work[name].note(done)
         self._unflushed.clear()
         self._last_flush = time.monotonic()
 
-    def _read_header(self, labels: Sequence[Label]) -> dict[str, Any]:
-        if not (self.folder / HEADER).exists():
-            return {
-                "format": FORMAT,
-                "grid": vars(self.grid),
-                "manifest": self.manifest.file.name,
-                "manifest_checksum": self.manifest.checksum,
-                "labels": {},
-            }
-        header = read_header(self.folder)
-        if header["manifest_checksum"] != self.manifest.checksum:
-            without = len(header.get("skipped", {}).get("lines", ()))
-            hint = f" (one without {without} skipped files)" if without else ""
-            raise PtselError(
-                f"{self.folder}: this store was made from another manifest than {self.manifest.file}{hint}; "
-                "give another --store, or remove this one"
-            )
-        if header["grid"] != vars(self.grid):
-            raise PtselError(
-                f"{self.folder}: this store is on another frame grid ({header['grid']}); give another --store"
-            )
-        for label in labels:
-            entry = header["labels"].get(label.name)
-            if entry is not None and entry["info"]["version"] != label.version:
-                raise PtselError(
-                    f"{self.folder}: {label.name} is of definition {entry['info']['version']}, this version of "
-                    f"ptsel makes {label.version}; extract into another --store"
-                )
-        return header
+    def _write_header(self, labels: Mapping[str, Any], recordings: str | None) -> None:
+        write_header(self.folder, self.manifest, self.grid, labels, recordings, self._skipped)
 
     def _save_lengths(self) -> None:
         lengths = np.array([utterance.samples for utterance in self.manifest], dtype=np.int64)
@@ -255,25 +292,8 @@ class StoreWriter:
             np.save(file, lengths)
 
 
-def label_info(label: Label) -> LabelInfo:
-    """A label's entry of the catalogue as the store keeps it."""
-    parameters = {**label.parameters, "window_seconds": label.window, "source": label.source}
-    return LabelInfo(
-        label.name,
-        label.dim,
-        label.unit,
-        label.description,
-        label.version,
-        parameters,
-        label.undefined,
-        label.unvoiced_value,
-    )
-
-
-def software_versions() -> dict[str, str]:
-    """Versions of what the values of a track may depend on."""
-    from importlib.metadata import version
-
-    return {"ptsel_fairseq": __version__} | {
-        name: version(name) for name in ("librosa", "numba", "numpy", "scipy", "soundfile", "torch")
-    }
+def unfinished(folder: Path) -> list[str]:
+    """The labels of a split's folder that an interrupted extraction has begun, sorted."""
+    with contextlib.suppress(OSError):
+        return sorted({file.name.split(".")[0] for file in folder.glob("*.journal.partial")})
+    return []

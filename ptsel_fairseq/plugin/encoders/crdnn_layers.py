@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ptsel_fairseq.labels.signal.spectral import MEL_BANDS
-from ptsel_fairseq.plugin.encoders.log_mel import LogMel
+from ptsel_fairseq.plugin.encoders.log_mel import LogMel, frame_padding
 
 
 class ConvBlock(nn.Module):
@@ -93,18 +92,15 @@ class Crdnn(nn.Module):
             padding_mask: bool [batch, samples], True on padding at the end.
         """
         x = self.features(source).to(self.dense[0].weight.dtype)
-        padding, lengths = None, None
-        if padding_mask is not None and padding_mask.any():
-            grid = self.features.grid
-            lengths = 1 + ((~padding_mask).sum(1) - grid.window).clamp(min=0) // grid.hop
-            padding = torch.arange(x.size(1), device=x.device) >= lengths.unsqueeze(1)
+        padding = frame_padding(padding_mask, self.features.grid, x.size(1))
         x = x.unsqueeze(1)
         for block in self.blocks:
             x = block(x, padding)
         x = x.transpose(1, 2).flatten(2)
-        if lengths is None:
+        if padding is None:
             x, _ = self.rnn(x)
         else:
+            lengths = (~padding).sum(1)
             packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
             x, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.size(1))
         return self.dense(x), padding

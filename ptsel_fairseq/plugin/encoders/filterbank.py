@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import torch
 from fairseq.modules import Fp32LayerNorm
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ptsel_fairseq.labels.signal.spectral import MEL_BANDS
-from ptsel_fairseq.plugin.encoders.log_mel import LogMel
+from ptsel_fairseq.plugin.encoders.log_mel import LogMel, frame_padding
 
 
 class FilterbankFrontEnd(nn.Module):
@@ -54,18 +53,9 @@ class FilterbankFrontEnd(nn.Module):
 
     def forward(self, source: Tensor) -> Tensor:
         x = self.features(source).to(self.convolutions[0].weight.dtype)
-        padding = self._padding(x.size(1))
+        padding = frame_padding(self._padding_mask, self.features.grid, x.size(1))
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             if padding is not None:  # zeros beyond the end, as if the waveform were alone
-                x = x.masked_fill(padding, 0)
+                x = x.masked_fill(padding.unsqueeze(-1), 0)
             x = functional.gelu(norm(convolution(x.transpose(1, 2)).transpose(1, 2)))
         return x.transpose(1, 2)
-
-    def _padding(self, frames: int) -> Tensor | None:
-        """bool [batch, frames, 1], or None without padding."""
-        mask = self._padding_mask
-        if mask is None or not mask.any():
-            return None
-        grid = self.features.grid
-        lengths = 1 + ((~mask).sum(1) - grid.window).clamp(min=0) // grid.hop
-        return (torch.arange(frames, device=mask.device) >= lengths.unsqueeze(1)).unsqueeze(-1)

@@ -37,3 +37,16 @@ class LogMel(Float32Buffers):
         frames = frames[:, : self.grid.num_frames(source.size(1))]
         power = power_spectra(frames * self.window, N_FFT) @ self.bands
         return (10 * torch.log10(power.clamp(min=POWER_FLOOR)) - self.mean) / self.std
+
+
+def frame_padding(padding_mask: Tensor | None, grid: FrameGrid, frames: int) -> Tensor | None:
+    """Where the frames of padded waveforms are padding, bool [batch, frames], or None where none is.
+
+    Args:
+        padding_mask: bool [batch, samples], True on padding at the end, or None.
+        frames: of the longest waveform.
+    """
+    if padding_mask is None or not padding_mask.any():
+        return None
+    lengths = 1 + ((~padding_mask).sum(1) - grid.window).clamp(min=0) // grid.hop
+    return torch.arange(frames, device=padding_mask.device) >= lengths.unsqueeze(1)

@@ -12,6 +12,7 @@ from fairseq.data.data_utils import compute_mask_indices
 from fairseq.models import register_model
 from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 
+from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.heads.heads import EncoderTap
@@ -65,10 +66,11 @@ class PtselWav2Vec2Model(HeadedModel, Wav2Vec2Model):
     CONTRASTIVE_PARTS = ("quantizer", "project_q", "target_glu", "final_proj")
 
     def __init__(self, cfg: PtselWav2Vec2Config) -> None:
+        layers = parse_conv_layers(cfg.conv_feature_layers, "the recipe")  # fairseq evaluates it as Python
         super().__init__(cfg)
         check_frontend(cfg)
         if cfg.frontend == "filterbank":
-            grid = FrameGrid.of_conv_layers(eval(cfg.conv_feature_layers), cfg.input_rate)
+            grid = FrameGrid.of_conv_layers(layers, cfg.input_rate)
             bands = LogMel(grid, cfg.input_mean, cfg.input_std)
             self.feature_extractor = FilterbankFrontEnd(
                 bands, self.embed, cfg.filterbank_layers, cfg.filterbank_kernel

@@ -13,15 +13,16 @@ import numpy as np
 from fairseq import tasks
 from fairseq.dataclass.initialize import add_defaults
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.weights_file import join_weights, read_weights
+from ptsel_fairseq.base.yaml_file import read_yaml
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.store.reader import THIS_PACKAGE, LabelStore, Statistics
+from ptsel_fairseq.plugin.encoders import encoder as known
 from ptsel_fairseq.plugin.estimate.measuring import measure
-from ptsel_fairseq.plugin.planning import plan, plan_crdnn, plan_frontend
+from ptsel_fairseq.plugin.planning import plan
 
 # numbers that an optimizer keeps for each parameter, in single precision
 STATES = {"adam": 2, "adamax": 2, "adadelta": 2, "composite": 2, "adagrad": 1, "nag": 1}
@@ -113,7 +114,13 @@ def estimate_command(
             labels = (
                 LabelStore(store, cfg.task.statistics_split) if store is not None else LabelsOfTheCatalogue()
             )
-            found = estimate(cfg, labels)
+            try:
+                found = estimate(cfg, labels)
+            except PtselError:
+                raise
+            except Exception as error:  # likewise
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                raise PtselError(f"{recipe}: no model can be built of the recipe ({reason})") from None
     finally:
         logging.disable(before)
     for line in report(found):
@@ -123,22 +130,29 @@ def estimate_command(
 def read_recipe(recipe: Path, overrides: Sequence[str] = (), weights: Path | None = None) -> DictConfig:
     """A recipe with λ and overrides (``section.key=value``, as on fairseq's command line) and fairseq's defaults."""
     try:
+        settings = read_yaml(recipe, "the recipe of a pretraining")
+        if not isinstance(settings, dict):
+            raise PtselError(f"{recipe}: expected the recipe of a pretraining, found no sections in it")
         cfg = OmegaConf.merge(
-            OmegaConf.load(recipe), OmegaConf.from_dotlist([word.lstrip("+") for word in overrides])
+            OmegaConf.create(settings), OmegaConf.from_dotlist([word.lstrip("+") for word in overrides])
         )
-    except (OSError, ValueError, OmegaConfBaseException) as error:
-        raise PtselError(f"{recipe}: the recipe cannot be read ({str(error).splitlines()[0]})") from None
+        return _completed(cfg, recipe, weights)
+    except PtselError:
+        raise
+    except Exception as error:  # hydra and fairseq raise what they come upon in settings of another type
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise PtselError(f"{recipe}: the recipe cannot be read ({reason})") from None
+
+
+def _completed(cfg: DictConfig, recipe: Path, weights: Path | None) -> DictConfig:
     if weights is not None:
         cfg.criterion.pretext_weights, cfg.criterion.pretext_sum_to_one = read_weights(weights)
     for section in ("task", "model", "criterion", "optimizer", "optimization", "dataset"):
         if OmegaConf.select(cfg, section) is None:
             raise PtselError(f"{recipe}: expected the recipe of a pretraining, found no section {section}")
-    names = cfg.task.get("_name"), cfg.model.get("_name")
-    if names[0] != "ptsel_pretraining" or names[1] not in ("ptsel_wav2vec2", "ptsel_crdnn"):
-        raise PtselError(
-            f"{recipe}: expected the task ptsel_pretraining and the model ptsel_wav2vec2 or ptsel_crdnn, found "
-            f"{names[0]!r} and {names[1]!r}"
-        )
+    if cfg.task.get("_name") != "ptsel_pretraining":
+        raise PtselError(f"{recipe}: expected the task ptsel_pretraining, found {cfg.task.get('_name')!r}")
+    known.get(cfg.model.get("_name"), str(recipe))
     cfg.task.data = cfg.task.store = "/"
     cfg.task.tpu, cfg.task.seed = False, 1
     add_defaults(cfg)
@@ -196,12 +210,10 @@ def build(cfg: DictConfig, labels: LabelStore | LabelsOfTheCatalogue) -> tuple[A
         for key in ("pretext_weights", "pretext_fixed_weights")
     )
     active = join_weights(given, fixed)
-    known = labels if active else None
-    if cfg.model._name == "ptsel_crdnn":
-        plan_crdnn(cfg.model, criterion, labels, cfg.task, str(labels.folder))
-    elif cfg.model.get("frontend", "waveform") == "filterbank":
-        plan_frontend(cfg.model, labels, cfg.task, str(labels.folder))
-    plan(cfg.model, criterion, active, known, seed=1)
+    encoder = known.get(cfg.model._name, "model._name")
+    encoder.plan(cfg.model, criterion, cfg.task)
+    plan(cfg.model, criterion, active, labels if active else None, seed=1)
+    known.fill_in_input(cfg.model, encoder, labels, cfg.task.normalize)
     task = tasks.setup_task(cfg.task)
     return task, task.build_model(cfg.model, from_checkpoint=True)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.selection.checks import all_defined, balanced_rows
 from ptsel_fairseq.selection.points import Points
 from ptsel_fairseq.selection.weighting import simplex as solve
 from ptsel_fairseq.selection.weighting.group import GroupObjective
 from ptsel_fairseq.selection.weighting.simplex import Objective, Solution
+from ptsel_fairseq.selection.weighting.way import Candidates, Options
 
 SEEDED_STARTS, RANDOM_CANDIDATES = 4, 200
 REFERENCE_RESTARTS = 10
@@ -24,6 +25,17 @@ WORTH_SAMPLING = 2e7  # pairs times labels
 SAMPLED_POINTS, SAMPLED_CLASSES = 200, 100
 SOFTMAX_NOTE = "softmax reaches no edge of the simplex; where the minimum lies on one, it is only approached"
 PROJECTED_NOTE = "sparsemax and entmax15 reach every point of the simplex, so their minimum is the same"
+
+
+def weigh_group(candidates: Candidates, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
+    """The way ``group``."""
+    prepared = candidates.points("group")
+    found, details = prepared.minimum(
+        options.projection, options.seed, options.reference_optimizer, options.progress
+    )
+    if prepared.kernels is not candidates.estimator:
+        details = {"group_estimator": prepared.kernels.name, **details}
+    return np.array([found.get(name, 0.0) for name in candidates.names]), details
 
 
 def minimise_group(
@@ -150,6 +162,4 @@ def _sampled_objective(points: Points, objective: GroupObjective, rng: np.random
 def _shown(starts: np.ndarray, progress: bool) -> Iterable[np.ndarray]:
     if not progress:
         return starts
-    from tqdm import tqdm
-
-    return tqdm(starts, desc="minimising from each start", unit="start", file=sys.stderr)
+    return progress_bar(starts, desc="minimising from each start", unit="start")

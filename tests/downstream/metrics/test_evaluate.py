@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from conftest import ASTERISK, run_command
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_manifest
-from ptsel_fairseq.cli.downstream import TASKS
 from ptsel_fairseq.downstream.metrics.compare import compare_command
-from ptsel_fairseq.downstream.metrics.evaluate import READERS, evaluate_command
+from ptsel_fairseq.downstream.metrics.evaluate import evaluate_command
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS, help_lines
+from ptsel_fairseq.downstream.metrics.measures import MEASURES
 from ptsel_fairseq.downstream.metrics.results import read_result
 
 TRIALS = "1 a/1.wav a/2.wav\n0 a/1.wav b/1.wav\n1 b/1.wav b/2.wav\n0 b/2.wav a/2.wav\n"
@@ -41,8 +43,29 @@ def lines(texts):
     return "".join(f"{item}\t{text}\n" for item, text in texts.items())
 
 
-def test_the_command_line_offers_every_task():
-    assert tuple(READERS) == TASKS
+@pytest.mark.parametrize(
+    ("task", "ids", "reference", "answers"),
+    [
+        ("asr", ["a", "b"], ["X Y", "Z"], ["X", "Z"]),
+        ("verification", ["a b", "a c"], [1, 0], [0.5, 0.1]),
+        ("classification", ["a", "b"], ["x", "y"], ["x", "x"]),
+        ("multilabel", ["a\tx", "b\tx"], [1.0, 0.0], [0.9, 0.2]),
+    ],
+)
+def test_every_metric_has_a_title(task, ids, reference, answers):
+    metrics = EVALUATIONS[task].scorer(ids, reference, answers, "word")(np.ones(2))
+    assert set(metrics) <= set(MEASURES)
+    assert help_lines().count(f"  {task} ") == 1
+
+
+def test_a_result_of_a_task_that_nobody_knows(tmp_path):
+    (tmp_path / "result.json").write_text(
+        '{"format": 1, "task": "chess", "unit": "", "answers": {"ids": []}}'
+    )
+    with pytest.raises(
+        PtselError, match=r"result.json: a result of the task 'chess', which this version does not"
+    ):
+        read_result(tmp_path / "result.json")
 
 
 def test_asr_from_the_command_line(texts, write, tmp_path):

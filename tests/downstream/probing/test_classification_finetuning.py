@@ -59,7 +59,7 @@ def test_classes_that_cannot_be_learned(data, tmp_path):
         targets_command(tmp_path, tmp_path / "one.tsv")
     (tmp_path / "blanks.tsv").write_text("\n".join([*rows, f"{path}\ten  allison", "x\ten allison"]) + "\n")
     with pytest.raises(
-        PtselError, match=r"3 classes .* one \(first: 'en  allison', 'en allison', 'en_allison'\)"
+        PtselError, match=r"3 classes .* one \(first: 'en  allison'; 'en allison'; 'en_allison'\)"
     ):
         targets_command(tmp_path, tmp_path / "blanks.tsv")
     assert not list(tmp_path.glob("*.cls"))

@@ -223,7 +223,7 @@ def test_plda_tells_voices_apart_that_it_was_trained_on(voices, tmp_path):
         ({"layer": 1}, "--layer: expected 0 to 0 of mfcc, found 1"),
         (
             {"train_split": "test", "speakers": SPEAKERS},
-            r"2 speakers of the trials are in the training split test too \(first: it_carlo, ru_ivrvoice\)",
+            r"2 speakers of the trials are in the training split test too \(first: it_carlo; ru_ivrvoice\)",
         ),
         ({"features": ["none"]}, "expected a label or a pool"),
         ({"kept": "1"}, r"expected trials of the same .* found only 1"),

@@ -1,0 +1,174 @@
+"""Which recordings a split's tracks are of: what each file held when it was analysed, kept beside the arrays.
+
+``recordings.tsv`` has a line for each line of the manifest: path, samples, and size in bytes, time of modification
+(nanoseconds) and SHA-256 of the file. A recording is known again by its content: one that was replaced, denoised or
+completed is another one, and one that was moved or renamed is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.identity import Identity
+from ptsel_fairseq.base.manifest import Manifest
+
+RECORDINGS = "recordings.tsv"
+COLUMNS = "path\tsamples\tsize\tmtime_ns\tsha256"
+
+
+class Recording(NamedTuple):
+    """One utterance's file as it was analysed: path and samples as in the manifest, and what the file held."""
+
+    path: str
+    samples: int
+    identity: Identity
+
+    def fields(self) -> list[str]:
+        """As text, in the order of `COLUMNS`."""
+        return [self.path, str(self.samples), *map(str, self.identity)]
+
+    @classmethod
+    def of_fields(cls, fields: Sequence[str]) -> Recording:
+        """What `fields` gave; raise ValueError for anything else."""
+        path, samples, size, mtime_ns, sha256 = fields
+        if len(bytes.fromhex(sha256)) != 32:
+            raise ValueError(f"no SHA-256: {sha256!r}")
+        return cls(path, int(samples), Identity(int(size), int(mtime_ns), sha256))
+
+
+def to_text(recordings: Iterable[Recording]) -> str:
+    """The content of ``recordings.tsv``."""
+    return "\n".join([COLUMNS, *("\t".join(recording.fields()) for recording in recordings)]) + "\n"
+
+
+def write_recordings(folder: Path, recordings: Sequence[Recording]) -> str:
+    """Write ``recordings.tsv`` of a split; returns a checksum for the header."""
+    write_text(folder / RECORDINGS, to_text(recordings))
+    return checksum_of(recordings)
+
+
+def checksum_of(recordings: Iterable[Recording]) -> str:
+    """SHA-256 of paths, samples and contents; times may change without the recordings being others."""
+    digest = hashlib.sha256()
+    for path, samples, (size, _, sha256) in recordings:
+        digest.update(f"{path}\t{samples}\t{size}\t{sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def read_recordings(folder: Path, checksum: str | None) -> list[Recording] | None:
+    """The recordings of a split; None for a store of version 0.1, which did not keep them.
+
+    Args:
+        checksum: as the header has it; None if it has none.
+
+    Raises:
+        PtselError: the file is missing, or is not the one that was written.
+    """
+    if checksum is None:
+        return None
+    file = folder / RECORDINGS
+    advice = f"remove {folder} and extract it again"
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")[1:-1]
+        recordings = [Recording.of_fields(line.split("\t")) for line in lines]
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PtselError(f"{file}: the list of recordings cannot be read ({reason}); {advice}") from None
+    if checksum_of(recordings) != checksum:
+        raise PtselError(f"{file}: the list of recordings is not the one that was written; {advice}")
+    return recordings
+
+
+def unchanged(recording: Recording, file: Path) -> Recording | None:
+    """The recording with the file's time of today if the file still holds it; None if not, or if there is no file."""
+    identity = recording.identity
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    if found.st_size != identity.size:
+        return None
+    if found.st_mtime_ns == identity.mtime_ns:
+        return recording
+    try:
+        now = Identity.of(file)
+    except PtselError:
+        return None
+    return recording._replace(identity=now) if now.sha256 == identity.sha256 else None
+
+
+def changed(
+    manifest: Manifest, recordings: Sequence[Recording], thorough: bool = False, at_most: int | None = None
+) -> list[int]:
+    """Utterances of a manifest whose files are not what they were, or are not there.
+
+    Files of another size are found without being read; of those whose time is another the content decides.
+
+    Args:
+        recordings: of the same manifest.
+        thorough: read every file, whatever its size and time say.
+        at_most: files to be read; where the times of more are others, as after copying a corpus, so many of them,
+            spread evenly.
+    """
+    found, doubtful = [], []
+    for utterance, recording in zip(manifest, recordings, strict=True):
+        identity = recording.identity
+        try:
+            now = os.stat(manifest.audio_path(utterance))
+        except OSError:
+            found.append(utterance.index)
+            continue
+        if now.st_size != identity.size:
+            found.append(utterance.index)
+        elif thorough or now.st_mtime_ns != identity.mtime_ns:
+            doubtful.append(utterance.index)
+    if at_most is not None and len(doubtful) > at_most:
+        doubtful = [doubtful[k * len(doubtful) // at_most] for k in range(at_most)]
+    for index in doubtful:
+        file = manifest.audio_path(manifest.utterances[index])
+        if not recordings[index].identity.is_of(file, thorough):
+            found.append(index)
+    return sorted(found)
+
+
+def recognised(manifest: Manifest, known: Iterable[Recording]) -> list[Recording | None]:
+    """For each utterance the known recording that its file holds, under its path or another; None if there is none.
+
+    A file is read only where its time differs from the one kept, or where its path is new and its size is not.
+    """
+    by_path: dict[str, Recording] = {}
+    by_content: dict[tuple[int, str], Recording] = {}
+    for recording in known:
+        by_path[recording.path] = recording
+        by_content[recording.samples, recording.identity.sha256] = recording
+    sizes = {recording.identity.size for recording in by_content.values()}
+    found = []
+    for utterance in manifest:
+        file = manifest.audio_path(utterance)
+        own = by_path.get(utterance.path)
+        same = None
+        if own is not None and own.samples == utterance.samples:
+            same = unchanged(own, file)
+        if same is None:
+            same = _moved(utterance.path, utterance.samples, file, sizes, by_content)
+        found.append(same)
+    return found
+
+
+def _moved(
+    path: str, samples: int, file: Path, sizes: set[int], by_content: dict[tuple[int, str], Recording]
+) -> Recording | None:
+    """The recording of this file if its content is known under another path."""
+    try:
+        if os.stat(file).st_size not in sizes:
+            return None
+        identity = Identity.of(file)
+    except (OSError, PtselError):
+        return None
+    return Recording(path, samples, identity) if (samples, identity.sha256) in by_content else None
