@@ -137,7 +137,7 @@ def planted_study(label_study, tasks, scores):
     """A study of three labels in which the first gains most in every task."""
     gains = {task: np.array([[3.0, 1.0, 0.0], [3.1, 1.2, 0.1]]) for task in tasks}
     values = {name: dict.fromkeys(tasks, np.array(of)) for name, of in scores.items()}
-    return label_study.analysis.Ranked(tuple(tasks), dict.fromkeys(tasks, ["a", "b", "c"]), gains, values)
+    return label_study.analysis.Ranked(tuple(tasks), {task: ["a", "b", "c"] for task in tasks}, gains, values)
 
 
 def test_the_rule_takes_the_best_estimator_that_ranks_no_noise_first(label_study):
