@@ -20,13 +20,25 @@ MAY_IMPORT = {
     "labels": {"base"},
     "heads": {"base"},
     "data": {"base", "labels"},
-    "selection": {"base", "labels"},
+    "selection": {"base", "labels", "runs", "run_figures"},
     "plugin": {"base", "labels", "heads"},
     "downstream": {"base", "labels", "data"},
     "runs": {"base"},
+    "run_figures": {"base", "runs"},
+    "pipeline": {"base", "data", "runs"},
     "export": {"base", "export_hf"},
     "export_hf": {"base"},
-    "cli": {"base", "labels", "data", "selection", "plugin", "downstream", "runs", "export"},
+    "cli": {
+        "base",
+        "labels",
+        "data",
+        "selection",
+        "plugin",
+        "downstream",
+        "pipeline",
+        "run_figures",
+        "export",
+    },
     "__main__": {"cli"},
 }
 # The loaders of checkpoints need the models of the plugin, and an export asks them why it cannot be made.
@@ -197,3 +209,39 @@ def test_what_must_answer_at_once_imports_nothing_heavy(code):
     check = f"\nimport sys\nprint('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def names_of(module: str) -> set[str]:
+    """What a module defines or imports at its top level, in any block there; a face names its own in ``__all__``."""
+    found: set[str] = set()
+    waiting = list(ast.parse(MODULES[module].read_text(encoding="utf-8")).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found.update(alias.asname or alias.name.split(".")[0] for alias in node.names)
+        else:
+            found.update(part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+            if isinstance(node, ast.Assign) and ast.dump(node.targets[0]).startswith("Name(id='__all__'"):
+                found.update(ast.literal_eval(node.value))
+            waiting += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+    return found
+
+
+def test_every_name_that_is_imported_exists():
+    """Of the package, and of tests, examples and benchmarks, which no type checker reads."""
+    files = [file for folder in (PACKAGE, "tests", "examples", "benchmarks", "tools") for file in
+             sorted((ROOT / folder).rglob("*.py"))]  # fmt: skip
+    known = {module: names_of(module) for module in MODULES}
+    missing = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not str(node.module).startswith(PACKAGE):
+                continue
+            module = str(node.module).removeprefix(PACKAGE).removeprefix(".")
+            for alias in node.names:
+                inside = f"{module}.{alias.name}".removeprefix(".")
+                if inside not in MODULES and alias.name not in known.get(module, ()):
+                    missing.add(f"{file.relative_to(ROOT)}: {node.module}.{alias.name}")
+    assert not missing

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ptsel_fairseq.base.array_file import load_array
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile, file_checksum, write_text
 from ptsel_fairseq.base.identity import IDENTITY, Identity, changed, to_array
@@ -46,7 +47,7 @@ def _write_array(file: Path, values: Values) -> None:
 
 
 JSON = Form(".json", _write_json, read_json)
-ARRAYS = Form(".npy", _write_array, lambda file: np.load(file, allow_pickle=False))
+ARRAYS = Form(".npy", _write_array, lambda file: np.array(load_array(file)))
 
 
 def key_of(*described: Any) -> str:
@@ -174,7 +175,7 @@ def filled_array(
     made_of = PartialArray(file.parent, f"{file.stem}.audio", (len(recordings),), IDENTITY)
     complete = file.exists() and made_of.final.exists() and _checksum_file(file).exists()
     if complete and made_of.is_whole():
-        identities = np.load(made_of.final, allow_pickle=False)
+        identities = np.array(load_array(made_of.final))
         if not changed(identities, recordings, or_absent=False):
             return _checked(file, shape)
     if not array.is_whole():
@@ -222,7 +223,7 @@ def _checked(file: Path, shape: tuple[int, ...]) -> np.ndarray:
         expected = _checksum_file(file).read_text(encoding="ascii").strip()
         if file_checksum(file) != expected:
             raise PtselError(f"{file}: its content is not what was written; {advice}")
-        found = np.load(file, allow_pickle=False)
+        found = np.array(load_array(file))
     except (ValueError, EOFError) as error:
         raise PtselError(f"{file}: cannot be read ({error}); {advice}") from None
     if found.shape != shape or found.dtype != np.float32:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.array_file import read_header
 from ptsel_fairseq.base.errors import PtselError
 
 
@@ -132,10 +133,9 @@ class PartialArray:
         """Where the rows begin, in a file that has room for all of them."""
         with os.fdopen(os.dup(file), "rb") as content:
             try:
-                np.lib.format.read_magic(content)
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(content)
+                shape, fortran, dtype = read_header(content)
             except ValueError as error:
-                raise self._damaged(str(error).splitlines()[0]) from None
+                raise self._damaged(str(error)) from None
             start = content.tell()
         if (shape, fortran, dtype) != (self.shape, False, self.dtype):
             raise self._damaged(

@@ -10,6 +10,7 @@ from ptsel_fairseq.base.errors import PtselError
 LARGEST = 10 << 20  # bytes of a file
 MOST_VALUES = 100_000  # with every reference (*name) written out
 DEEPEST = 100
+MERGE = "tag:yaml.org,2002:merge"  # the key <<, which takes in another mapping
 
 
 def read_yaml(file: Path | str, expected: str) -> Any:
@@ -48,15 +49,16 @@ def parse_yaml(text: str, where: object, expected: str) -> Any:
         pass
 
     def mapping(loader: Any, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+        named = [key for key, _ in node.value if key.tag != MERGE]
+        keys = [loader.construct_object(key, deep=True) for key in named]
         for i, key in enumerate(keys):
             if not isinstance(key, str | int | float | bool):
                 raise yaml.constructor.ConstructorError(
-                    problem="expected a name as key", problem_mark=node.value[i][0].start_mark
+                    problem="expected a name as key", problem_mark=named[i].start_mark
                 )
-            if key in keys[:i] and key != "<<":
+            if key in keys[:i]:
                 raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key!r} stands twice", problem_mark=node.value[i][0].start_mark
+                    problem=f"the key {key!r} stands twice", problem_mark=named[i].start_mark
                 )
         loader.flatten_mapping(node)
         return yaml.SafeLoader.construct_mapping(loader, node, deep=True)

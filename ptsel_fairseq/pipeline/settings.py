@@ -9,6 +9,7 @@ from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.suggestion import did_you_mean
+from ptsel_fairseq.base.yaml_file import read_yaml
 
 EXAMPLE = """\
 audio: recordings               # a folder; or example-data, the bundled speech
@@ -70,13 +71,15 @@ def read_settings(file: Path, out: Path | None = None) -> Settings:
         PtselError: no such file, no YAML, keys that do not exist, or values of another kind.
     """
     from omegaconf import OmegaConf
-    from yaml import YAMLError
+    from omegaconf.errors import OmegaConfBaseException
 
     if not file.is_file():
         raise PtselError(f"{file}: no such file; expected a pipeline such as\n{EXAMPLE}")
     try:
-        values = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
-    except (YAMLError, ValueError, OSError) as error:
+        values = read_yaml(file, "a pipeline")
+        if isinstance(values, dict):
+            values = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+    except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         raise PtselError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise PtselError(f"{file}: expected keys and values such as\n{EXAMPLE}")

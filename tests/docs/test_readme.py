@@ -113,7 +113,11 @@ def test_the_python_example_runs():
     assert examples
     for example in examples:
         done = subprocess.run(
-            [BIN / "python", "-W", "error", "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=300
+            [BIN / "python", "-W", "error", "-c", example],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         assert re.match(r"\(\d+, 1\) \d", done.stdout)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.run_figures import run_figure
-from ptsel_fairseq.runs import parse_line, plot_command, read_run
+from ptsel_fairseq.run_figures import plot_command, run_figure
+from ptsel_fairseq.runs import parse_line, read_run
 
 INNER = (
     '[2026-01-31 12:00:01,500][train_inner][INFO] - {"epoch": 2, "update": 1.5, "loss": "6.5", "accuracy": "0.1", '

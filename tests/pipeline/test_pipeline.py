@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+from functools import partial
 
 import pytest
 import yaml
@@ -20,9 +21,11 @@ from ptsel_fairseq.cli import main
 from ptsel_fairseq.cli.program import check_arguments
 from ptsel_fairseq.pipeline import run as running
 from ptsel_fairseq.pipeline.road import steps_of
-from ptsel_fairseq.pipeline.run import run_command as run_pipeline
+from ptsel_fairseq.pipeline.run import run_command
 from ptsel_fairseq.pipeline.settings import EXAMPLE, as_overrides, as_words, read_settings
 from ptsel_fairseq.pipeline.step import fingerprint
+
+run_pipeline = partial(run_command, check=check_arguments)
 
 PIPELINE = {
     "audio": "recordings",

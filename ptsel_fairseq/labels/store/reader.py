@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.array_file import load_array
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.json_file import read_json
@@ -254,7 +255,7 @@ def read_header(folder: Path) -> dict[str, Any]:
             _dtype(entry)
             _statistics(entry)
             software_of(entry)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, PtselError) as error:
         raise PtselError(
             f"{file}: the header of the label store is damaged ({error!r}); remove {folder} and extract it again"
         ) from None
@@ -315,7 +316,7 @@ def finished_entry(
 def _load(file: Path, shape: tuple[int, ...] | None, dtype: type) -> np.ndarray:
     advice = f"remove {file.parent} and extract it again"
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        array = load_array(file)
     except (OSError, ValueError) as error:
         raise PtselError(f"{file}: the label store is damaged ({error}); {advice}") from None
     if array.dtype != dtype or (shape is not None and array.shape != shape):

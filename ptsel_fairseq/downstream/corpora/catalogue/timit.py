@@ -118,7 +118,7 @@ def read_phones(file: Path) -> list[Span]:
     spans = []
     for number, line in enumerate(read_lines(file, "lines such as '0 2260 h#'"), start=1):
         fields = line.split()
-        if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
+        if len(fields) != 3 or not all(field.isdecimal() and len(field) < 12 for field in fields[:2]):
             raise PtselError(f"{file}, line {number}: expected such as '0 2260 h#', found {line!r}")
         start, end, phone = int(fields[0]) / SAMPLE_RATE, int(fields[1]) / SAMPLE_RATE, fields[2].lower()
         if phone not in KEPT.split() and phone not in FOLDED and phone != DELETED:
