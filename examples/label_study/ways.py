@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from models import Model, random_groups
 from scores import TrainingPart, kind_of, training_part
-from settings import GAMMAS, NOISE_CONTROLS, PAPERS, SEEDS, TASKS
+from settings import GAMMAS, NOISE_CONTROLS, PAPERS, SEEDS, TASKS, TIER3_DEFAULT
 from tables import Table, read
 from tiers import Study
 
@@ -146,11 +146,12 @@ def tidied(weights: Weights) -> dict[str, float]:
 
 
 def chosen_models(study: Study) -> Iterator[Model]:
-    """The groups of `ways.csv` to train; a single label is trained anyway, an equal λ once."""
+    """The groups of `ways.csv` to train, the package's own way first; a single label is trained anyway."""
     file = study.settings.results / "ways.csv"
     found: dict[str, dict[str, float]] = {}
     pools: dict[str, str] = {}
-    for row in read(file) if file.is_file() else ():
+    rows = read(file) if file.is_file() else []
+    for row in sorted(rows, key=lambda row: row["way"] != TIER3_DEFAULT):
         if row["model"].startswith("way_"):
             found.setdefault(row["model"], {})[row["label"]] = float(row["weight"])
             pools[row["model"]] = TASKS[row["task"]].pool

@@ -76,6 +76,11 @@ def check_configuration(cfg: Any, where: object) -> None:
                 f"{where}: expected a configuration with the sections {' and '.join(SECTIONS)}, found no {name}; the "
                 "checkpoint is damaged or not of fairseq"
             )
+    for name in ("criterion", "common"):
+        if not isinstance(sections.get(name) or {}, Mapping):
+            raise PtselError(
+                f"{where}: expected settings in the section {name}, found {sections[name]!r:.80}"
+            )
     for name, section in sections.items():
         if (
             section is not None

@@ -16,29 +16,40 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR, Relevance
-from ptsel_fairseq.selection.estimators.task import Task
+from ptsel_fairseq.selection.estimators.task import Task, large_classes
 from ptsel_fairseq.selection.label_score import LabelScore
-from ptsel_fairseq.selection.score_tasks import large_classes
 
 LEVEL = 0.01
-PERMUTATIONS = 500  # whose moments the probability comes from
+PERMUTATIONS = 200  # whose moments the probability comes from
 
 
-def compared_with_noise(
-    scores: Mapping[str, LabelScore],
+def relevance_of(
     x: np.ndarray,
     labels: Mapping[str, np.ndarray],
     classes: np.ndarray,
     groups: np.ndarray | None = None,
     seed: int = 0,
-    apart: Sequence[str] = (),
+) -> Relevance | None:
+    """The labels' relevance on classes of two points or more; None where the task cannot tell: one class or group."""
+    rows = large_classes(classes, 2)
+    in_groups = None if groups is None else np.asarray(groups)[rows]
+    if len(np.unique(classes[rows])) < 2 or (in_groups is not None and len(np.unique(in_groups)) < 2):
+        return None
+    task = Task(x[rows], classes[rows], in_groups, seed)
+    return Relevance(task, {name: np.asarray(z)[rows] for name, z in labels.items()})
+
+
+def compared_with_noise(
+    scores: Mapping[str, LabelScore], made: Relevance | None, apart: Sequence[str] = ()
 ) -> dict[str, LabelScore]:
     """The scores, those of controls `apart` among them, with `noise_p` and `better_than_noise`.
 
-    None where the task cannot tell: one class, or one group.
+    Args:
+        made: the relevance of the same labels; None leaves both unknown.
     """
-    scored = {name: labels[name] for name, record in scores.items() if record.score is not None}
-    found = noise_p(x, scored, classes, groups, seed, apart) if scored else {}
+    if made is None:
+        return dict(scores)
+    found = noise_p(made, [name for name, record in scores.items() if record.score is not None], apart)
     return {
         name: replace(record, noise_p=found[name], better_than_noise=found[name] < LEVEL)
         if name in found
@@ -47,34 +58,20 @@ def compared_with_noise(
     }
 
 
-def noise_p(
-    x: np.ndarray,
-    labels: Mapping[str, np.ndarray],
-    classes: np.ndarray,
-    groups: np.ndarray | None = None,
-    seed: int = 0,
-    apart: Sequence[str] = (),
-) -> dict[str, float]:
-    """Probability of each label's relevance by chance, corrected for their number; empty if the task cannot tell.
+def noise_p(made: Relevance, names: Sequence[str], apart: Sequence[str] = ()) -> dict[str, float]:
+    """Probability of each label's relevance by chance, corrected for their number.
 
     Those `apart` are not corrected and do not count.
     """
-    rows = large_classes(classes, 2)
-    in_groups = None if groups is None else np.asarray(groups)[rows]
-    if len(np.unique(classes[rows])) < 2 or (in_groups is not None and len(np.unique(in_groups)) < 2):
-        return {}
-    task = Task(x[rows], classes[rows], in_groups, seed)
-    made = Relevance(task, {name: np.asarray(z)[rows] for name, z in labels.items()})
     nulls = made.nulls(NOISE_FLOOR, PERMUTATIONS)
-    found = dict.fromkeys(made.reasons, 1.0)
-    for name in made.names:
+    found = {}
+    for name in names:
         try:
-            found[name] = nulls[name].tail(made.score(name).raw)
+            found[name] = nulls[name].tail(made.score(name).raw) if name in made.names else 1.0
         except PtselError:  # too many columns for the points: chance alone explains it
             found[name] = 1.0
-    return {name: found[name] for name in found if name in apart} | holm(
-        {name: p for name, p in found.items() if name not in apart}
-    )
+    corrected = holm({name: p for name, p in found.items() if name not in apart})
+    return {name: p for name, p in found.items() if name in apart} | corrected
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from ptsel_fairseq.selection.checks import check_arrays, kernel_estimator, no_cl
 from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator, KernelEstimator, TaskEstimator
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.label_score import LabelScore
-from ptsel_fairseq.selection.noise import compared_with_noise
+from ptsel_fairseq.selection.noise import compared_with_noise, relevance_of
 from ptsel_fairseq.selection.score_kernels import AVERAGES, Compute, KernelSettings, score_by_kernels
 from ptsel_fairseq.selection.score_tasks import score_by_task
 
@@ -127,9 +127,20 @@ def score_with_controls(
     if set(labels) & set(controls):
         raise PtselError(f"labels: {', '.join(sorted(set(labels) & set(controls)))} is the name of a control")
     together = {**labels, **controls}
+    relevance = relevance_of(x, together, classes, groups, seed)
     if isinstance(chosen, TaskEstimator):
         scores = score_by_task(
-            x, together, classes, chosen, groups, seed, permutations, bootstrap > 0, gamma, progress
+            x,
+            together,
+            classes,
+            chosen,
+            groups,
+            seed,
+            permutations,
+            bootstrap > 0,
+            gamma,
+            progress,
+            relevance,
         )
     else:
         settings = KernelSettings(
@@ -140,7 +151,7 @@ def score_with_controls(
             average or kernel_estimator(chosen).average,
         )
         scores = score_by_kernels(x, together, classes, groups, settings, compute, progress)
-    scores = compared_with_noise(scores, x, together, classes, groups, seed, apart=tuple(controls))
+    scores = compared_with_noise(scores, relevance, apart=tuple(controls))
     of_labels = {name: scores[name] for name in sorted(labels)}
     if all(record.score is None for record in of_labels.values()) and isinstance(chosen, KernelEstimator):
         raise PtselError(no_class_left(chosen, classes))

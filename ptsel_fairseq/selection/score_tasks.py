@@ -13,7 +13,7 @@ from ptsel_fairseq.selection.estimators import TaskEstimator
 from ptsel_fairseq.selection.estimators.audible import Audible
 from ptsel_fairseq.selection.estimators.null import Null, permuted
 from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR, Relevance
-from ptsel_fairseq.selection.estimators.task import Task, stack
+from ptsel_fairseq.selection.estimators.task import Task, large_classes, stack
 from ptsel_fairseq.selection.label_score import LabelScore
 
 JACKKNIFE_BLOCKS = 10  # of groups, for estimators that must be computed anew without each
@@ -30,8 +30,12 @@ def score_by_task(
     interval: bool = True,
     gamma: float | None = None,
     progress: bool = False,
+    made: Relevance | None = None,
 ) -> dict[str, LabelScore]:
-    """`score.score_labels` for an estimator of whole tasks."""
+    """`score.score_labels` for an estimator of whole tasks.
+
+    `made`: the relevance of the same labels and points, where there is one already.
+    """
     rows = large_classes(classes, estimator.least_points)
     if len(np.unique(classes[rows])) < 2:
         raise PtselError(no_class_left(estimator, classes))
@@ -40,7 +44,8 @@ def score_by_task(
     used = {name: np.asarray(z)[rows] for name, z in labels.items()}
     if estimator.audible is None:
         return _by_function(task, used, estimator, permutations, interval, small, progress)
-    made = Relevance(task, used, estimator.audible)
+    if made is None or not estimator.audible or estimator.least_points != 2:
+        made = Relevance(task, used, estimator.audible)
     floor = NOISE_FLOOR if gamma is None else gamma
     scores = _without_score(made.reasons, made.stacked.undefined, small)
     nulls = made.nulls(floor, permutations) if permutations else {}
@@ -66,12 +71,6 @@ def score_by_task(
             dict(zip(map(str, task.names), per_class.tolist(), strict=True)),
         )
     return scores
-
-
-def large_classes(classes: np.ndarray, least: int) -> np.ndarray:
-    """The points of classes of at least as many."""
-    _, class_of, sizes = np.unique(classes, return_inverse=True, return_counts=True)
-    return np.flatnonzero(sizes[class_of] >= least)
 
 
 def _by_function(

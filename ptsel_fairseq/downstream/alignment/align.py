@@ -14,7 +14,7 @@ import numpy as np
 
 from ptsel_fairseq.base.class_file import segment_line, write_class_file
 from ptsel_fairseq.base.errors import PtselError, RecordingError
-from ptsel_fairseq.base.files import write_lines, write_text
+from ptsel_fairseq.base.files import output_folder, write_lines, write_text
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.alignment.aligner import Aligner, NotAligned, Stretch
@@ -100,6 +100,20 @@ def align_command(
     if isinstance(aligner, TextGridAligner):
         aligner = aligner.for_recordings(utterance.path for utterance in spoken)
     out = Path(out)
+    with output_folder(out):
+        _align(spoken, aligner, data_dir, out, splits, min_confidence, jobs, command_line)
+
+
+def _align(
+    spoken: list[Spoken],
+    aligner: Aligner,
+    data_dir: Path | str,
+    out: Path,
+    splits: Sequence[str],
+    min_confidence: float,
+    jobs: int | None,
+    command_line: str,
+) -> None:
     # TextGrids are read in this process: that is faster than sending their index to others.
     found = in_blocks(
         partial(_align_block, aligner),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -16,7 +15,7 @@ from ptsel_fairseq.base.class_file import (
     write_class_file,
 )
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import locked_folder, write_lines, write_text
+from ptsel_fairseq.base.files import output_folder, write_lines, write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.messages import examples
@@ -84,15 +83,8 @@ def write_corpus(
     Raises:
         PtselError: bad recordings, with `advice` on them; with `skip_bad`, more than half of them, or all of a split.
     """
-    made = not out.exists()
-    try:
-        with locked_folder(out, f"{out}: another ptsel is writing here; wait for it to end"):
-            _write_corpus(corpus, reading, out, advice, jobs, skip_bad)
-    except BaseException:
-        if made:
-            with contextlib.suppress(OSError):  # it holds what is already converted
-                out.rmdir()
-        raise
+    with output_folder(out):
+        _write_corpus(corpus, reading, out, advice, jobs, skip_bad)
 
 
 def _write_corpus(

@@ -97,10 +97,8 @@ def report_command(
     sections = [*chosen, *sections]
     sections[-1:-1] = [_section("Training", "".join(shown))] if shown else []
     template = resources.files("ptsel_fairseq.selection.output").joinpath("report.html").read_text("utf-8")
-    script = template.partition("<script>")[2].partition("</script>")[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     page = Template(template).substitute(
-        script_hash=f"sha256-{digest}",
+        script_hash=script_hash(template),
         title=f"Pretext labels for the classes of {escape(Path(made['classes']).name)}",
         subtitle=f"{len(scores)} labels, {made['points']:,} points in {len(made['class_sizes']):,} classes; scores by "
         f"<code>{escape(estimator.name)}</code>, {escape(estimator.title)}",
@@ -111,6 +109,12 @@ def report_command(
         f"wrote {out}"
         + ("" if compared or chosen else f"; without weights, see `ptsel select --method {ALL_METHODS}`")
     )
+
+
+def script_hash(template: str) -> str:
+    """By which a browser knows the template's own script, so that the page's policy can forbid any other."""
+    script = template.partition("<script>")[2].partition("</script>")[0]
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}"
 
 
 def _scores_section(

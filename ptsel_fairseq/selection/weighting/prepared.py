@@ -12,9 +12,8 @@ from ptsel_fairseq.selection.estimators import Estimator, KernelEstimator
 from ptsel_fairseq.selection.estimators.known import CKA
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.estimators.relevance import Relevance
-from ptsel_fairseq.selection.estimators.task import Task
+from ptsel_fairseq.selection.estimators.task import Task, large_classes
 from ptsel_fairseq.selection.points import Points
-from ptsel_fairseq.selection.score_tasks import large_classes
 from ptsel_fairseq.selection.weighting.dependence import label_dependence
 from ptsel_fairseq.selection.weighting.group import GroupObjective
 from ptsel_fairseq.selection.weighting.minimise import minimise_group

@@ -53,7 +53,9 @@ def told_apart(scores: Sequence[float], errors: Sequence[float | None], units: f
 def scores_told_apart(records: Mapping[str, LabelScore], names: Sequence[str]) -> bool:
     """`told_apart` of records."""
     of = [records[name] for name in names]
-    units = min(record.units or record.effective_classes for record in of)
+    units = min(record.units for record in of)
+    if not units:  # of version 0.1, or without errors
+        return True
     scores = [float(record.score or 0.0) for record in of]
     return told_apart(scores, [record.standard_error for record in of], units)
 
