@@ -16,12 +16,13 @@ FIGURES = {"agreement_torch": 1, "bench_group": 1, "bench_large_selection": 2, "
            "bench_online": 3, "bench_selection": 2, "fuzz": 1, "power_of_test": 21}  # fmt: skip
 SLOW = {
     "accuracy_of_alignment": 2, "agreement_backends": 0, "agreement_opensmile": 0, "bench_estimate": 1,
+    "bench_frontend": 1,
     "bench_labels": 3, "bench_long": 1, "bench_music_labels": 3, "bench_startup": 5, "bench_step": 3,
     "full_disk": 1, "kill_commands": 1, "two_writers": 1,
     "kill_extraction": 1, "kill_training": 2, "learning_curves": 2, "mfcc_baselines": 6,
 }  # fmt: skip
 NEEDS = {"accuracy_of_alignment": "pocketsphinx", "bench_loading": "fairseq", "bench_online": "fairseq",
-         "bench_step": "fairseq", "kill_training": "fairseq", "learning_curves": "fairseq"}  # fmt: skip
+         "bench_frontend": "fairseq", "bench_step": "fairseq", "kill_training": "fairseq", "learning_curves": "fairseq"}  # fmt: skip
 ALL_KEPT = (
     "kill_extraction",
     "kill_training",
