@@ -81,7 +81,7 @@ def compare(options: argparse.Namespace, out: Path) -> list[Figure]:
     numbers = {"core_minutes": minutes, "rows": rows, "log_mel_percent": log_mel}
     write_text(out / "frontend.json", json.dumps(numbers, indent=1) + "\n")
     print_table(numbers)
-    return [Figure("phones told apart from log_mel itself, percent", log_mel)]
+    return [Figure("phones told apart from log_mel itself, percent", log_mel[0])]
 
 
 def make_data(out: Path) -> None:
