@@ -67,7 +67,7 @@ def _write(
     from safetensors.torch import save
 
     with WholeFile(out / "model.safetensors") as file:
-        file.write(save(tensors, metadata={"format": "pt"}))
+        file.write(save(dict(tensors), metadata={"format": "pt"}))
     preprocessor = {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ptsel_fairseq.base.pictures import COLOURS
-from ptsel_fairseq.runs import Run, quantities
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.pictures import COLOURS, save
+from ptsel_fairseq.runs import Run, quantities, read_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -182,3 +184,27 @@ def _draw_both(axes: Axes, run: Run, key: str, colour: str, name: str) -> None:
     if validation[0]:
         label = "_nolegend_" if training[0] else name
         axes.plot(*validation, color=colour, linestyle="--", marker="o", markersize=3, label=label)
+
+
+def plot_command(folders: Sequence[Path | str], out: Path | str) -> None:
+    """Draw one run, or compare several; print where each stands.
+
+    Raises:
+        PtselError: a folder without a log, two folders of one name, or runs that logged nothing in common.
+    """
+    runs = [read_run(folder) for folder in folders]
+    names = [run.folder.resolve().name for run in runs]
+    if len(set(names)) < len(names):
+        raise PtselError(f"expected run folders of different names, found {', '.join(names)}")
+    kinds = sorted({run.kind for run in runs})
+    if len(kinds) > 1:
+        listed = ", ".join(f"{name} ({run.kind})" for name, run in zip(names, runs, strict=True))
+        raise PtselError(f"expected runs of one kind to compare, found {listed}; plot them apart")
+    figure = run_figure(runs[0]) if len(runs) == 1 else comparison_figure(dict(zip(names, runs, strict=True)))
+    save(figure, out)
+    for name, run in zip(names, runs, strict=True):
+        updates, seconds = run.updates_and_seconds()
+        last = {key: run.series("valid", key)[1][-1:] for key in quantities([run])}
+        shown = "  ".join(f"{key} {values[0]:g}" for key, values in last.items() if values)
+        print(f"{name}: {run.kind}, {updates} updates, {seconds:.0f} s; last validation: {shown or 'none'}")
+    print(out)

@@ -1,4 +1,4 @@
-"""`ptsel plot`: read what fairseq runs logged (``common.log_format: json``); `run_figures` draws it."""
+"""Read what fairseq runs logged (``common.log_format: json``)."""
 
 from __future__ import annotations
 
@@ -129,33 +129,6 @@ def read_run(folder: Path | str) -> Run:
             "hydra.run.dir set to this folder"
         )
     return Run(folder, tuple(sorted(records.values(), key=lambda record: record.update)))
-
-
-def plot_command(folders: Sequence[Path | str], out: Path | str) -> None:
-    """Draw one run, or compare several; print where each stands.
-
-    Raises:
-        PtselError: a folder without a log, two folders of one name, or runs that logged nothing in common.
-    """
-    from ptsel_fairseq.base.pictures import save
-    from ptsel_fairseq.run_figures import comparison_figure, run_figure
-
-    runs = [read_run(folder) for folder in folders]
-    names = [run.folder.resolve().name for run in runs]
-    if len(set(names)) < len(names):
-        raise PtselError(f"expected run folders of different names, found {', '.join(names)}")
-    kinds = sorted({run.kind for run in runs})
-    if len(kinds) > 1:
-        listed = ", ".join(f"{name} ({run.kind})" for name, run in zip(names, runs, strict=True))
-        raise PtselError(f"expected runs of one kind to compare, found {listed}; plot them apart")
-    figure = run_figure(runs[0]) if len(runs) == 1 else comparison_figure(dict(zip(names, runs, strict=True)))
-    save(figure, out)
-    for name, run in zip(names, runs, strict=True):
-        updates, seconds = run.updates_and_seconds()
-        last = {key: run.series("valid", key)[1][-1:] for key in quantities([run])}
-        shown = "  ".join(f"{key} {values[0]:g}" for key, values in last.items() if values)
-        print(f"{name}: {run.kind}, {updates} updates, {seconds:.0f} s; last validation: {shown or 'none'}")
-    print(out)
 
 
 def quantities(runs: Sequence[Run]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from outcomes import Outcomes, Scores, rank_on_others
 from settings import CONTROLS, NOISE_CONTROLS, SEEDS, TASKS
 
 RESAMPLINGS = 2000
-EQUAL = 0.01  # estimators whose τ differ by less are told apart by their regret
 
 
 @dataclass(frozen=True)
@@ -178,25 +177,6 @@ def places_of_planted(scores: Scores) -> list[dict[str, Any]]:
     return rows
 
 
-def default_by_rule(data: Ranked, planted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The default that the rule takes with each task left out: highest mean τ of those that rank no noise first."""
-    fit = [row["estimator"] for row in planted if row["noise_first"] == 0 and row["estimator"] not in STATIC]
-    found = data.measures()
-    rows = []
-    for left_out in range(len(data.tasks)):
-        others = [t for t in range(len(data.tasks)) if t != left_out]
-        means = {name: np.nanmean(found[name][others], axis=0) for name in fit if name in found}
-        if not means or not others:
-            continue
-        top = max(values[0] for values in means.values())
-        close = [name for name in means if means[name][0] >= top - EQUAL]
-        winner = min(close, key=lambda name: means[name][2])
-        rows.append(
-            {"left_out": data.tasks[left_out], "winner": winner, "tau_there": found[winner][left_out, 0]}
-        )
-    return rows
-
-
 def main_effects(
     outcomes: Outcomes, weights: Mapping[tuple[str, str], Mapping[str, float]]
 ) -> list[dict[str, Any]]:
@@ -239,6 +219,44 @@ def main_effects(
             }
         )
     return rows
+
+
+def group_estimators(
+    outcomes: Outcomes,
+    scores: Scores,
+    weights: Mapping[tuple[str, str], Mapping[str, float]],
+    group_scores: Mapping[tuple[str, str], Mapping[str, float]],
+) -> Ranked:
+    """Random groups in place of labels: V_γ of the group, λ-weighted means of single scores, and sizes.
+
+    Args:
+        weights: (pool, group) -> λ.
+        group_scores: (task, estimator) -> score of each group.
+    """
+    labels, gains, values = {}, {}, {}
+    for task in TASKS.values():
+        groups = [name for name in outcomes.models("group", task.pool) if (task.pool, name) in weights]
+        found, _ = outcomes.gains(task.name, groups, SEEDS[:1])
+        if not len(found) or task.name not in scores.values:
+            continue
+        labels[task.name], gains[task.name] = groups, found
+        lambdas = [weights[task.pool, name] for name in groups]
+        for (of, estimator), known in group_scores.items():
+            if of == task.name:
+                values.setdefault(f"group {estimator}", {})[task.name] = np.array(
+                    [known[name] for name in groups]
+                )
+        for estimator, known in scores.values[task.name].items():
+            mean = [sum(w * known.get(label, np.nan) for label, w in of.items()) for of in lambdas]
+            values.setdefault(f"mean of {estimator}", {})[task.name] = np.array(mean)
+        values.setdefault("number of labels", {})[task.name] = np.array([len(of) for of in lambdas], float)
+        dims = scores.values[task.name].get("dimension", {})
+        total = [sum(dims.get(label, np.nan) for label in of) for of in lambdas]
+        values.setdefault("number of dimensions", {})[task.name] = np.array(total)
+    tasks = tuple(gains)
+    return Ranked(
+        tasks, labels, gains, {name: of for name, of in values.items() if all(t in of for t in tasks)}
+    )
 
 
 def paired_ways(

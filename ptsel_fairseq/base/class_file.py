@@ -156,12 +156,14 @@ def read_classes(file: Path | str, manifest: Manifest, sample_rate: int) -> Clas
 
     Raises:
         NoClassesError: no line is about this manifest.
-        PtselError: a line cannot be read, a segment lies outside its utterance, or an utterance has two classes.
+        PtselError: a line cannot be read or stands twice, a segment lies outside its utterance, or an utterance has
+            two classes.
     """
     file = Path(file)
     by_path = {unicodedata.normalize("NFC", utterance.path): utterance for utterance in manifest}
     by_path |= {utterance.path: utterance for utterance in manifest}
     segments: list[Segment] = []
+    lines: dict[Segment, int] = {}
     other_paths, other_path, whole = 0, "", True
     for row in read_rows(file):
         utterance = by_path.get(row.path) or by_path.get(unicodedata.normalize("NFC", row.path))
@@ -170,7 +172,13 @@ def read_classes(file: Path | str, manifest: Manifest, sample_rate: int) -> Clas
             continue
         whole = row.times is None
         start, end = row.seconds(utterance.samples / sample_rate)
-        segments.append(Segment(utterance.index, start, end, row.name))
+        segment = Segment(utterance.index, start, end, row.name)
+        if (earlier := lines.setdefault(segment, row.number)) != row.number:
+            raise PtselError(
+                f"{file}, line {row.number}: the same as line {earlier} ({row.line!r}); a point that "
+                "stands twice makes chance look like a finding, so remove one of the two"
+            )
+        segments.append(segment)
     if not segments:
         raise NoClassesError(
             f"{file}: none of its {other_paths} lines is about an utterance of {manifest.file}; expected paths as "

@@ -65,6 +65,32 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device`` for commands that read models; `use_device` obeys it."""
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="of pretrained models: cpu (default), cuda or cuda:N, which one process then uses",
+    )
+
+
+def use_device(options: dict[str, Any]) -> None:
+    """Take ``device`` out of the options: models compute there, on a GPU in this process alone.
+
+    Raises:
+        PtselError: a device that torch cannot use, or several processes for one GPU.
+    """
+    from ptsel_fairseq.base.device import CPU, put_models_on
+    from ptsel_fairseq.base.errors import PtselError
+
+    device = options.pop("device")
+    put_models_on(device)
+    if device != CPU:
+        if options["jobs"] not in (None, 1):
+            raise PtselError(f"--jobs: expected 1 with --device {device}, found {options['jobs']}")
+        options["jobs"] = 1
+
+
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--json", action="store_true", help=f"print {what} as JSON, for a program to read")
 

@@ -13,11 +13,13 @@ from ptsel_fairseq.cli.arguments import (
     MANIFEST_HELP,
     Names,
     add_command,
+    add_device,
     add_jobs,
     add_plugins,
     add_user_dirs,
     add_user_labels,
     command_line,
+    use_device,
 )
 from ptsel_fairseq.downstream.asr.settings import SUFFIXES
 from ptsel_fairseq.downstream.metrics import answer_files as tables
@@ -127,6 +129,7 @@ def add_probe(commands) -> None:
         required=True,
         metavar="FEATURES",
         help="labels or pools, as in `ptsel labels` (mean and standard deviation over frames), such as mfcc_deltas or "
+        "f0+loudness (side by side) or "
         "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
     add_user_dirs(parser)
@@ -162,11 +165,13 @@ def add_probe(commands) -> None:
     parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="trainings of a network (default 3)"
     )
+    add_device(parser)
     add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.probing.probe import probe_command
 
+        use_device(options)
         probe_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
@@ -220,7 +225,7 @@ def add_compare(commands) -> None:
     parser = add_command(
         commands, "compare", "compare systems on the same items: intervals and paired p-values", RESULT_HELP
     )
-    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path)
+    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path, help="of systems to compare")
     parser.add_argument(
         "--out",
         type=Path,

@@ -15,7 +15,7 @@ EXAMPLES = {
     "score": "ptsel score data --store store --classes speaker.tsv --out ci",
     "select": "ptsel select ci --method direct --support 4 --out weights.yaml --config tiny.yaml",
     "report": "ptsel report ci --weights weights.yaml --out report.html",
-    "estimate": "ptsel estimate tiny.yaml --store store distributed_training.distributed_world_size=8",
+    "estimate": "ptsel estimate tiny.yaml distributed_training.distributed_world_size=8 --store store",
     "export": "ptsel export run/checkpoint_last.pt --out wav2vec2.pt",
     "plot": "ptsel plot run --out losses.png",
     "user-dir": 'fairseq-hydra-train common.user_dir="$(ptsel user-dir)" ...',

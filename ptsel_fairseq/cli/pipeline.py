@@ -44,9 +44,10 @@ def add_run(commands) -> None:
     )
 
     def run(options: dict) -> None:
+        from ptsel_fairseq.cli.program import check_arguments
         from ptsel_fairseq.pipeline.run import run_command
 
-        run_command(**options)
+        run_command(**options, check=check_arguments)
 
     parser.set_defaults(command=run)
 

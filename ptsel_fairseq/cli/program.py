@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptsel_fairseq import __version__
 from ptsel_fairseq.base import user_dirs
 from ptsel_fairseq.base.progress import be_quiet
+from ptsel_fairseq.base.version import __version__
 from ptsel_fairseq.cli import data, downstream, labels, pipeline, selection, training
 from ptsel_fairseq.cli.arguments import add_common
 from ptsel_fairseq.cli.failures import one_line_failures, print_any_name

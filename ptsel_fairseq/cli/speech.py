@@ -10,10 +10,12 @@ from ptsel_fairseq.cli.arguments import (
     MANIFEST_HELP,
     Names,
     add_command,
+    add_device,
     add_jobs,
     add_memory,
     add_user_dirs,
     command_line,
+    use_device,
 )
 from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
 from ptsel_fairseq.downstream.metrics.answer_files import TRIAL_EXAMPLE, TRIAL_SCORE_EXAMPLE
@@ -92,11 +94,13 @@ def add_align(commands) -> None:
     parser.add_argument(
         "--without-stress", action="store_true", help="of TextGrids: the phone AH0 becomes AH"
     )
+    add_device(parser)
     add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.alignment.align import align_command
 
+        use_device(options)
         align_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
@@ -165,11 +169,13 @@ def add_decode(commands) -> None:
         "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
     )
     parser.add_argument("--name", help="of the system in comparisons (default: the checkpoint's folder)")
+    add_device(parser)
     add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.asr.decode import decode_command
 
+        use_device(options)
         decode_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
@@ -291,11 +297,13 @@ def add_verify(commands) -> None:
     parser.add_argument(
         "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
     )
+    add_device(parser)
     add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.probing.verify import verify_command
 
+        use_device(options)
         verify_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)

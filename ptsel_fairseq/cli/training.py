@@ -78,7 +78,7 @@ def add_plot(commands) -> None:
     )
 
     def run(options: dict) -> None:
-        from ptsel_fairseq.runs import plot_command
+        from ptsel_fairseq.run_figures import plot_command
 
         plot_command(**options)
 

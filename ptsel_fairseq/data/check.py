@@ -300,7 +300,7 @@ def check_store(
 
     for manifest in manifests:
         if (store / manifest.split).is_dir():
-            attempt("store", partial(_compare_with_store, store, manifest))
+            attempt("store", partial(_compare_with_store, store, manifest, not headers_only))
             if not headers_only:
                 findings += check_arrays(store, manifest.split)
         else:
@@ -314,10 +314,13 @@ def check_store(
     return findings
 
 
-def _compare_with_store(store: Path, manifest: Manifest) -> None:
+def _compare_with_store(store: Path, manifest: Manifest, thorough: bool) -> None:
+    """Whether the store is of this manifest, and the files hold the recordings that its labels are of."""
     from ptsel_fairseq.labels.store.reader import LabelStore
 
-    LabelStore(store, manifest.split).check_manifest(manifest)
+    found = LabelStore(store, manifest.split)
+    found.check_manifest(manifest)
+    found.check_recordings(manifest, thorough)
 
 
 def check_arrays(store: Path, split: str) -> list[Finding]:

@@ -19,56 +19,7 @@ from ptsel_fairseq.base.audio_length import (
     promised_by_header,
 )
 
-RAW = {".g722": "g722"}  # formats without a header, by suffix: FFmpeg's name
-SUFFIXES = frozenset(
-    (
-        *(
-            ".3gp",
-            ".aac",
-            ".ac3",
-            ".aif",
-            ".aifc",
-            ".aiff",
-            ".amr",
-            ".ape",
-            ".au",
-            ".awb",
-            ".caf",
-            ".flac",
-            ".g722",
-        ),
-        *(
-            ".m4a",
-            ".m4b",
-            ".mka",
-            ".mkv",
-            ".mov",
-            ".mp2",
-            ".mp3",
-            ".mp4",
-            ".mpc",
-            ".nist",
-            ".oga",
-            ".ogg",
-            ".opus",
-        ),
-        *(
-            ".ra",
-            ".rf64",
-            ".snd",
-            ".sph",
-            ".spx",
-            ".tta",
-            ".voc",
-            ".w64",
-            ".wav",
-            ".wave",
-            ".webm",
-            ".wma",
-            ".wv",
-        ),
-    )
-)
+RAW = {".g722": "g722"}
 
 
 class UndecodableError(Exception):

@@ -16,8 +16,8 @@ from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, Manifest, read_manifest
 from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.base.progress import progress_bar
+from ptsel_fairseq.data.audio_folder import SUFFIXES as ALL_SUFFIXES
 from ptsel_fairseq.data.audio_folder import UNUSABLE, AudioFolder, look_into
-from ptsel_fairseq.data.decoding import SUFFIXES as ALL_SUFFIXES
 
 SUFFIXES = (".flac", ".wav", ".ogg")  # what fairseq's audio dataset reads
 LONG_SECONDS = 60.0  # much more than a crop: the rest of such a file is not seen in an epoch

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
-from fairseq.modules import GradMultiply
 from torch import Tensor, nn
 
 from ptsel_fairseq.heads.settings import HeadSettings
 
 ACTIVATIONS = {"prelu": nn.PReLU, "relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
+
+
+class ScaledGradient(torch.autograd.Function):
+    """The same values; their gradient is multiplied by a factor on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.scale, None
 
 
 class PtselHeads(nn.Module):
@@ -63,7 +76,7 @@ class PtselHeads(nn.Module):
         predictions = {}
         for label, head in self.by_label.items():
             seen, scale = frames[self.settings[label].attach], self.settings[label].grad_scale
-            predictions[label] = head(seen if scale == 1 else GradMultiply.apply(seen, scale))
+            predictions[label] = head(seen if scale == 1 else ScaledGradient.apply(seen, scale))
         return predictions
 
 

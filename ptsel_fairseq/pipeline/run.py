@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,11 @@ class Outcome:
 
 
 def run_command(
-    pipeline: Path | str, out: Path | str | None = None, dry_run: bool = False, from_step: str | None = None
+    pipeline: Path | str,
+    out: Path | str | None = None,
+    dry_run: bool = False,
+    from_step: str | None = None,
+    check: Callable[[Sequence[str], str], None] = lambda words, where: None,
 ) -> None:
     """Run the steps of a pipeline in order; those that are done with the same inputs are passed over.
 
@@ -44,13 +48,15 @@ def run_command(
         out: folder of everything, in place of the file's own.
         dry_run: print what would be run.
         from_step: do this step and all after it again.
+        check: called with the words after `ptsel` of every command, and the name of its step, before the first is
+            run; raises PtselError for an option that is wrong.
 
     Raises:
         PtselError: a file or options that cannot be used, a step that fails, or another run in the same folder.
     """
     settings = read_settings(Path(pipeline), None if out is None else Path(out))
     steps = steps_of(settings)
-    check_options(steps)
+    check_options(steps, check)
     marks = Marks(settings.out / MARKS)
     again = steps[_position(steps, from_step) :] if from_step else []
     if dry_run:
@@ -74,14 +80,12 @@ def _position(steps: Sequence[Step], name: str) -> int:
     return names.index(name)
 
 
-def check_options(steps: Sequence[Step]) -> None:
-    """Parse every command before the first is run, so that a wrong option stops nothing after hours."""
-    from ptsel_fairseq.cli.program import check_arguments
-
+def check_options(steps: Sequence[Step], check: Callable[[Sequence[str], str], None]) -> None:
+    """Check every command before the first is run, so that a wrong option stops nothing after hours."""
     for step in steps:
         for program, *words in step.commands:
             if program == "ptsel":
-                check_arguments(words, f"{step.name}: ")
+                check(words, f"{step.name}: ")
 
 
 def _plan(steps: Sequence[Step], marks: Marks, again: Sequence[Step]) -> list[Outcome]:

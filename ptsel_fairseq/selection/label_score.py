@@ -22,12 +22,14 @@ class LabelScore:
     """What is known about one label; also readable as ``record["score"]``.
 
     Attributes:
-        score: dependence inside the classes, lower is better; None if it is undefined, see `reason`.
-        interval: of 95 %, from resampling classes; None for fewer than two classes. Over ten classes or more it holds
-            the expected score about as often as it says, over five in nine cases of ten.
-        standard_error: of the score, from the same resampling.
-        p: share of within-class permutations of the label that score at least as high. Small means that
-            the label depends on the speech inside the classes.
+        score: its direction is the estimator's (`Estimator.direction`); None if it is undefined, see `reason`.
+        interval: of 95 %; of estimators of kernels from resampling classes (None for fewer than two; over ten
+            classes or more it holds the expected score about as often as it says, over five in nine cases of ten),
+            of the others from leaving out blocks of groups (jackknife).
+        standard_error: of the score, from the same.
+        p: share of permutations of the label by group that score at least as high; of estimators of whole tasks, at
+            least as well. Small means that the label depends on the speech inside the classes (kernels), or that it
+            tells the classes better than chance does (whole tasks).
         z: the score in standard deviations of the permutations' scores, from their mean.
         null_interval: where 95 % of the permutations' scores lie.
         points: samples used.
@@ -38,7 +40,11 @@ class LabelScore:
         effective_classes: number of equal classes that would average as these do.
         floor: of the estimator `reference`: what it would give if all values differed, the mean of 1/n.
         reason: why the score is None.
-        per_class: score by class.
+        units: how many classes, or blocks of groups, the standard error comes from; 0 if there is none.
+        noise_p: probability that a label of chance has so much relevance, corrected for the number of labels; None
+            where it cannot be told.
+        better_than_noise: whether that is below `noise.LEVEL`.
+        per_class: score by class; of `relevance`, what the class adds to it.
         points_per_class: samples used by class.
     """
 
@@ -58,6 +64,9 @@ class LabelScore:
     reason: str | None = None
     per_class: dict[str, float] = field(default_factory=dict)
     points_per_class: dict[str, int] = field(default_factory=dict)
+    units: int = 0
+    noise_p: float | None = None
+    better_than_noise: bool | None = None
 
     def __getitem__(self, key: str) -> Any:
         if key not in {entry.name for entry in fields(self)}:
@@ -102,18 +111,27 @@ class LabelScore:
             raise ValueError(f"the reason {self.reason!r}")
 
 
-def write_scores(file: Path | str, scores: Mapping[str, LabelScore], provenance: Mapping[str, Any]) -> None:
+def write_scores(
+    file: Path | str,
+    scores: Mapping[str, LabelScore],
+    provenance: Mapping[str, Any],
+    controls: Mapping[str, LabelScore] | None = None,
+) -> None:
     """Write scores and how they were made, by renaming; no dates, so that equal runs give equal files."""
     content = {
         "format": FORMAT,
         **provenance,
         "scores": {name: scores[name].to_dict() for name in sorted(scores)},
+        **({"controls": {name: record.to_dict() for name, record in controls.items()}} if controls else {}),
     }
     write_text(file, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_scores(file: Path | str) -> tuple[dict[str, LabelScore], dict[str, Any]]:
-    """The scores by label, and the rest of the file; raise PtselError if they cannot be read."""
+    """The scores by label, and the rest of the file; raise PtselError if they cannot be read.
+
+    The scores of controls are in the rest, as `controls`, empty if there are none.
+    """
     advice = "expected what `ptsel score` writes; run it again"
     try:
         content = read_json(file)
@@ -122,6 +140,8 @@ def read_scores(file: Path | str) -> tuple[dict[str, LabelScore], dict[str, Any]
                 f"{file}: scores of format {content['format']}, this version reads {FORMAT}; {advice}"
             )
         scores = {name: LabelScore.from_dict(values) for name, values in content.pop("scores").items()}
+        controls = content.pop("controls", {})
+        content["controls"] = {name: LabelScore.from_dict(values) for name, values in controls.items()}
     except FileNotFoundError:
         raise PtselError(f"{file}: no such file; expected what `ptsel score` writes") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -129,6 +149,11 @@ def read_scores(file: Path | str) -> tuple[dict[str, LabelScore], dict[str, Any]
     return dict(sorted(scores.items())), content
 
 
-def in_order(scores: Mapping[str, LabelScore]) -> list[tuple[str, LabelScore]]:
-    """Lowest score first, equal ones by name, labels without a score last."""
-    return sorted(scores.items(), key=lambda item: (item[1].score is None, item[1].score or 0.0, item[0]))
+def in_order(
+    scores: Mapping[str, LabelScore], higher_is_better: bool = False
+) -> list[tuple[str, LabelScore]]:
+    """Best score first, equal ones by name, labels without a score last."""
+    sign = -1.0 if higher_is_better else 1.0
+    return sorted(
+        scores.items(), key=lambda item: (item[1].score is None, sign * (item[1].score or 0.0), item[0])
+    )

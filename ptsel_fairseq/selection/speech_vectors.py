@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -54,12 +54,12 @@ def speech_vectors(
     work = _Work(manifest, segments, frames, engine, jobs)
     if cache is None:
         vectors = np.empty(shape, dtype=np.float32)
-        for rows, values, _ in work.parts(range(len(work.recordings)), identify=False):
+        for rows, values, _ in work.found(range(len(work.recordings)), identify=False):
             vectors[rows] = values
         return vectors
     folder = Path(cache) / _key(manifest, segments, frames)
     with _locked(folder):
-        return filled_array(folder / VECTORS, shape, work.recordings, work.parts)
+        return filled_array(folder / VECTORS, shape, work.recordings, work.identified_parts)
 
 
 def is_cached(manifest: Manifest, segments: Sequence[Segment], frames: int, cache: Path | str) -> bool:
@@ -81,8 +81,12 @@ class _Work:
         self._utterances = [manifest.utterances[utterances[start]] for start in self._starts]
         self.recordings = [manifest.audio_path(utterance) for utterance in self._utterances]
 
-    def parts(
-        self, numbers: Sequence[int], identify: bool = True
+    def parts(self, numbers: Sequence[int]) -> Iterator[tuple[slice, np.ndarray, Identity]]:
+        """Rows, vectors and recording of the parts of these numbers."""
+        return cast(Iterator[tuple[slice, np.ndarray, Identity]], self.found(numbers, identify=True))
+
+    def found(
+        self, numbers: Sequence[int], identify: bool
     ) -> Iterator[tuple[slice, np.ndarray, Identity | None]]:
         """Rows, vectors and, if asked for, recording of the parts of these numbers."""
         pieces = (self._piece(number, identify) for number in numbers)
@@ -94,6 +98,12 @@ class _Work:
             for number, (values, identity) in zip(numbers, found, strict=True):
                 bar.update()
                 yield slice(int(self._starts[number]), int(self._ends[number])), values, identity
+
+    def identified_parts(self, numbers: Sequence[int]) -> Iterator[tuple[slice, np.ndarray, Identity]]:
+        """As `parts`, always with the recordings."""
+        return (
+            (rows, values, made_of) for rows, values, made_of in self.parts(numbers) if made_of is not None
+        )
 
     def _piece(self, number: int, identify: bool) -> _Piece:
         utterance = self._utterances[number]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.run_figures import run_figure
-from ptsel_fairseq.runs import parse_line, plot_command, read_run
+from ptsel_fairseq.run_figures import plot_command, run_figure
+from ptsel_fairseq.runs import parse_line, read_run
 
 INNER = (
     '[2026-01-31 12:00:01,500][train_inner][INFO] - {"epoch": 2, "update": 1.5, "loss": "6.5", "accuracy": "0.1", '
@@ -75,7 +75,10 @@ def test_several_runs_are_compared_by_folder(tmp_path, capsys):
         (tmp_path / name / "hydra_train.log").write_text(INNER.replace("6.5", loss) + "\n" + VALID + "\n")
     plot_command([tmp_path / "one", tmp_path / "two"], tmp_path / "both.png")
     assert (tmp_path / "both.png").stat().st_size > 10_000
-    assert "two: 20 updates, 3 s; last validation: loss 6.4  pretext_f0 0.7" in capsys.readouterr().out
+    assert (
+        "two: pretraining, 20 updates, 3 s; last validation: loss 6.4  pretext_f0 0.7"
+        in capsys.readouterr().out
+    )
     with pytest.raises(PtselError, match="different names"):
         plot_command([tmp_path / "one", tmp_path / "one"], tmp_path / "both.png")
 

@@ -164,7 +164,8 @@ def test_the_chain_from_multitask_pretraining_to_fine_tuned_letters(
     """Pretrain, keep the best by validation, export, load and fine-tune where this package cannot be imported."""
     from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 
-    from ptsel_fairseq.runs import plot_command, read_run
+    from ptsel_fairseq.run_figures import plot_command
+    from ptsel_fairseq.runs import read_run
 
     run = tmp_path / "run"
     train(arguments(recipe_dir, data_dir, store_dir, run, recipe="tiny_multitask"), tmp_path / "record")

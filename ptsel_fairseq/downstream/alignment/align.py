@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ptsel_fairseq.base.class_file import segment_line, write_class_file
-from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError, RecordingError
 from ptsel_fairseq.base.files import output_folder, write_lines, write_text
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.messages import examples
@@ -177,8 +177,10 @@ def _align_block(aligner: Aligner, block: Sequence[Spoken]) -> list[Found]:
             found.append({kind: list(stretches) for kind, stretches in aligner.align(spoken).items()})
         except NotAligned as reason:
             found.append({FAILURE: str(reason)} | ({WORDS: reason.words} if reason.words else {}))
-        except PtselError as error:  # audio that is missing or damaged, which can be mended
-            found.append({FAILURE: str(error).removeprefix(f"{spoken.where}: "), UNREADABLE: True})
+        except RecordingError as error:  # missing or damaged, which can be mended
+            found.append({FAILURE: error.fault, UNREADABLE: True})
+        except PtselError as error:
+            found.append({FAILURE: str(error), UNREADABLE: True})
     return found
 
 
@@ -193,8 +195,8 @@ def write_classes(
         for path, stretch in outcome.stretches(kind):
             if stretch.confidence is not None:
                 confidences.append(stretch.confidence)
-                named = f"{kind}\t{stretch.name}\t{stretch.confidence:.4f}"
-                rows.append(segment_line(path, stretch.start, stretch.end, named))
+                times = f"{stretch.start:.6g}\t{stretch.end:.6g}"
+                rows.append(f"{path}\t{times}\t{kind}\t{stretch.name}\t{stretch.confidence:.4f}")
             if stretch.confidence is None or stretch.confidence >= min_confidence:
                 lines.append(segment_line(path, stretch.start, stretch.end, stretch.name))
                 names.append(stretch.name)

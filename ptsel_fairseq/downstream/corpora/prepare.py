@@ -20,6 +20,7 @@ from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.base.names import path_fault
+from ptsel_fairseq.base.tables import markdown
 from ptsel_fairseq.downstream.corpora.bad_recordings import (
     BAD,
     UNPACK,
@@ -34,7 +35,7 @@ from ptsel_fairseq.downstream.corpora.copies import Measured, copy_of
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, check_none, wrong_root
 from ptsel_fairseq.downstream.corpora.registry import CORPORA
 from ptsel_fairseq.downstream.metrics.answer_files import MULTILABEL_HEADER
-from ptsel_fairseq.downstream.metrics.compare import markdown
+from ptsel_fairseq.downstream.speech.spelling import letters
 
 REPORT = "report.md"
 COPIES = "audio"
@@ -179,11 +180,6 @@ def split_order(split: str) -> tuple[str, int, str]:
     task, _, part = split.rpartition("/")
     kinds = [i for i, kind in enumerate(("train", "dev", "valid", "test")) if part.startswith(kind)]
     return task, kinds[0] if kinds else 4, split
-
-
-def letters(text: str) -> str:
-    """fairseq's .ltr: letters separated by spaces, a bar after each word."""
-    return " ".join([*" ".join(text.split()).replace(" ", "|"), "|"])
 
 
 def write_transcripts(out: Path, split: str, clips: Sequence[Clip]) -> None:

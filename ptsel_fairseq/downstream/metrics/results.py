@@ -24,7 +24,8 @@ from ptsel_fairseq.downstream.metrics.bootstrap import (
     mean_values,
     replicates,
 )
-from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS, MEASURES
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS
+from ptsel_fairseq.downstream.metrics.measures import MEASURES
 
 FORMAT = 1
 RESULT = "result.json"

@@ -29,7 +29,7 @@ class Null:
         if self.drawn is None:
             return self.tail(score)
         slack = 1e-10 * max(abs(score), float(np.abs(self.drawn).max()))  # ties are equal up to rounding
-        return float((1 + np.count_nonzero(self.drawn >= score - slack)) / (1 + len(self.drawn)))
+        return least_p(int(np.count_nonzero(self.drawn >= score - slack)), len(self.drawn))
 
     def tail(self, score: float) -> float:
         """The same by the Pearson III distribution of the same moments, which reaches below 1 / permutations."""
@@ -72,6 +72,11 @@ class Null:
         """Of -score."""
         drawn = None if self.drawn is None else -self.drawn[::-1]
         return Null(-self.mean, self.deviation, -self.skewness, drawn)
+
+
+def least_p(as_high: int, permutations: int) -> float:
+    """p of a score that so many of the permutations reach: the score itself is one of them, so never 0."""
+    return float((1 + as_high) / (1 + permutations))
 
 
 def permuted(scores: np.ndarray) -> Null:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.selection.choices import PROJECTIONS
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -51,7 +52,8 @@ def entmax15(w: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
-PROJECTIONS = {"sparsemax": sparsemax, "softmax": softmax, "entmax15": entmax15}
+_FUNCTIONS = (sparsemax, softmax, entmax15)
+PROJECTED = dict(zip(PROJECTIONS, _FUNCTIONS, strict=True))
 # The Jacobian of each at λ is diag(s) - s s' / sum(s), with these s:
 _SENSITIVITY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sparsemax": lambda weights: (weights > 0).astype(np.float64),
@@ -66,7 +68,7 @@ def project(w: np.ndarray, projection: str) -> np.ndarray:
         raise PtselError(f"expected a projection among {', '.join(PROJECTIONS)}, found {projection!r}")
     if not np.isfinite(w).all() or not len(w):
         raise PtselError(f"projection: expected finite values, at least one, found {w}")
-    return PROJECTIONS[projection](np.asarray(w, dtype=np.float64))
+    return PROJECTED[projection](np.asarray(w, dtype=np.float64))
 
 
 def pull_back(gradient: np.ndarray, weights: np.ndarray, projection: str) -> np.ndarray:
