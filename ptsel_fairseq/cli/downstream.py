@@ -14,7 +14,6 @@ from ptsel_fairseq.cli.arguments import (
     Names,
     add_command,
     add_plugins,
-    add_user_dirs,
     add_user_labels,
     command_line,
 )
@@ -128,7 +127,7 @@ def add_probe(commands) -> None:
         help="labels or pools, as in `ptsel labels` (mean and standard deviation over frames), such as mfcc_deltas or "
         "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
-    add_user_dirs(parser)
+    add_plugins(parser)
     add_user_labels(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"

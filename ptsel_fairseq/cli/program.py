@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptsel_fairseq import __version__
-from ptsel_fairseq.base import user_dirs
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.cli import data, downstream, labels, selection, training
 
@@ -25,7 +24,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command, debug = options.pop("command"), options.pop("debug")
     try:
         load_plugins(options.pop("plugins", []))
-        user_dirs.use(options.pop("user_dir", ()))
         command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough

@@ -11,7 +11,7 @@ from ptsel_fairseq.cli.arguments import (
     Names,
     add_command,
     add_memory,
-    add_user_dirs,
+    add_plugins,
     command_line,
 )
 from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
@@ -60,7 +60,7 @@ def add_align(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + ALIGNED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the class files")
     add_splits(parser)
     parser.add_argument(
@@ -145,7 +145,7 @@ def add_decode(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument(
         "--model",
         type=Path,
@@ -193,7 +193,7 @@ def add_probe_asr(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument(
         "--features",
         nargs="+",
@@ -252,7 +252,7 @@ def add_verify(commands) -> None:
         MANIFEST_HELP + VERIFY_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument(
         "--trials", type=Path, required=True, metavar="FILE", help="1 or 0 and two utterances"
     )
