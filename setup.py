@@ -7,7 +7,9 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "ptsel_fairseq/__init__.py").read_text(), re.M).group(1)
+VERSION = re.search(
+    r'^__version__ = "(.+)"', (HERE / "ptsel_fairseq/base/version.py").read_text(), re.M
+).group(1)
 
 # What a clone has beside the package and a wheel must have in it: ptsel_fairseq.base.bundled finds either.
 BUNDLED = {"configs": "configs", "examples/asterisk": "asterisk"}
@@ -87,6 +89,9 @@ setup(
             "hypothesis>=6",
             "ruff>=0.6",
             "mypy>=1.10",
+            "nbclient>=0.8",
+            "nbformat>=5.7",
+            "ipykernel>=6",
             "types-tqdm",
             "audiomentations>=0.43",
             "dask[distributed]>=2024.1",

@@ -1,8 +1,9 @@
 """Scores and weights for a task of VoxCeleb1's size: time and memory, each step in turn.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_large_selection.py [--classes 1251] [--points 148642] [--labels 30]
+    python benchmarks/bench_large_selection.py --estimators relevance --labels 40 --columns 500
 
-Simulated speech vectors of 1,200 dimensions (30 frames of 40 bands) and scalar labels; the classes' sizes are drawn
+Simulated speech vectors of 1,200 dimensions (30 frames of 40 bands) and labels; the classes' sizes are drawn
 between VoxCeleb1's 45 and 250 utterances of a speaker. Prints seconds, the peak memory, and
 how many times real time that is for a corpus of 350 hours.
 """
@@ -24,9 +25,10 @@ from ptsel_fairseq.selection import Points, score_labels, select_weights
 
 DIMENSIONS = 1200
 HOURS = 350
+METHODS = {"cka": ("direct", "redundancy", "mrmr", "group"), "relevance": ("relevance",)}
 
 
-def simulated(classes: int, points: int, labels: int, seed: int = 0) -> Points:
+def simulated(classes: int, points: int, labels: int, columns: int, seed: int = 0) -> Points:
     """Speech of a few factors, and labels that follow them more or less."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(45, 251, classes).astype(float)
@@ -37,8 +39,10 @@ def simulated(classes: int, points: int, labels: int, seed: int = 0) -> Points:
     x = factors.astype(np.float32) @ rng.normal(size=(8, DIMENSIONS)).astype(np.float32)
     x += rng.normal(size=x.shape).astype(np.float32) - 20
     follows = np.linspace(0, 1, labels)
+    dims = np.full(labels, columns // labels) + (np.arange(labels) < columns % labels)
     values = {
-        f"label{i:02d}": (follows[i] * factors[:, i % 8] + rng.normal(size=len(x)))[:, None]
+        f"label{i:02d}": follows[i] * np.roll(factors, i, axis=1)[:, [0] * dims[i]]
+        + rng.normal(size=(len(x), dims[i]))
         for i in range(labels)
     }
     return Points(x, values, np.array([f"class{i:04d}" for i in number]))
@@ -49,32 +53,41 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser.add_argument("--classes", type=int, default=1251)
     parser.add_argument("--points", type=int, default=148_642)
     parser.add_argument("--labels", type=int, default=30)
+    parser.add_argument("--columns", type=int, help="of all labels together (default: one each)")
     parser.add_argument("--permutations", type=int, default=1000)
+    parser.add_argument("--estimators", nargs="+", default=["cka", "relevance"], choices=["cka", "relevance"])
     options = parse(parser, arguments, {"classes": 6, "points": 60, "labels": 3, "permutations": 9})
-    points = simulated(options.classes, options.points, options.labels)
+    points = simulated(options.classes, options.points, options.labels, options.columns or options.labels)
     print(
         f"{len(points):,} points of {DIMENSIONS} dimensions in {options.classes:,} classes, {options.labels} labels, "
         f"{available_cores()} cores; the data take {readable_size(points.x.nbytes)}"
     )
     memory = PeakMemory()
-    started = time.perf_counter()
-    scores = score_labels(
-        points.x, points.labels, points.classes, permutations=options.permutations, progress=True
-    )
-    scored = time.perf_counter()
-    report(f"scores, {options.permutations} permutations", scored - started, memory)
-    for method in ("direct", "redundancy", "mrmr", "group"):
-        begun = time.perf_counter()
-        found = select_weights(points, method, scores=scores)
-        report(f"weights by {method}", time.perf_counter() - begun, memory)
-    total = time.perf_counter() - started
-    print(
-        f"all of it: {readable_time(total)}, {HOURS * 3600 / total:.0f} times real time for {HOURS} h of speech"
-    )
-    print({key: found.details.get(key) for key in ("residual", "restarts", "starts_tried_on_a_sample")})
-    return finish(
-        options, [Figure(f"scores and weights of {HOURS} h, times real time", HOURS * 3600 / total)]
-    )
+    figures = []
+    for estimator in options.estimators:
+        started = time.perf_counter()
+        scores = score_labels(
+            points.x,
+            points.labels,
+            points.classes,
+            estimator=estimator,
+            permutations=options.permutations,
+            progress=True,
+        )
+        report(f"{estimator}, {options.permutations} permutations", time.perf_counter() - started, memory)
+        for method in METHODS[estimator]:
+            begun = time.perf_counter()
+            found = select_weights(points, method=method, estimator=estimator, scores=scores)
+            report(f"weights by {method}", time.perf_counter() - begun, memory)
+            shown = ("residual", "restarts", "starts_tried_on_a_sample", "relative_gap", "steps", "finding")
+            print({key: found.details[key] for key in shown if key in found.details}, flush=True)
+        total = time.perf_counter() - started
+        print(
+            f"all of it: {readable_time(total)}, {HOURS * 3600 / total:.0f} times real time for {HOURS} h of speech"
+        )
+        title = f"scores and weights of {HOURS} h by {estimator}, times real time"
+        figures.append(Figure(title, HOURS * 3600 / total))
+    return finish(options, figures)
 
 
 def report(what: str, seconds: float, memory: PeakMemory) -> None:

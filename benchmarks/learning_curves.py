@@ -36,6 +36,7 @@ from ptsel_fairseq.base.weights_file import write_into_recipe
 from ptsel_fairseq.data.make_manifest import rewrite_manifests
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.extraction.extract import extract
+from ptsel_fairseq.labels.label import Track
 from ptsel_fairseq.labels.pools import POOLS
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.labels.store.writer import StoreWriter
@@ -125,7 +126,7 @@ def permute(source: Path, target: Path, manifest: Manifest, within: bool, seed: 
             writer.write(
                 utterance.index,
                 {
-                    label.name: (values[place], valid[place] if label.undefined is not None else None)
+                    label.name: Track(values[place], valid[place])
                     for label in labels
                     for values, valid in [everything[label.name]]
                 },

@@ -45,7 +45,15 @@ def power(estimator: str, strength: float, repetitions: int) -> float:
         own = rng.normal(size=(len(classes), 6))
         through = 3 * rng.normal(size=(len(SIZES), 7))[classes]
         z = strength * own[:, 0] + through[:, 6] + rng.normal(size=len(classes))
-        record = score_labels(own + through[:, :6], {"z": z}, classes, estimator, seed, 199, 0)["z"]
+        record = score_labels(
+            own + through[:, :6],
+            {"z": z},
+            classes,
+            estimator=estimator,
+            seed=seed,
+            permutations=199,
+            bootstrap=0,
+        )["z"]
         found += record.p <= 0.05
     return found / repetitions
 

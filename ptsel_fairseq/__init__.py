@@ -7,7 +7,7 @@ answers at once and the offline half works without fairseq.
 
 import sys
 
-__version__ = "0.1.0"
+from ptsel_fairseq.base.version import __version__ as __version__
 
 if "fairseq" in sys.modules:
     from ptsel_fairseq import plugin  # noqa: F401  (registers the plugin's classes)

@@ -1,26 +1,30 @@
-"""Reading what a fairseq run logged (``common.log_format: json``) and drawing it."""
+"""Read what fairseq runs logged (``common.log_format: json``)."""
 
 from __future__ import annotations
 
-import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.pictures import COLOURS, save
+from ptsel_fairseq.base.json_file import parse_json
 
 # [2026-01-31 12:00:00,123][train_inner][INFO] - {"epoch": 1, "update": 0.5, "loss": "6.6", ...}
 LINE = re.compile(
     r"^\[(?P<time>[\d\- :,]+)\]\[(?P<kind>train|train_inner|valid|test)\]\[INFO\] - (?P<json>\{.*\})\s*$"
 )
 
-
-DASHES = "solid: training, dashed: validation"
-# Okabe and Ito's palette, which readers of all kinds of colour vision can tell apart.
+ALWAYS = (
+    "loss",
+    "accuracy",
+    "wer",
+    "uer",
+    "code_perplexity",
+)  # quantities worth drawing of any run, in this order
+OF_LABELS = ("pretext_", "skill_", "cosine_")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,16 @@ class Run:
     def keys(self, kind: str) -> list[str]:
         return sorted({key for record in self.records if record.kind == kind for key in record.values})
 
+    @property
+    def kind(self) -> str:
+        """What was trained: ``pretraining``, ``recognition`` (CTC) or ``classification``."""
+        keys = {key for record in self.records for key in record.values}
+        if "wer" in keys or "uer" in keys:
+            return "recognition"
+        if "code_perplexity" in keys or any(key.startswith(OF_LABELS) for key in keys):
+            return "pretraining"
+        return "classification" if "accuracy" in keys else "pretraining"
+
     def updates_and_seconds(self) -> tuple[int, float]:
         """Updates done and the seconds spent in training steps, as fairseq's ``train_wall`` sums them."""
         steps = [
@@ -70,8 +84,11 @@ def parse_line(line: str) -> Record | None:
     if match is None:
         return None
     try:
-        logged = json.loads(match["json"])
-    except json.JSONDecodeError:
+        logged = parse_json(match["json"], finite=False)
+        time = datetime.strptime(match["time"], "%Y-%m-%d %H:%M:%S,%f")
+    except ValueError:  # a line that two processes wrote into at once
+        return None
+    if not isinstance(logged, dict):
         return None
     prefix = f"{match['kind']}_"
     values: dict[str, float] = {}
@@ -79,18 +96,21 @@ def parse_line(line: str) -> Record | None:
         try:
             # fairseq writes valid_loss, train_loss; one name for one quantity is enough.
             values[key.removeprefix(prefix) if key != "train_wall" else key] = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
     update = values.get("num_updates")
-    if update is None:
+    if update is None or not math.isfinite(update):
         return None
-    time = datetime.strptime(match["time"], "%Y-%m-%d %H:%M:%S,%f")
     return Record(time, match["kind"], int(update), values)
 
 
 def read_run(folder: Path | str) -> Run:
     """Read every ``*.log`` of a run folder; raise PtselError if none holds a report."""
     folder = Path(folder)
+    if not folder.is_dir():
+        raise PtselError(
+            f"{folder}: no such folder; expected hydra.run.dir of a training, which holds fairseq's log"
+        )
     records: dict[tuple[str, int], Record] = {}
     for file in sorted(folder.glob("*.log")):
         with file.open(encoding="utf-8", errors="replace") as lines:
@@ -98,6 +118,11 @@ def read_run(folder: Path | str) -> Run:
                 record = parse_line(line)
                 if record is not None:
                     records[record.kind, record.update] = record
+    below = sorted({file.parent for file in folder.glob("*/*.log")} if not records else ())
+    if below:
+        raise PtselError(
+            f"{folder}: holds no log itself, but {', '.join(map(str, below[:3]))}; give the folders of the trainings"
+        )
     if not records:
         raise PtselError(
             f"{folder}: expected fairseq's log with JSON reports, found none; train with common.log_format=json and "
@@ -106,126 +131,9 @@ def read_run(folder: Path | str) -> Run:
     return Run(folder, tuple(sorted(records.values(), key=lambda record: record.update)))
 
 
-def plot_command(folders: Sequence[Path | str], out: Path | str) -> None:
-    """Draw one run, or compare several; print where each stands.
-
-    Raises:
-        PtselError: a folder without a log, or two folders of one name.
-    """
-    runs = [read_run(folder) for folder in folders]
-    names = [run.folder.resolve().name for run in runs]
-    if len(set(names)) < len(names):
-        raise PtselError(f"expected run folders of different names, found {', '.join(names)}")
-    if len(runs) == 1:
-        draw_run(runs[0], out)
-    else:
-        draw_comparison(dict(zip(names, runs, strict=True)), out)
-    for name, run in zip(names, runs, strict=True):
-        updates, seconds = run.updates_and_seconds()
-        last = {key: run.series("valid", key)[1][-1:] for key in quantities([run])}
-        shown = "  ".join(f"{key} {values[0]:g}" for key, values in last.items() if values)
-        print(f"{name}: {updates} updates, {seconds:.0f} s; last validation: {shown or 'none'}")
-    print(out)
-
-
 def quantities(runs: Sequence[Run]) -> list[str]:
-    """What is worth drawing of some runs: loss, accuracy, perplexity, each pretext loss, skill and cosine."""
+    """What is worth drawing of some runs: loss, accuracy, error rates, perplexity, and what each label has."""
     logged = {key for run in runs for kind in ("train_inner", "valid") for key in run.keys(kind)}
-    always = [key for key in ("loss", "accuracy", "code_perplexity") if key in logged]
-    return always + sorted(key for key in logged if key.startswith(("pretext_", "skill_", "cosine_")))
-
-
-def draw_comparison(runs: Mapping[str, Run], out: Path | str) -> None:
-    """Draw several runs by name, one panel for each quantity, training solid and validation dashed."""
-    plt = _pyplot()
-    keys = quantities(list(runs.values()))
-    columns = min(3, len(keys))
-    rows = -(-len(keys) // columns)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=(4.2 * columns, 3 * rows), layout="constrained", squeeze=False
+    return [key for key in ALWAYS if key in logged] + sorted(
+        key for key in logged if key.startswith(OF_LABELS)
     )
-    for axes, key in zip(panels.flat, keys, strict=False):
-        for i, (name, run) in enumerate(runs.items()):
-            _draw_both(axes, run, key, COLOURS[i % len(COLOURS)], name)
-        bits = key == "loss" and all(map(_has_contrastive_loss, runs.values()))
-        axes.set(title=key, xlabel="update", ylabel="bits" if bits else "")
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    for axes in panels.flat[len(keys) :]:
-        axes.set_visible(False)
-    handles, names = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=min(4, len(names)), frameon=False)
-    figure.supxlabel(DASHES, fontsize="small")
-    save(figure, out)
-    plt.close(figure)
-
-
-def draw_run(run: Run, out: Path | str) -> None:
-    """Draw contrastive loss and accuracy beside the pretext losses, training and validation."""
-    plt = _pyplot()
-
-    labels = [key for key in quantities([run]) if key.startswith("pretext_") and key != "pretext_total"]
-    skills = [key for key in quantities([run]) if key.startswith("skill_")]
-    columns = 3 if skills else 2
-    figure, panels = plt.subplots(1, columns, figsize=(6 * columns, 4.6), layout="constrained")
-    contrastive, pretext = panels[:2]
-
-    if _has_contrastive_loss(run):
-        _draw_contrastive(contrastive, run)
-    else:
-        _draw_both(contrastive, run, "loss", COLOURS[0], "loss")
-        contrastive.set(xlabel="update", ylabel="standard deviations", title="Loss: weighted pretext losses")
-
-    for i, key in enumerate(labels):
-        _draw_both(pretext, run, key, COLOURS[i % len(COLOURS)], key.removeprefix("pretext_"))
-    pretext.set(xlabel="update", ylabel="loss (standard deviations)", title="Pretext losses")
-    if labels:
-        pretext.legend(frameon=False)
-    else:
-        pretext.text(0.5, 0.5, "no label has a positive weight", ha="center", transform=pretext.transAxes)
-    if skills:
-        for i, key in enumerate(skills):
-            _draw_both(panels[2], run, key, COLOURS[i % len(COLOURS)], key.removeprefix("skill_"))
-        panels[2].axhline(0, color="black", linewidth=0.8)
-        panels[2].set(
-            xlabel="update",
-            ylabel="1 - loss / loss of a constant",
-            title="Skill (0: no better than a constant)",
-        )
-        panels[2].legend(frameon=False)
-    for axes in panels:
-        axes.grid(alpha=0.25)
-        axes.spines[["top"]].set_visible(False)
-    figure.supxlabel(DASHES, fontsize="small")
-    save(figure, out)
-    plt.close(figure)
-
-
-def _has_contrastive_loss(run: Run) -> bool:
-    """Without it no accuracy is logged, and the loss is not in bits."""
-    return any("accuracy" in run.keys(kind) for kind in ("train_inner", "valid"))
-
-
-def _draw_contrastive(axes, run: Run) -> None:
-    _draw_both(axes, run, "loss", COLOURS[0], "contrastive loss with penalties")
-    axes.set(xlabel="update", ylabel="bits", title="Contrastive loss and accuracy")
-    accuracy = axes.twinx()
-    _draw_both(accuracy, run, "accuracy", COLOURS[1], "accuracy")
-    accuracy.set(ylabel="accuracy")
-    accuracy.set_ylim(bottom=0)
-    handles = axes.get_legend_handles_labels()[0] + accuracy.get_legend_handles_labels()[0]
-    axes.legend(handles, [handle.get_label() for handle in handles], frameon=False)
-
-
-def _pyplot() -> Any:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt
-
-
-def _draw_both(axes, run: Run, key: str, colour, name: str) -> None:
-    axes.plot(*run.series("train_inner", key), color=colour, label=name)
-    axes.plot(*run.series("valid", key), color=colour, linestyle="--", marker="o", markersize=3)

@@ -89,3 +89,18 @@ def librispeech(tmp_path: Path, recordings):
     from corpus_tools import write_librispeech
 
     return write_librispeech(tmp_path / "LibriSpeech", recordings)
+
+
+@pytest.fixture(scope="session")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Manifests train, valid and test of two thirds of the bundled clips in five voices."""
+    folder = tmp_path_factory.mktemp("voices")
+    lines = (ASTERISK / "train.tsv").read_text().splitlines()[1:]
+    parts = {
+        "train": lines[0::3],
+        "valid": lines[1::9],
+        "test": (ASTERISK / "valid.tsv").read_text().splitlines()[1:],
+    }
+    for split, chosen in parts.items():
+        (folder / f"{split}.tsv").write_text("\n".join([str(ASTERISK / "audio"), *chosen]) + "\n")
+    return folder

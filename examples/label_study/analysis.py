@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from outcomes import Outcomes, Scores, rank_on_others
 from settings import CONTROLS, NOISE_CONTROLS, SEEDS, TASKS
 
 RESAMPLINGS = 2000
-EQUAL = 0.01  # estimators whose τ differ by less are told apart by their regret
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,12 @@ class Ranked:
 
     def measures(self, seed: int = 0) -> dict[str, np.ndarray]:
         """Estimator -> the measures of each task [tasks, measures]."""
-        found = {}
-        for name, of in self.scores.items():
-            rng = np.random.default_rng(seed)
-            found[name] = np.array([measured(of[t], self.gains[t].mean(axis=0), rng) for t in self.tasks])
-        return found
+        rng = np.random.default_rng(seed)
+        by_task = [
+            measured(np.array([of[t] for of in self.scores.values()]), self.gains[t].mean(axis=0), rng)
+            for t in self.tasks
+        ]
+        return {name: np.array([found[i] for found in by_task]) for i, name in enumerate(self.scores)}
 
 
 def ranked_closed_form(outcomes: Outcomes, scores: Scores) -> Ranked:
@@ -177,25 +177,6 @@ def places_of_planted(scores: Scores) -> list[dict[str, Any]]:
     return rows
 
 
-def default_by_rule(data: Ranked, planted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The default that the rule takes with each task left out: highest mean τ of those that rank no noise first."""
-    fit = [row["estimator"] for row in planted if row["noise_first"] == 0 and row["estimator"] not in STATIC]
-    found = data.measures()
-    rows = []
-    for left_out in range(len(data.tasks)):
-        others = [t for t in range(len(data.tasks)) if t != left_out]
-        means = {name: np.nanmean(found[name][others], axis=0) for name in fit if name in found}
-        if not means or not others:
-            continue
-        top = max(values[0] for values in means.values())
-        close = [name for name in means if means[name][0] >= top - EQUAL]
-        winner = min(close, key=lambda name: means[name][2])
-        rows.append(
-            {"left_out": data.tasks[left_out], "winner": winner, "tau_there": found[winner][left_out, 0]}
-        )
-    return rows
-
-
 def main_effects(
     outcomes: Outcomes, weights: Mapping[tuple[str, str], Mapping[str, float]]
 ) -> list[dict[str, Any]]:
@@ -223,15 +204,59 @@ def main_effects(
         )
         best = np.array([max(single[label] for label in weights[task.pool, name]) for name in known])
         size = np.array([len(weights[task.pool, name]) for name in known], float)
+        rho = spearman(np.array([mixed, best, size]), own)
         rows.append(
             {
-                "task": task.name, "groups": len(known), "mean_gain": own.mean(), "best_gain": own.max(),
-                "rho_weighted_singles": spearman(mixed, own), "rho_best_single": spearman(best, own),
-                "rho_size": spearman(size, own), "mean_surplus": float((own - mixed).mean()),
+                "task": task.name,
+                "groups": len(known),
+                "mean_gain": own.mean(),
+                "best_gain": own.max(),
+                "rho_weighted_singles": rho[0],
+                "rho_best_single": rho[1],
+                "rho_size": rho[2],
+                "mean_surplus": float((own - mixed).mean()),
                 "above_best_single": float((own > best).mean()),
             }
-        )  # fmt: skip
+        )
     return rows
+
+
+def group_estimators(
+    outcomes: Outcomes,
+    scores: Scores,
+    weights: Mapping[tuple[str, str], Mapping[str, float]],
+    group_scores: Mapping[tuple[str, str], Mapping[str, float]],
+) -> Ranked:
+    """Random groups in place of labels: V_γ of the group, λ-weighted means of single scores, and sizes.
+
+    Args:
+        weights: (pool, group) -> λ.
+        group_scores: (task, estimator) -> score of each group.
+    """
+    labels, gains, values = {}, {}, {}
+    for task in TASKS.values():
+        groups = [name for name in outcomes.models("group", task.pool) if (task.pool, name) in weights]
+        found, _ = outcomes.gains(task.name, groups, SEEDS[:1])
+        if not len(found) or task.name not in scores.values:
+            continue
+        labels[task.name], gains[task.name] = groups, found
+        lambdas = [weights[task.pool, name] for name in groups]
+        for (of, estimator), known in group_scores.items():
+            if of == task.name:
+                values.setdefault(f"group {estimator}", {})[task.name] = np.array(
+                    [known[name] for name in groups]
+                )
+        for estimator, known in scores.values[task.name].items():
+            mean = [sum(w * known.get(label, np.nan) for label, w in of.items()) for of in lambdas]
+            values.setdefault(f"mean of {estimator}", {})[task.name] = np.array(mean)
+        values.setdefault("number of labels", {})[task.name] = np.array([len(of) for of in lambdas], float)
+        dims = scores.values[task.name].get("dimension", {})
+        total = [sum(dims.get(label, np.nan) for label in of) for of in lambdas]
+        values.setdefault("number of dimensions", {})[task.name] = np.array(total)
+    tasks = tuple(gains)
+    return Ranked(
+        tasks, labels, gains, {name: of for name, of in values.items() if all(t in of for t in tasks)}
+    )
 
 
 def paired_ways(
@@ -269,8 +294,8 @@ def paired_ways(
         below, above = interval(drawn[:, number] - drawn[:, base])
         rows.append(
             {
-                "way": way, "tasks": len(tasks), "seeds": seeds, "gain": float(values[number].mean()), "low": low,
-                "high": high, "difference": float((values[number] - values[base]).mean()), "difference_low": below,
+                "way": way, "tasks": len(tasks), "seeds": seeds, "gain": float(values[number].mean()), "gain_low": low,
+                "gain_high": high, "difference": float((values[number] - values[base]).mean()), "difference_low": below,
                 "difference_high": above, "p_holm": adjusted.get(way, np.nan),
             }
         )  # fmt: skip

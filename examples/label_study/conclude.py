@@ -12,6 +12,7 @@ import pictures
 from models import RANDOM
 from outcomes import Outcomes, Scores
 from report import markdown, put_tables, write_csv
+from rules import default_by_rule, default_way_by_rule
 from settings import CONTROLS, HERE, NOISE_CONTROLS, POOLS, SEEDS, TASKS, Settings
 from tables import read
 
@@ -45,12 +46,14 @@ def conclude(settings: Settings, page: Path | None) -> None:
     summary["ceiling"] = analysis.ceilings(data)
     summary["tau_by_task"] = analysis.by_task(data)
     summary["planted"] = analysis.places_of_planted(scores)
-    summary["rule"] = analysis.default_by_rule(data, summary["planted"])
+    summary["rule"] = default_by_rule(data, summary["planted"])
     for name, head, controls in (("estimators_mlp", "mlp", False), ("estimators_controls", "linear", True)):
         other = analysis.ranked(outcomes, scores, head=head, controls=controls)
         summary[name] = analysis.compare_estimators(other, settings.resamplings)
     first = analysis.ranked_closed_form(outcomes, scores)
     summary["estimators_tier1"] = analysis.compare_estimators(first, settings.resamplings)
+    grouped = analysis.group_estimators(outcomes, scores, group_weights(results), group_scores(results))
+    summary["group_estimators"] = analysis.compare_estimators(grouped, settings.resamplings)
     summary["groups"] = analysis.main_effects(outcomes, group_weights(results))
     summary["gains"] = gains_of_labels(outcomes)
     summary["baselines"] = accuracies(outcomes)
@@ -61,11 +64,21 @@ def conclude(settings: Settings, page: Path | None) -> None:
         for way, of in gained.items()
     ]
     summary["noise_weight"] = noise_weights(results)
+    noisy = [row["λ"] for row in summary["noise_weight"] if row["tasks with λ on noise"]]
+    noisy += [f"best by {row['estimator']}" for row in summary["planted"] if row["noise_first"]]
+    noisy += [f"best by {name}" for name in analysis.STATIC] + ["mean of random groups"]
+    summary["way_rule"] = default_way_by_rule(gained, noisy, list(TASKS))
     for name, rows in summary.items():
         write_csv(results / "summary" / f"{name}.csv", rows)
     if page is None:
         return
-    for name in ("estimators", "estimators_mlp", "estimators_controls", "estimators_tier1"):
+    for name in (
+        "estimators",
+        "estimators_mlp",
+        "estimators_controls",
+        "estimators_tier1",
+        "group_estimators",
+    ):
         tables[name] = markdown(summary[name], ESTIMATOR_COLUMNS)
     for name, columns in COLUMNS.items():
         tables[name] = markdown(summary[name], columns or {c: c for c in (summary[name] or [{}])[0]})
@@ -84,6 +97,7 @@ COLUMNS: dict[str, Mapping[str, str]] = {
         "labels_above_noise": "share of labels above noise", "oracle_first": "oracle first",
     },
     "rule": {"left_out": "task left out", "winner": "taken", "tau_there": "its τ there"},
+    "way_rule": {"left_out": "task left out", "winner": "taken", "regret_there": "its regret there, points"},
     "tau_by_task": {},
     "groups": {
         "task": "task", "groups": "groups", "mean_gain": "mean gain", "best_gain": "best",
@@ -167,6 +181,15 @@ def group_weights(results: Path) -> dict[tuple[str, str], dict[str, float]]:
     found: dict[tuple[str, str], dict[str, float]] = {}
     for row in read(file) if file.is_file() else ():
         found.setdefault((row["pool"], row["model"]), {})[row["label"]] = float(row["weight"])
+    return found
+
+
+def group_scores(results: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """(task, estimator) -> score of each random group."""
+    file = results / "group_scores.csv"
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for row in read(file) if file.is_file() else ():
+        found.setdefault((row["task"], row["estimator"]), {})[row["model"]] = float(row["score"])
     return found
 
 

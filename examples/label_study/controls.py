@@ -20,6 +20,16 @@ def oracle_names(pool: str) -> list[str]:
     ]
 
 
+def task_of_oracle(name: str) -> str:
+    """The task whose classes an oracle knows."""
+    return name.removeprefix("orc_").rsplit("_", 1)[0]
+
+
+def oracles_of(task: str) -> list[str]:
+    """The oracles of one task, the least noise first."""
+    return [name for name in oracle_names(TASKS[task].pool) if task_of_oracle(name) == task]
+
+
 def planted(pool: Pool, name: str, points: dict[str, Points]) -> Track:
     """The track of a control or an oracle; its random numbers depend on pool and name only."""
     rng = np.random.default_rng(

@@ -10,39 +10,57 @@ from scipy.stats import rankdata
 TIES = 20  # random orders that ties of a score are broken by
 
 
-def weighted_tau(score: np.ndarray, gain: np.ndarray) -> float:
+def weighted_tau(scores: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """Kendall's τ, pairs weighted by 1/r_i + 1/r_j with r the rank of the gain, 1 the largest (Vigna 2015).
 
     Args:
-        score, gain: [labels]; a higher score promises a higher gain.
+        scores: [estimators, labels]; a higher score promises a higher gain.
+        gain: [labels].
 
     Returns:
-        Between -1 and 1; NaN where either does not vary.
+        [estimators], between -1 and 1; NaN where either does not vary.
     """
     rank = np.empty(len(gain))
     rank[np.argsort(-gain, kind="stable")] = np.arange(1, len(gain) + 1)
     weights = 1 / rank[:, None] + 1 / rank[None, :]
-    a, b = np.sign(score[:, None] - score[None, :]), np.sign(gain[:, None] - gain[None, :])
-    most = np.sqrt((weights * a * a).sum() * (weights * b * b).sum())
-    return float((weights * a * b).sum() / most) if most > 0 else np.nan
+    a = np.sign(scores[:, :, None] - scores[:, None, :])
+    b = np.sign(gain[:, None] - gain[None, :])
+    most = np.sqrt(np.einsum("eij,ij->e", np.abs(a), weights) * (weights * np.abs(b)).sum())
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(most > 0, np.einsum("eij,ij->e", a, weights * b) / most, np.nan)
 
 
-def spearman(score: np.ndarray, gain: np.ndarray) -> float:
-    """Spearman's ρ; NaN where either does not vary."""
-    a, b = rankdata(score), rankdata(gain)
-    a, b = a - a.mean(), b - b.mean()
-    most = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / most) if most > 0 else np.nan
+def spearman(scores: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Spearman's ρ of scores [estimators, labels] with gains [labels]: [estimators], NaN where either does not vary."""
+    a, b = rankdata(scores, axis=1), rankdata(gain)
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean()
+    most = np.sqrt((a * a).sum(axis=1) * (b @ b))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(most > 0, a @ b / most, np.nan)
 
 
-def regret(score: np.ndarray, gain: np.ndarray, first: int, rng: np.random.Generator) -> float:
-    """The largest gain less the largest among the `first` labels by the score; ties are averaged over orders."""
-    tied = len(np.unique(score)) < len(score)
-    lost = []
-    for _ in range(TIES if tied else 1):
-        order = np.lexsort((rng.random(len(score)), -score))
-        lost.append(gain.max() - gain[order[:first]].max())
-    return float(np.mean(lost))
+def regret(
+    scores: np.ndarray, gain: np.ndarray, firsts: Sequence[int], rng: np.random.Generator, orders: int = TIES
+) -> np.ndarray:
+    """The largest gain less the largest among the first labels by the score, in the unit of the gain.
+
+    Args:
+        scores: [estimators, labels].
+        gain: [labels].
+        firsts: how many labels are first.
+        rng: breaks ties of a score.
+        orders: over how many random orders of the labels the mean is taken.
+
+    Returns:
+        [estimators, firsts].
+    """
+    lost = np.zeros((len(scores), len(firsts)))
+    for _ in range(orders):
+        order = rng.permutation(len(gain))
+        ranked = order[np.argsort(-scores[:, order], axis=1, kind="stable")[:, : max(firsts)]]
+        best = np.maximum.accumulate(gain[ranked], axis=1)
+        lost += gain.max() - best[:, [first - 1 for first in firsts]]
+    return lost / orders
 
 
 def spearman_brown(correlation: float, parts: float) -> float:
@@ -61,7 +79,7 @@ def noise_ceiling(gains: np.ndarray) -> tuple[float, float]:
         negative.
     """
     seeds = len(gains)
-    pairs = [spearman(gains[i], gains[j]) for i in range(seeds) for j in range(i)]
+    pairs = [spearman(gains[[i]], gains[j])[0] for i in range(seeds) for j in range(i)]
     reliability = spearman_brown(float(np.mean(pairs)), seeds)
     return reliability, float(np.sqrt(max(reliability, 0.0)))
 
@@ -78,16 +96,15 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
 MEASURES = ("tau", "spearman", "regret1", "regret3")
 
 
-def measured(score: np.ndarray, gain: np.ndarray, rng: np.random.Generator) -> tuple[float, ...]:
-    """All of `MEASURES`; labels without a finite score come last."""
-    known = np.isfinite(score)
-    score = np.where(known, score, score[known].min() - 1 if known.any() else 0.0)
-    return (
-        weighted_tau(score, gain),
-        spearman(score, gain),
-        regret(score, gain, 1, rng),
-        regret(score, gain, 3, rng),
-    )
+def measured(
+    scores: np.ndarray, gain: np.ndarray, rng: np.random.Generator, orders: int = TIES
+) -> np.ndarray:
+    """All of `MEASURES` [estimators, measures]; labels without a finite score come last."""
+    known = np.isfinite(scores)
+    lowest = np.where(known, scores, np.inf).min(axis=1, keepdims=True)
+    scores = np.where(known, scores, np.where(np.isfinite(lowest), lowest - 1, 0.0))
+    tau, rho = weighted_tau(scores, gain), spearman(scores, gain)
+    return np.column_stack([tau, rho, regret(scores, gain, (1, 3), rng, orders)])
 
 
 def bootstrap(
@@ -103,18 +120,25 @@ def bootstrap(
         Estimator -> the measures' means over tasks, float64 [resamplings, measures].
     """
     rng = np.random.default_rng(seed)
-    found = {name: np.empty((resamplings, len(MEASURES))) for name in scores}
+    stacked = [np.array([scores[name][task] for name in scores]) for task in range(len(gains))]
+    found = np.empty((resamplings, len(scores), len(MEASURES)))
     for number in range(resamplings):
-        sums = {name: [] for name in scores}
+        drawn = []
         for task in rng.integers(0, len(gains), len(gains)):
             seeds, labels = gains[task].shape
-            drawn = rng.integers(0, labels, labels)
-            gain = gains[task][rng.integers(0, seeds, seeds)].mean(axis=0)[drawn]
-            for name in scores:
-                sums[name].append(measured(scores[name][task][drawn], gain, rng))
-        for name, values in sums.items():
-            found[name][number] = np.nanmean(values, axis=0)
-    return found
+            some = rng.integers(0, labels, labels)
+            gain = gains[task][rng.integers(0, seeds, seeds)].mean(axis=0)[some]
+            drawn.append(measured(stacked[task][:, some], gain, rng, orders=1))
+        found[number] = _mean(np.array(drawn))
+    return {name: found[:, i] for i, name in enumerate(scores)}
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over the first axis, of what is known; NaN where nothing is."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return np.where(known.any(axis=0), total / known.sum(axis=0), np.nan)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from controls import oracle_names
-from settings import CONTROLS, PAPERS, POOLS, Settings
+from settings import CONTROLS, PAPERS, POOLS, TASKS, Settings
 
 RANDOM = "random"
 
@@ -95,3 +95,9 @@ def in_turn(lists: Sequence[Sequence[Model]]) -> Iterator[Model]:
     """One of each list after the other, until all are through."""
     for i in range(max(map(len, lists))):
         yield from (models[i] for models in lists if i < len(models))
+
+
+def task_of_way(model: str) -> str:
+    """The task that a chosen group was chosen for, by the name of its encoder."""
+    rest = model.removeprefix("way_")
+    return max((task for task in TASKS if rest.startswith(f"{task}_")), key=len)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import matplotlib.ticker
 
 matplotlib.use("Agg")
 
@@ -72,24 +73,23 @@ def scatter(
     tasks: Sequence[str], scores: Mapping[str, np.ndarray], gained: Mapping[str, np.ndarray],
     labels: Mapping[str, Sequence[str]], name: str, file: Path,
 ) -> None:  # fmt: skip
-    """Score against gain in each task; the three best labels are named."""
+    """Score against gain in each task; the labels with the highest score and with the highest gain are named."""
     columns = min(4, len(tasks))
     lines = -(-len(tasks) // columns)
     figure, grid = plt.subplots(
         lines, columns, figsize=(3.1 * columns, 2.6 * lines), layout="constrained", squeeze=False
     )
     for axes, task in zip(grid.ravel(), tasks, strict=False):
-        control = np.array([label.startswith("ctl_") for label in labels[task]])
-        axes.plot(scores[task][~control], gained[task][~control], "o", color=BLUE, markersize=4)
-        axes.plot(scores[task][control], gained[task][control], "x", color=ORANGE, markersize=5)
-        for i in np.argsort(-gained[task])[:3]:
-            axes.annotate(labels[task][i], (scores[task][i], gained[task][i]), fontsize=6.5, xytext=(3, 2),
+        axes.plot(scores[task], gained[task], "o", color=BLUE, markersize=4)
+        axes.margins(x=0.12, y=0.1)
+        for i in {int(np.argmax(gained[task])), int(np.nanargmax(scores[task]))}:
+            axes.annotate(labels[task][i], (scores[task][i], gained[task][i]), fontsize=7, xytext=(0, 4), ha="center",
                           textcoords="offset points")  # fmt: skip
         axes.axhline(0, color=GREY, linewidth=0.8)
         axes.set_title(task, fontsize="medium")
     for axes in grid.ravel()[len(tasks) :]:
         axes.set_axis_off()
-    figure.supxlabel(f"{name} (to the right: promises more; × planted control)")
+    figure.supxlabel(f"{name}, more to the right promises more")
     figure.supylabel("gain over the random encoder, points")
     save(figure, file)
     plt.close(figure)
@@ -132,11 +132,13 @@ def curves(series: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], fi
             (handles[name],) = axes.plot(*zip(*pairs, strict=True), "o-", markersize=3.5, linewidth=1.3,
                                          color=COLOURS[number % len(COLOURS)])  # fmt: skip
         axes.set_xscale("log")
+        axes.set_xticks([5, 20, 100, 400], ["5", "20", "100", "all"])
+        axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
         axes.set_title(task, fontsize="medium")
     for axes in grid.ravel()[len(series) :]:
         axes.set_axis_off()
-    figure.supxlabel("labelled examples, all classes together")
+    figure.supxlabel("labelled examples of each class")
     figure.supylabel("accuracy, %")
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4, fontsize="small")
     save(figure, file)
     plt.close(figure)

@@ -10,6 +10,7 @@ what is there is not done again, so that the same command goes on after an inter
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -36,17 +37,21 @@ STAGES = {
 def main() -> None:
     settings, page = parse()
     torch.set_num_threads(1)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     if "prepare" in settings.tiers:
         prepare(settings)
     study = Study(settings)
     if "baselines" in settings.tiers:
         run_tier(study, study.table("baselines"), baselines(study))
     if "scores" in settings.tiers:
-        from scores import score_all
-        from ways import choose
+        from scores import TrainingPart, score_all
+        from ways import FIRST_WAYS, WAY, choose, score_groups
 
+        parts: dict[str, TrainingPart] = {}
         score_all(study, tuple(TASKS))
-        choose(study, tuple(TASKS))
+        choose(study, tuple(TASKS), parts, FIRST_WAYS)
+        score_groups(study, tuple(TASKS), parts)
+        choose(study, tuple(TASKS), parts, tuple(WAY))
     train(study)
     if "3" in settings.tiers:
         import tier3

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from controls import oracle_names
+from controls import oracles_of
 from corpora import POOL_SPLIT
 from estimators import ESTIMATORS
 from points import Points
@@ -70,8 +70,7 @@ def training_part(study: Study, task: str) -> TrainingPart:
     """The training points of a task, with every label, every control, and the task's own oracles."""
     points = study.points[task]
     pool, train = points.task.pool, ~points.test
-    oracles = [name for name in oracle_names(pool) if name.startswith(f"orc_{task}_")]
-    names = (*study.labels, *CONTROLS, *oracles)
+    names = (*study.labels, *CONTROLS, *oracles_of(task))
     labels, raw, dims, spread = {}, {}, {}, {}
     for name in names:
         track = study.track(pool, name)
@@ -105,11 +104,7 @@ def score_all(study: Study, tasks: tuple[str, ...]) -> None:
     table = Table(study.settings.results / "scores.csv", SCORES, SCORE_KEY)
     for task in tasks:
         part: TrainingPart | None = None
-        names = (
-            *study.labels,
-            *CONTROLS,
-            *(n for n in oracle_names(study.points[task].task.pool) if f"_{task}_" in n),
-        )
+        names = (*study.labels, *CONTROLS, *oracles_of(task))
         for estimator, (better, estimate) in ESTIMATORS.items():
             if all({"task": task, "label": name, "estimator": estimator} in table for name in names):
                 continue

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from settings import BASELINES
 
 from ptsel_fairseq.base.files import readable_time
-from ptsel_fairseq.downstream.metrics.compare import markdown
+from ptsel_fairseq.base.tables import markdown
 
 if TYPE_CHECKING:
     from settings import Settings

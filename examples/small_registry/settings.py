@@ -11,9 +11,9 @@ LABELS = ("zaiem_speech",)
 # How `ptsel select` is asked for each λ; `none` is wav2vec 2.0 as it is.
 METHODS: dict[str, tuple[str, ...]] = {
     "none": (),
-    "sparsemax": ("--method", "group", "--projection", "sparsemax"),
-    "softmax": ("--method", "group", "--projection", "softmax"),
-    "direct": ("--method", "direct"),
+    "sparsemax": ("--method", "group", "--projection", "sparsemax", "--no-screening"),
+    "softmax": ("--method", "group", "--projection", "softmax", "--no-screening"),
+    "direct": ("--method", "direct", "--no-screening"),
     "naive": ("--method", "naive"),
     "mrmr": ("--method", "mrmr"),
     "rfe": ("--method", "rfe"),

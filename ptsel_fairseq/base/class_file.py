@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ EXPECTED = (
     f"the header 'path<TAB>class' or 'path<TAB>start<TAB>end<TAB>class', then lines such as "
     f"{CLASSES_EXAMPLE!r} or {SEGMENTS_EXAMPLE!r}"
 )
+INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")  # zero-width spaces, byte order mark, soft hyphen
 ROUNDING = 0.02  # seconds by which the last segment may end after its audio: aligners round times
 
 
@@ -131,13 +134,21 @@ def read_rows(file: Path | str, segments_only: bool = False) -> Iterator[ClassRo
         raise PtselError(f"{file}: expected {EXPECTED}; it has the header and no lines")
     for number, line in enumerate(lines[1:], start=2):
         fields = line.split("\t")
-        if len(fields) != len(header) or not fields[0] or not fields[-1]:
+        if len(fields) != len(header) or not fields[0] or not class_name(fields[-1]):
             raise PtselError(
                 f"{file}, line {number}: expected {len(header)} fields ({', '.join(header)}) separated by tabs, "
                 f"found {line!r}"
             )
         times = None if header == UTTERANCE_HEADER else (fields[1], fields[2])
-        yield ClassRow(file, number, line, fields[0], times, fields[-1])
+        yield ClassRow(file, number, line, fields[0], times, class_name(fields[-1]))
+
+
+def class_name(text: str) -> str:
+    """A class as it is compared and written: letters composed (NFC), no blanks around it, no invisible characters.
+
+    Spreadsheets leave blanks behind names, and macOS decomposes their letters.
+    """
+    return unicodedata.normalize("NFC", INVISIBLE.sub("", text)).strip()
 
 
 def read_classes(file: Path | str, manifest: Manifest, sample_rate: int) -> ClassFile:
@@ -145,20 +156,29 @@ def read_classes(file: Path | str, manifest: Manifest, sample_rate: int) -> Clas
 
     Raises:
         NoClassesError: no line is about this manifest.
-        PtselError: a line cannot be read, a segment lies outside its utterance, or an utterance has two classes.
+        PtselError: a line cannot be read or stands twice, a segment lies outside its utterance, or an utterance has
+            two classes.
     """
     file = Path(file)
-    by_path = {utterance.path: utterance for utterance in manifest}
+    by_path = {unicodedata.normalize("NFC", utterance.path): utterance for utterance in manifest}
+    by_path |= {utterance.path: utterance for utterance in manifest}
     segments: list[Segment] = []
+    lines: dict[Segment, int] = {}
     other_paths, other_path, whole = 0, "", True
     for row in read_rows(file):
-        utterance = by_path.get(row.path)
+        utterance = by_path.get(row.path) or by_path.get(unicodedata.normalize("NFC", row.path))
         if utterance is None:
             other_paths, other_path = other_paths + 1, other_path or row.path
             continue
         whole = row.times is None
         start, end = row.seconds(utterance.samples / sample_rate)
-        segments.append(Segment(utterance.index, start, end, row.name))
+        segment = Segment(utterance.index, start, end, row.name)
+        if (earlier := lines.setdefault(segment, row.number)) != row.number:
+            raise PtselError(
+                f"{file}, line {row.number}: the same as line {earlier} ({row.line!r}); a point that "
+                "stands twice makes chance look like a finding, so remove one of the two"
+            )
+        segments.append(segment)
     if not segments:
         raise NoClassesError(
             f"{file}: none of its {other_paths} lines is about an utterance of {manifest.file}; expected paths as "
@@ -184,13 +204,20 @@ def _raise_for_second_class(file: Path, manifest: Manifest, segments: list[Segme
 
 
 def utterance_line(path: str, name: str) -> str:
-    """A line of a class file of utterances."""
-    return f"{path}\t{name}"
+    """A line of a class file of utterances; raise PtselError for a class without a name."""
+    return f"{path}\t{_named(path, name)}"
 
 
 def segment_line(path: str, start: float, end: float, name: str) -> str:
-    """A line of a class file of segments; times in seconds."""
-    return f"{path}\t{start:.6g}\t{end:.6g}\t{name}"
+    """A line of a class file of segments; times in seconds. Raises PtselError likewise."""
+    return f"{path}\t{start:.6g}\t{end:.6g}\t{_named(path, name)}"
+
+
+def _named(path: str, name: str) -> str:
+    named = class_name(" ".join(name.split()))
+    if not named:
+        raise PtselError(f"{path}: expected a class, found a name of blanks, {name!r}")
+    return named
 
 
 def write_class_file(file: Path | str, lines: Iterable[str], segments: bool) -> Path:

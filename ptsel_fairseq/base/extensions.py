@@ -18,7 +18,7 @@ import traceback
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.messages import shortened
@@ -31,7 +31,7 @@ THIS_PACKAGE, THIS_PROCESS = "ptsel_fairseq", "this process"
 _origin = THIS_PROCESS  # of what is being registered
 _loaded: dict[Path, str] = {}  # files of users that were loaded, and the origin of what they registered
 _loading: set[Path] = set()
-_registries: list[Registry] = []
+_registries: list[Registry[Any]] = []
 
 
 class Named(Protocol):

@@ -75,13 +75,21 @@ def from_row(row: np.void) -> Identity:
 
 
 def changed(
-    identities: np.ndarray | Sequence[Identity], files: Iterable[Path], thorough: bool = False
+    identities: np.ndarray | Sequence[Identity],
+    files: Iterable[Path],
+    thorough: bool = False,
+    or_absent: bool = True,
 ) -> list[int]:
-    """Positions of the files that are not what they were, or are not there any more.
+    """Positions of the files that are not what they were.
 
     Args:
         identities: one for each file, as an array of type `IDENTITY` or as they are.
         thorough: see `Identity.is_of`.
+        or_absent: whether a file that is not there any more is one of them.
     """
     rows = map(from_row, identities) if isinstance(identities, np.ndarray) else iter(identities)
-    return [i for i, (row, file) in enumerate(zip(rows, files, strict=True)) if not row.is_of(file, thorough)]
+    return [
+        i
+        for i, (row, file) in enumerate(zip(rows, files, strict=True))
+        if not row.is_of(file, thorough) and (or_absent or not row.sha256.strip("0") or os.path.exists(file))
+    ]

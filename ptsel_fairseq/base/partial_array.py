@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.array_file import read_header
 from ptsel_fairseq.base.errors import PtselError
 
 
@@ -73,6 +74,12 @@ class PartialArray:
             if size:
                 os.posix_fallocate(file.fileno(), start, size)
 
+    def remove(self) -> None:
+        """Leave nothing of it."""
+        self.close()
+        self.partial.unlink(missing_ok=True)
+        self.final.unlink(missing_ok=True)
+
     def write(self, first: int, rows: np.ndarray) -> None:
         """Put `rows` into the places from `first` on."""
         rest = memoryview(rows.astype(self.dtype, copy=False).tobytes())
@@ -126,10 +133,9 @@ class PartialArray:
         """Where the rows begin, in a file that has room for all of them."""
         with os.fdopen(os.dup(file), "rb") as content:
             try:
-                np.lib.format.read_magic(content)
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(content)
+                shape, fortran, dtype = read_header(content)
             except ValueError as error:
-                raise self._damaged(str(error).splitlines()[0]) from None
+                raise self._damaged(str(error)) from None
             start = content.tell()
         if (shape, fortran, dtype) != (self.shape, False, self.dtype):
             raise self._damaged(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile
@@ -26,4 +26,15 @@ def save(figure: Figure, file: Path | str) -> None:
     if kind not in figure.canvas.get_supported_filetypes():
         raise PtselError(f"{file}: expected a picture ending in .png, .pdf or .svg")
     with WholeFile(file) as out:
-        figure.savefig(out, dpi=150, format=kind)
+        draw(figure, out, dpi=150, format=kind)
+
+
+def draw(figure: Figure, out: BinaryIO, **how: Any) -> None:
+    """Draw a picture into a file; a dollar in a name is a dollar, not the beginning of a formula."""
+    import matplotlib
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with matplotlib.rc_context({"text.parse_math": False}):
+        figure.savefig(out, **how)

@@ -8,8 +8,8 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 
-from ptsel_fairseq import __version__
 from ptsel_fairseq.base.files import file_checksum
+from ptsel_fairseq.base.version import __version__
 
 PYTHON = "python"
 NUMERICS = ("numpy", PYTHON, "scipy")  # what scores and metrics depend on

@@ -7,9 +7,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.yaml_file import parse_yaml, read_yaml
 
 TOLERANCE = 1e-3
 WEIGHTS_EXAMPLE = "criterion: {pretext_weights: {alpha_ratio: 0.4, f0: 0.6}}"
@@ -34,7 +36,7 @@ def check_weights(
     Raises:
         PtselError: a label that is not known, a weight that is negative or no number, or another sum.
     """
-    unknown = sorted(set(weights) - set(known))
+    unknown = sorted({label for label, weight in weights.items() if weight != 0} - set(known))
     if unknown:
         raise PtselError(
             f"{setting}: no label {', '.join(unknown)} in the store, which holds {', '.join(sorted(known))}"
@@ -105,11 +107,7 @@ def write_weights(
 def read_weights(file: Path | str) -> tuple[dict[str, float], bool]:
     """λ and whether it must sum to one, from an overlay or a whole recipe."""
     file = Path(file)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise PtselError(f"{file}: cannot be read ({error.strerror}); expected {WEIGHTS_EXAMPLE}") from None
-    return _parse(text, file)
+    return _weights_of(read_yaml(file, WEIGHTS_EXAMPLE), file)
 
 
 def write_into_recipe(
@@ -219,21 +217,37 @@ def _comments(provenance: Mapping[str, object], indent: str) -> list[str]:
     return [f"{indent}{MARK} {key}: {' '.join(str(value).split())}" for key, value in provenance.items()]
 
 
-def _parse(text: str, file: Path) -> tuple[dict[str, float], bool]:
-    import yaml
+def read_provenance(file: Path | str) -> dict[str, str]:
+    """What the comments that `write_weights` and `write_into_recipe` leave say of how λ was made; empty if nothing."""
+    made = {}
+    for line in Path(file).read_text(encoding="utf-8").splitlines():
+        key, colon, value = line.strip().removeprefix(f"{MARK} ").partition(": ")
+        if line.strip().startswith(f"{MARK} ") and colon:
+            made[key] = value
+    return made
 
+
+def _parse(text: str, file: Path) -> tuple[dict[str, float], bool]:
+    return _weights_of(parse_yaml(text, file, WEIGHTS_EXAMPLE), file)
+
+
+def _weights_of(settings: Any, file: Path) -> tuple[dict[str, float], bool]:
     try:
-        criterion = (yaml.safe_load(text) or {})["criterion"]
-        weights = {
-            str(label): float(weight) for label, weight in (criterion["pretext_weights"] or {}).items()
-        }
-    except yaml.YAMLError as error:
-        raise PtselError(
-            f"{file}: not a YAML file ({str(error).splitlines()[0]}); expected {WEIGHTS_EXAMPLE}"
-        ) from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        criterion = settings["criterion"]
+        given = criterion["pretext_weights"] or {}
+        weights = {str(label): _weight(weight) for label, weight in given.items()}
+        sum_to_one = criterion.get("pretext_sum_to_one", True)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise PtselError(f"{file}: expected {WEIGHTS_EXAMPLE}, found no such weights ({error!r})") from None
-    return weights, bool(criterion.get("pretext_sum_to_one", True))
+    if not isinstance(sum_to_one, bool):
+        raise PtselError(f"{file}: pretext_sum_to_one: expected true or false, found {sum_to_one!r}")
+    return weights, sum_to_one
+
+
+def _weight(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is no weight")
+    return float(value)
 
 
 def _write_checked(file: Path, text: str, weights: Mapping[str, float], before: str | None = None) -> None:
@@ -249,13 +263,11 @@ def _write_checked(file: Path, text: str, weights: Mapping[str, float], before: 
     write_text(file, text)
 
 
-def _all_but_ours(text: str) -> dict:
+def _all_but_ours(text: str) -> Any:
     """A recipe's settings without the two that are ours."""
-    import yaml
-
     try:
-        settings = yaml.safe_load(text) or {}
-    except yaml.YAMLError:
-        return {}  # then what is written does not equal it, and is refused
-    criterion = {key: value for key, value in settings.get("criterion", {}).items() if key not in OURS}
+        settings = parse_yaml(text, "", "a recipe") or {}
+        criterion = {key: value for key, value in settings.get("criterion", {}).items() if key not in OURS}
+    except (PtselError, AttributeError):
+        return None  # then what is written does not equal it, and is refused
     return {**settings, "criterion": criterion}

@@ -7,9 +7,11 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
 from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
+from ptsel_fairseq.cli.examples import EXAMPLES
 
 MANIFEST_HELP = f"""\
 DATA_DIR/<split>.tsv  fairseq's manifest: line 1 is the folder of the audio, then path<TAB>samples
@@ -36,13 +38,61 @@ weights.yaml  what `ptsel select` writes: an overlay for fairseq-hydra-train
 
 
 def add_command(commands, name: str, help: str, epilog: str = "") -> argparse.ArgumentParser:
-    return commands.add_parser(
+    """Add a command's parser, with an example from `EXAMPLES` and the options that every command has."""
+    files = f"\nfiles:\n{epilog}" if epilog else ""
+    parser = commands.add_parser(
         name,
         help=help,
-        description=help[0].upper() + help[1:] + ".",
-        epilog=f"files:\n{epilog}" if epilog else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog=f"example:\n  {EXAMPLES[name]}\n{files}".replace("%", "%%"),
     )
+    add_common(parser, argparse.SUPPRESS)
+    return parser
+
+
+def add_common(parser: argparse.ArgumentParser, default: Any = False) -> None:
+    """Options that may stand before the command or after it."""
+    common = parser.add_argument_group("of every command")
+    common.add_argument(
+        "--quiet", action="store_true", default=default, help="show no progress and no report, only errors"
+    )
+    common.add_argument(
+        "--debug", action="store_true", default=default, help="show the traceback of an error"
+    )
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device`` for commands that read models; `use_device` obeys it."""
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="of pretrained models: cpu (default), cuda or cuda:N, which one process then uses",
+    )
+
+
+def use_device(options: dict[str, Any]) -> None:
+    """Take ``device`` out of the options: models compute there, on a GPU in this process alone.
+
+    Raises:
+        PtselError: a device that torch cannot use, or several processes for one GPU.
+    """
+    from ptsel_fairseq.base.device import CPU, put_models_on
+    from ptsel_fairseq.base.errors import PtselError
+
+    device = options.pop("device")
+    put_models_on(device)
+    if device != CPU:
+        if options["jobs"] not in (None, 1):
+            raise PtselError(f"--jobs: expected 1 with --device {device}, found {options['jobs']}")
+        options["jobs"] = 1
+
+
+def add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--json", action="store_true", help=f"print {what} as JSON, for a program to read")
 
 
 def add_user_labels(parser: argparse.ArgumentParser) -> None:

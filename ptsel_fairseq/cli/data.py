@@ -7,7 +7,15 @@ from pathlib import Path
 from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
-from ptsel_fairseq.cli.arguments import CLASSES_HELP, MANIFEST_HELP, STORE_HELP, WEIGHTS_HELP, add_command
+from ptsel_fairseq.cli.arguments import (
+    CLASSES_HELP,
+    MANIFEST_HELP,
+    STORE_HELP,
+    WEIGHTS_HELP,
+    add_command,
+    add_jobs,
+    add_json,
+)
 
 CONVERT_HELP = f"""\
 OUT/audio/**.flac     one for each recording, or one for each piece with --split-long
@@ -59,7 +67,7 @@ def add_check(commands) -> None:
         "find what would stop or spoil training; exit code 2 if training would fail",
         MANIFEST_HELP + CLASSES_HELP + STORE_HELP + WEIGHTS_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="check a class file against the manifests"
     )
@@ -78,7 +86,9 @@ def add_check(commands) -> None:
         action="store_true",
         help="read headers only: seconds, but finds less (nor are checksums checked)",
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
+
+    add_json(parser, "what was found")
 
     def run(options: dict) -> None:
         from ptsel_fairseq.data.check import check_command
@@ -119,7 +129,7 @@ def add_convert(commands) -> None:
         choices=("torchaudio", "soxr"),
         help="default: torchaudio if it can be imported here, else soxr; OUT/conversion.jsonl says which",
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.data.convert import convert_command
@@ -156,6 +166,13 @@ def add_classes(commands) -> None:
         metavar="PATTERN",
         help="'{class}_*' of the name without its suffix, or a regular expression with (?P<class>...)",
     )
+    source.add_argument(
+        "--random",
+        type=int,
+        metavar="N",
+        help="N classes of equal size, drawn by --seed: folds for `ptsel probe --leave-out`",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of --random (default 0)")
     parser.add_argument(
         "--path-column", metavar="NAME", help="of the table (default: path, file, filename, ...)"
     )
@@ -202,13 +219,15 @@ def add_recipe(commands) -> None:
         "name", metavar="NAME", nargs="?", help="such as pretraining/tiny (default: list all)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE.yaml", help="write it there (default: print it)")
+    parser.add_argument("--force", action="store_true", help="write it even in place of another file")
+    add_json(parser, "names and files of all recipes")
 
     def run(options: dict) -> None:
         from ptsel_fairseq.data.recipes import recipe_command
 
         recipe_command(**options)
 
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, prints=True)
 
 
 ADDED = (add_example_data, add_convert, add_manifest, add_classes, add_check, add_recipe)

@@ -13,9 +13,12 @@ from ptsel_fairseq.cli.arguments import (
     MANIFEST_HELP,
     Names,
     add_command,
+    add_device,
+    add_jobs,
     add_plugins,
     add_user_labels,
     command_line,
+    use_device,
 )
 from ptsel_fairseq.downstream.asr.settings import SUFFIXES
 from ptsel_fairseq.downstream.metrics import answer_files as tables
@@ -80,7 +83,7 @@ def add_name(parser: argparse.ArgumentParser, names: str) -> None:
 
 def add_out_and_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="where everything goes")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
     add_plugins(parser)
 
 
@@ -109,9 +112,9 @@ def add_probe(commands) -> None:
         "tell the classes apart by small classifiers on frozen features, with intervals",
         MANIFEST_HELP + CLASSES_HELP + RELEVANCE_HELP + RESULT_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--classes", type=Path, metavar="FILE")
+    what.add_argument("--classes", type=Path, metavar="FILE", help="class file of utterances or segments")
     what.add_argument(
         "--relevance",
         type=Path,
@@ -125,6 +128,7 @@ def add_probe(commands) -> None:
         required=True,
         metavar="FEATURES",
         help="labels or pools, as in `ptsel labels` (mean and standard deviation over frames), such as mfcc_deltas or "
+        "f0+loudness (side by side) or "
         "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
     add_plugins(parser)
@@ -133,7 +137,8 @@ def add_probe(commands) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
     )
     parser.add_argument(
-        "--model",
+        "--head",
+        dest="model",
         choices=Names("ptsel_fairseq.downstream.probing.classifiers", "MODELS"),
         default="linear",
         metavar="MODEL",
@@ -159,11 +164,13 @@ def add_probe(commands) -> None:
     parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="trainings of a network (default 3)"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_device(parser)
+    add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.probing.probe import probe_command
 
+        use_device(options)
         probe_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
@@ -188,7 +195,9 @@ def add_evaluate(commands) -> None:
         metavar="FILE",
         help="the system's answers; one file for each seed it was trained with",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="RESULT.json")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="RESULT.json", help="metrics and every answer"
+    )
     parser.add_argument("--groups", type=Path, metavar="FILE", help="resample speakers, not utterances")
     parser.add_argument("--name", help="of the system in comparisons (default: name of the hypothesis file)")
     parser.add_argument(
@@ -215,7 +224,7 @@ def add_compare(commands) -> None:
     parser = add_command(
         commands, "compare", "compare systems on the same items: intervals and paired p-values", RESULT_HELP
     )
-    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path)
+    parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path, help="of systems to compare")
     parser.add_argument(
         "--out",
         type=Path,

@@ -9,6 +9,8 @@ from ptsel_fairseq.cli.arguments import (
     STORE_HELP,
     add_command,
     add_engine,
+    add_jobs,
+    add_json,
     add_user_labels,
     command_line,
 )
@@ -21,14 +23,21 @@ def add_labels(commands) -> None:
         "--plot", type=Path, metavar="AUDIO", help="draw the labels below the spectrogram of a 16 kHz file"
     )
     parser.add_argument("--out", type=Path, metavar="FILE.png", help="where --plot puts the picture")
+    parser.add_argument(
+        "--from", dest="start", type=float, metavar="SECONDS", help="draw from here (default: the beginning)"
+    )
+    parser.add_argument(
+        "--to", dest="end", type=float, metavar="SECONDS", help="up to here (default: the end)"
+    )
     add_user_labels(parser)
+    add_json(parser, "the labels")
 
     def run(options: dict) -> None:
         from ptsel_fairseq.labels.listing import labels_command
 
         labels_command(**options)
 
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, prints=True)
 
 
 def add_extract(commands) -> None:
@@ -38,7 +47,7 @@ def add_extract(commands) -> None:
         "compute pretext labels on the encoder's frame grid; goes on where it was interrupted",
         MANIFEST_HELP + STORE_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     parser.add_argument(
         "--splits", nargs="+", default=["train", "valid"], metavar="SPLIT", help="default: train valid"
     )
@@ -64,7 +73,7 @@ def add_extract(commands) -> None:
         metavar="DIR",
         help="with --skip-bad: new data folder, the manifests (and .ltr, .wrd, .phn) without skipped files",
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
     parser.add_argument(
         "--device",
         default="cpu",

@@ -5,46 +5,45 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 
 from __future__ import annotations
 
-import argparse
-import errno
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from ptsel_fairseq import __version__
-from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.cli import data, downstream, labels, selection, training
+from ptsel_fairseq.base.progress import be_quiet
+from ptsel_fairseq.base.version import __version__
+from ptsel_fairseq.cli import data, downstream, labels, pipeline, selection, training
+from ptsel_fairseq.cli.arguments import add_common
+from ptsel_fairseq.cli.failures import one_line_failures, print_any_name
+from ptsel_fairseq.cli.parser import Parser, read_standard_input, subparsers, with_new_spellings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; exit with 0, with 2 for input that cannot be used, with 1 for any other failure."""
-    parser = build_parser()
-    options = vars(parser.parse_args(arguments))
-    command, debug = options.pop("command"), options.pop("debug")
-    try:
+    print_any_name()
+    options: dict[str, Any] = {"debug": "--debug" in (sys.argv[1:] if arguments is None else arguments)}
+
+    def usage() -> None:
+        subparsers(parser)[name].print_usage(sys.stderr)
+
+    with one_line_failures(lambda: options["debug"], usage):
+        words = with_new_spellings(sys.argv[1:] if arguments is None else arguments)
+        parser = build_parser()
+        options = vars(parser.parse_args(words))
+        command, quiet = options.pop("command"), options.pop("quiet")
+        prints, name = options.pop("prints"), options.pop("name_of_command")
+        if command is None:
+            parser.print_help()
+            return
         load_plugins(options.pop("plugins", []))
-        command(options)
+        read_standard_input(options)
+        if quiet:
+            be_quiet()
+        with silenced(quiet and not prints):
+            command({key: value for key, value in options.items() if key != "debug"})
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at the end
-        sys.exit(0)
-    except PtselError as error:
-        if debug:
-            raise
-        fail(str(error))
-    except OSError as error:
-        if debug or error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-            raise
-        fail(
-            f"{error.filename or 'writing'}: {error.strerror}; nothing already finished is lost, run the command again"
-        )
-    except KeyboardInterrupt:
-        print(
-            "ptsel: interrupted; what is finished is kept, the same command goes on from there",
-            file=sys.stderr,
-        )
-        sys.exit(130)
 
 
 def load_plugins(files: Sequence[Path]) -> None:
@@ -54,20 +53,44 @@ def load_plugins(files: Sequence[Path]) -> None:
         load_files(files)
 
 
-def fail(message: str) -> None:
-    print(f"ptsel: error: {message}", file=sys.stderr)
-    sys.exit(2)
+def check_arguments(words: Sequence[str], where: str) -> None:
+    """Parse a command line of `ptsel` without running it.
+
+    Raises:
+        PtselError: what is wrong, and the usage; the message begins with `where`.
+    """
+    Parser.raising = where
+    try:
+        build_parser().parse_args(with_new_spellings(words))
+    finally:
+        Parser.raising = ""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+@contextlib.contextmanager
+def silenced(quiet: bool) -> Iterator[None]:
+    """Throw away what is printed on standard output; errors and warnings go elsewhere."""
+    if not quiet:
+        yield
+        return
+    with open(os.devnull, "w", encoding="utf-8") as nothing, contextlib.redirect_stdout(nothing):
+        yield
+
+
+def build_parser() -> Parser:
+    """The parser of all commands; each sets ``command``, which does its work with the other options."""
+    parser = Parser(
         prog="ptsel",
         description="Choose pretext labels, and their weights, for pretraining wav2vec 2.0 before any training.",
-        epilog="manifest -> check -> extract -> score -> select -> fairseq-hydra-train -> export",
+        epilog="the road: convert -> classes -> check -> extract -> score -> select -> fairseq-hydra-train -> export\n"
+        "`ptsel run` goes it by itself; `ptsel COMMAND --help` shows an example of each command and file",
     )
     parser.add_argument("--version", action="version", version=f"ptsel {__version__}")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (*data.ADDED, *labels.ADDED, *selection.ADDED, *training.ADDED, *downstream.ADDED):
+    add_common(parser)
+    parser.set_defaults(command=None, prints=False, name_of_command="")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="name_of_command", parser_class=Parser
+    )
+    rooms = (pipeline, data, labels, selection, training, downstream)
+    for add in (add for room in rooms for add in room.ADDED):
         add(commands)
     return parser

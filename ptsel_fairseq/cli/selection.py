@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from ptsel_fairseq.cli.arguments import (
@@ -13,28 +14,38 @@ from ptsel_fairseq.cli.arguments import (
     WEIGHTS_HELP,
     add_command,
     add_engine,
+    add_jobs,
     add_memory,
+    add_plugins,
     command_line,
 )
+from ptsel_fairseq.selection.choices import ALL_METHODS, DEPENDENCES, PROJECTIONS, SUMMARIES
+from ptsel_fairseq.selection.estimators import ESTIMATORS
+from ptsel_fairseq.selection.weighting import WAYS
+
+GROUPS_HELP = """\
+--groups FILE  what utterances depend on each other by (header path<TAB>group)
+    clips/en_0001.flac<TAB>speaker_7
+"""
 
 
 def add_score(commands) -> None:
     parser = add_command(
         commands,
         "score",
-        "score how conditionally independent each label is of the speech, given the downstream class",
-        MANIFEST_HELP + CLASSES_HELP + STORE_HELP,
+        "score how much each label is worth for a downstream task, before any training",
+        MANIFEST_HELP + CLASSES_HELP + GROUPS_HELP + STORE_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     parser.add_argument("--split", default="train", help="default: train")
-    parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--classes", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--store", type=Path, required=True, help="folder of the label store")
+    parser.add_argument("--classes", type=Path, required=True, metavar="FILE", help="class file")
     parser.add_argument(
         "--estimator",
-        choices=("cka", "hsic", "reference"),
-        default="cka",
-        help="cka: normalised, comparable between labels (default); hsic: unbiased; reference: the papers' "
-        "released code, whose ranking follows the labels' units",
+        default="relevance",
+        metavar="NAME",
+        help="what is computed (default relevance; `higher` or `lower` scores are better): "
+        + "; ".join(f"{each.name} ({each.direction}): {each.help}" for each in ESTIMATORS.all()),
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="CI_DIR", help="scores.json, points.npz, scores.png"
@@ -44,29 +55,70 @@ def add_score(commands) -> None:
     )
     parser.add_argument(
         "--summary",
-        choices=("mean", "mean_std", "downsample"),
-        default="mean",
+        choices=SUMMARIES,
         help="of a label over a segment: its mean (default), mean and standard deviation, or its downsampled track",
     )
-    parser.add_argument("--permutations", type=int, default=1000, metavar="N", help="for p (default 1000)")
     parser.add_argument(
-        "--bootstrap", type=int, default=1000, metavar="N", help="for the interval (default 1000)"
+        "--groups",
+        type=Path,
+        metavar="FILE",
+        help="what utterances depend on each other by, such as their speaker (default: each utterance is its own)",
     )
+    parser.add_argument(
+        "--gamma",
+        type=float,
+        help="relevance, pillai: noise floor, the share of a loss below which nothing is learned (default 0.03)",
+    )
+    parser.add_argument(
+        "--permutations",
+        type=int,
+        metavar="N",
+        help="for p (default: the estimator's own, "
+        + ", ".join(f"{each.name} {each.permutations}" for each in ESTIMATORS.all())
+        + ")",
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="for the intervals of estimators of kernels (default 1000); 0: no intervals",
+    )
+    parser.add_argument(
+        "--no-controls",
+        dest="controls",
+        action="store_false",
+        help="leave out the labels whose worth is known",
+    )
+    add_plugins(parser)
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="for the embedded speech (default STORE/speech)"
     )
     add_engine(parser)
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
     parser.add_argument("--device", default="cpu", help="cpu (default), or cuda for the permutations")
     add_memory(parser)
 
     def run(options: dict) -> None:
-        from ptsel_fairseq.selection.run import score_command
+        from ptsel_fairseq.selection.run import ScoreSettings, score_command
+        from ptsel_fairseq.selection.score_kernels import Compute
 
-        score_command(**options, command_line=command_line())
+        settings = {each.name: options.pop(each.name) for each in fields(ScoreSettings)}
+        compute = {each.name: options.pop(each.name) for each in fields(Compute)}
+        score_command(
+            **options,
+            settings=ScoreSettings(**settings),
+            compute=Compute(**compute),
+            command_line=command_line(),
+        )
 
     parser.set_defaults(command=run)
+
+
+def _having(option: str) -> str:
+    """The methods that have an option."""
+    return ", ".join(way.name for way in WAYS.all() if option in way.options)
 
 
 def label_weight(text: str) -> tuple[str, float]:
@@ -85,24 +137,20 @@ def add_select(commands) -> None:
         "turn scores into weights λ and write them for training",
         SCORES_HELP + WEIGHTS_HELP,
     )
-    parser.add_argument("ci_dir", metavar="CI_DIR", type=Path)
+    parser.add_argument("ci_dir", metavar="CI_DIR", type=Path, help="folder that `ptsel score` wrote")
     parser.add_argument(
         "--method",
-        choices=(
-            *("group", "direct", "redundancy", "all", "mrmr", "rfe", "naive", "random", "manual"),
-            "all-methods",
-        ),
-        default="group",
-        help="group: minimise the score of the weighted group (the papers; default); direct: sparsemax of the "
-        "scores; redundancy: direct, but labels that say the same share their weight; all: weight 1 each; mrmr: the "
-        "set of least score and redundancy; rfe: recursive feature elimination; naive: the lowest scores; random: a "
-        "seeded draw; manual: as given; all-methods: compare all of them",
+        default="relevance",
+        metavar="NAME",
+        help="how (default relevance; * recommends weights, the others are for comparison): "
+        + "; ".join(f"{way.name}{'*' if way.recommends else ''}: {way.help}" for way in WAYS.all())
+        + f"; {ALL_METHODS}: compare all of them",
     )
     parser.add_argument(
         "--projection",
-        choices=("sparsemax", "softmax", "entmax15"),
+        choices=PROJECTIONS,
         default="sparsemax",
-        help="group: how weights are kept on the simplex (default sparsemax)",
+        help=f"{_having('projection')}: how weights are kept on the simplex (default sparsemax)",
     )
     parser.add_argument(
         "--out",
@@ -114,35 +162,52 @@ def add_select(commands) -> None:
         "--config", type=Path, metavar="RECIPE", help="also write the weights into this recipe"
     )
     parser.add_argument(
-        "--tau", type=float, help="direct: temperature (default: from the scores' standard errors)"
+        "--tau",
+        type=float,
+        help=f"{_having('tau')}: temperature (default: from the scores' standard errors)",
     )
     parser.add_argument(
-        "--gamma", type=float, help="redundancy: how much it counts (default: half of direct's tau)"
+        "--gamma",
+        type=float,
+        help="relevance: noise floor (default 0.03 of the sum of the weights); redundancy: how much it counts "
+        "(default: half of direct's tau)",
     )
     parser.add_argument(
         "--dependence",
-        choices=("cka", "mi"),
+        choices=DEPENDENCES,
         default="cka",
-        help="redundancy, mrmr: of labels on each other: cka given the class (default), or mutual information "
+        help=f"{_having('dependence')}: of labels on each other: cka given the class (default), or mutual information "
         "(scalar labels; the papers')",
     )
     parser.add_argument(
-        "--support", type=int, metavar="N", help="direct, naive, mrmr, rfe: how many labels to keep"
+        "--support", type=int, metavar="N", help=f"{_having('support')}: how many labels to keep"
     )
     parser.add_argument(
-        "--weights",
-        dest="given",
+        "--effective",
+        type=float,
+        metavar="N",
+        help=f"{_having('effective')}: as how many equal weights λ shall be concentrated",
+    )
+    parser.add_argument(
+        "--given",
         nargs="+",
         type=label_weight,
         metavar="LABEL=WEIGHT",
         help="manual: the weights",
     )
     parser.add_argument("--reference-optimizer", action="store_true", help="group: the papers' SGD, exactly")
+    parser.add_argument(
+        "--no-screening",
+        dest="screen",
+        action="store_false",
+        help="weigh every label, also those no better than noise, and even if the scores cannot tell labels apart",
+    )
+    add_plugins(parser)
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     add_memory(parser)
 
     def run(options: dict) -> None:
-        from ptsel_fairseq.selection.run import select_command
+        from ptsel_fairseq.selection.run_select import select_command
 
         if options["given"] is not None:
             options["given"] = dict(options["given"])
@@ -158,8 +223,23 @@ def add_report(commands) -> None:
         "write scores, weights and how they were made as one self-contained page",
         SCORES_HELP,
     )
-    parser.add_argument("ci_dir", metavar="CI_DIR", type=Path)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+    parser.add_argument("ci_dir", metavar="CI_DIR", type=Path, help="folder that `ptsel score` wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="weights.yaml or a recipe: show its λ and the options that made it",
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN_DIR",
+        help="show the losses of these trainings",
+    )
+    add_plugins(parser)
     add_memory(parser)
 
     def run(options: dict) -> None:

@@ -10,9 +10,12 @@ from ptsel_fairseq.cli.arguments import (
     MANIFEST_HELP,
     Names,
     add_command,
+    add_device,
+    add_jobs,
     add_memory,
     add_plugins,
     command_line,
+    use_device,
 )
 from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
 from ptsel_fairseq.downstream.metrics.answer_files import TRIAL_EXAMPLE, TRIAL_SCORE_EXAMPLE
@@ -59,7 +62,7 @@ def add_align(commands) -> None:
         "find where words and phones lie: from TextGrids, by pocketsphinx (English), or by a CTC model of yours",
         MANIFEST_HELP + TRANSCRIPTS_HELP + ALIGNED_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     add_plugins(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the class files")
     add_splits(parser)
@@ -91,11 +94,13 @@ def add_align(commands) -> None:
     parser.add_argument(
         "--without-stress", action="store_true", help="of TextGrids: the phone AH0 becomes AH"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_device(parser)
+    add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.alignment.align import align_command
 
+        use_device(options)
         align_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
@@ -114,8 +119,10 @@ def add_frequent(commands) -> None:
         "choose the frequent long words of a class file, an equal number of each, as the papers do for LibriSpeech",
         f"CLASSES, FILE  class files of segments (header path<TAB>start<TAB>end<TAB>class)\n    {SEGMENTS_EXAMPLE}\n",
     )
-    parser.add_argument("classes", metavar="CLASSES", type=Path)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("classes", metavar="CLASSES", type=Path, help="class file of segments")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the class file of the chosen ones"
+    )
     parser.add_argument("--letters", type=int, default=5, metavar="N", help="fewest of a word (default 5)")
     parser.add_argument(
         "--instances",
@@ -144,7 +151,7 @@ def add_decode(commands) -> None:
         "recognise speech by a CTC model that fairseq has fine-tuned, and score it, with intervals",
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     add_plugins(parser)
     parser.add_argument(
         "--model",
@@ -153,18 +160,22 @@ def add_decode(commands) -> None:
         metavar="CHECKPOINT",
         help="of the model wav2vec_ctc or ptsel_ctc",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="OUT", help="folder of answers and results"
+    )
     parser.add_argument("--split", default="valid", help="default: valid")
     add_search(parser)
     parser.add_argument(
         "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
     )
     parser.add_argument("--name", help="of the system in comparisons (default: the checkpoint's folder)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_device(parser)
+    add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.asr.decode import decode_command
 
+        use_device(options)
         decode_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
@@ -192,7 +203,7 @@ def add_probe_asr(commands) -> None:
         "recognise words by a small CTC recogniser trained on frozen features, with intervals",
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     add_plugins(parser)
     parser.add_argument(
         "--features",
@@ -201,7 +212,7 @@ def add_probe_asr(commands) -> None:
         metavar="FEATURES",
         help="labels and pools of `ptsel labels`, such as mfcc, or checkpoints of wav2vec 2.0 (all layers)",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of results")
     parser.add_argument(
         "--splits",
         nargs="+",
@@ -232,7 +243,7 @@ def add_probe_asr(commands) -> None:
     add_search(parser)
     add_memory(parser)
     parser.add_argument("--device", default="cpu", help="cpu (default), or cuda for the recogniser")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.asr.probe import probe_asr_command
@@ -251,7 +262,7 @@ def add_verify(commands) -> None:
         "tell whether two utterances are of one speaker, by cosine or PLDA on frozen features, with intervals",
         MANIFEST_HELP + VERIFY_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     add_plugins(parser)
     parser.add_argument(
         "--trials", type=Path, required=True, metavar="FILE", help="1 or 0 and two utterances"
@@ -263,13 +274,14 @@ def add_verify(commands) -> None:
         metavar="FEATURES",
         help="labels and pools of `ptsel labels`, such as mfcc, or checkpoints of wav2vec 2.0",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of results")
     parser.add_argument(
-        "--backend",
+        "--scoring",
+        dest="backend",
         choices=Names("ptsel_fairseq.downstream.probing.verify", "BACKENDS"),
         default="cosine",
-        metavar="BACKEND",
-        help="%(choices)s (default cosine)",
+        metavar="SCORING",
+        help="how two utterances are compared: %(choices)s (default cosine)",
     )
     parser.add_argument("--split", default="test", help="with the trials' utterances (default test)")
     parser.add_argument(
@@ -285,11 +297,13 @@ def add_verify(commands) -> None:
     parser.add_argument(
         "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    add_device(parser)
+    add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.probing.verify import verify_command
 
+        use_device(options)
         verify_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
@@ -302,7 +316,7 @@ def add_targets(commands) -> None:
         "write the classes of utterances as fairseq's classification reads them",
         MANIFEST_HELP + TARGETS_HELP,
     )
-    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path)
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     parser.add_argument("--classes", type=Path, required=True, metavar="FILE", help="of utterances")
     add_splits(parser)
 

@@ -20,7 +20,7 @@ def add_estimate(commands) -> None:
         "say what a recipe needs before it is trained: parameters, memory, data; needs fairseq, takes seconds",
         STORE_HELP + WEIGHTS_HELP,
     )
-    parser.add_argument("recipe", metavar="RECIPE.yaml", type=Path)
+    parser.add_argument("recipe", metavar="RECIPE.yaml", type=Path, help="as for fairseq-hydra-train")
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -47,7 +47,7 @@ def add_export(commands) -> None:
     parser = add_command(
         commands, "export", "write a pretraining checkpoint as a stock wav2vec 2.0 checkpoint"
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="of a pretraining")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="STOCK", help="file; with --format hf a folder"
     )
@@ -73,10 +73,12 @@ def add_plot(commands) -> None:
     parser.add_argument(
         "folders", metavar="RUN_DIR", nargs="+", type=Path, help="hydra.run.dir of a training"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.png", help="the picture; also .pdf or .svg"
+    )
 
     def run(options: dict) -> None:
-        from ptsel_fairseq.runs import plot_command
+        from ptsel_fairseq.run_figures import plot_command
 
         plot_command(**options)
 
@@ -85,7 +87,7 @@ def add_plot(commands) -> None:
 
 def add_user_dir(commands) -> None:
     parser = add_command(commands, "user-dir", "print the absolute path for common.user_dir")
-    parser.set_defaults(command=lambda options: print(Path(__file__).resolve().parents[1]))
+    parser.set_defaults(command=lambda options: print(Path(__file__).resolve().parents[1]), prints=True)
 
 
 ADDED = (add_estimate, add_export, add_plot, add_user_dir)

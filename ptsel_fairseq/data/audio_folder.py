@@ -11,7 +11,57 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.data.decoding import SUFFIXES
+
+# formats without a header, by suffix: FFmpeg's name
+SUFFIXES = frozenset(
+    (
+        *(
+            ".3gp",
+            ".aac",
+            ".ac3",
+            ".aif",
+            ".aifc",
+            ".aiff",
+            ".amr",
+            ".ape",
+            ".au",
+            ".awb",
+            ".caf",
+            ".flac",
+            ".g722",
+        ),
+        *(
+            ".m4a",
+            ".m4b",
+            ".mka",
+            ".mkv",
+            ".mov",
+            ".mp2",
+            ".mp3",
+            ".mp4",
+            ".mpc",
+            ".nist",
+            ".oga",
+            ".ogg",
+            ".opus",
+        ),
+        *(
+            ".ra",
+            ".rf64",
+            ".snd",
+            ".sph",
+            ".spx",
+            ".tta",
+            ".voc",
+            ".w64",
+            ".wav",
+            ".wave",
+            ".webm",
+            ".wma",
+            ".wv",
+        ),
+    )
+)
 
 PIECE_NAME = re.compile(r"(.+)\.part\d{4,}\.flac")
 UNUSABLE = re.compile(

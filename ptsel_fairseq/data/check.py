@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import io
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from json import dumps
 from pathlib import Path
 
 from ptsel_fairseq.base.class_file import NoClassesError, read_classes
@@ -21,6 +25,7 @@ from ptsel_fairseq.data.inspection import inspect_file
 from ptsel_fairseq.data.make_manifest import LONG_SECONDS
 
 SHOWN_OF_EACH_KIND = 5
+LEAST_SAMPLES = 16_000  # task.min_sample_size of the smallest recipe; the BASE recipe's is 32,000
 
 # By fingerprint of an audio content where it was first: split, file, and how messages name the utterance.
 Heard = dict[str, tuple[str, Path, str]]
@@ -44,34 +49,69 @@ def check_command(
     weights: Path | str | None = None,
     headers_only: bool = False,
     jobs: int | None = None,
+    json: bool = False,
 ) -> None:
     """Check every manifest of a folder and what goes with it; print a report.
+
+    Args:
+        json: print the splits and the findings for a program, and nothing else.
 
     Raises:
         PtselError: if training would fail.
     """
-    manifests = read_manifests(Path(data_dir))
+    if json:
+        with contextlib.redirect_stdout(io.StringIO()):
+            manifests, findings = find_all(Path(data_dir), classes, apart, store, weights, headers_only, jobs)
+        print(as_json(manifests, findings))
+    else:
+        manifests, findings = find_all(Path(data_dir), classes, apart, store, weights, headers_only, jobs)
+        report(findings)
+    fatal = sum(finding.fatal for finding in findings)
+    if fatal:
+        raise PtselError(f"{data_dir}: training would fail: {fatal} faults, listed above")
+    if not json:
+        print(
+            f"{data_dir}: fit for training" + (f", with {len(findings)} warnings above" if findings else "")
+        )
+
+
+def as_json(manifests: Iterable[Manifest], findings: Iterable[Finding]) -> str:
+    """What was found, for a program: utterances and hours of each split, and every finding."""
+    splits = {m.split: {"utterances": len(m), "hours": round(real_hours(m), 4)} for m in manifests}
+    return dumps({"splits": splits, "findings": [asdict(finding) for finding in findings]}, indent=1)
+
+
+def find_all(
+    data_dir: Path,
+    classes: Path | str | None,
+    apart: Path | str | None,
+    store: Path | str | None,
+    weights: Path | str | None,
+    headers_only: bool,
+    jobs: int | None,
+) -> tuple[list[Manifest], list[Finding]]:
+    """The manifests of a folder and all that is wrong with them; says what each split holds."""
+    manifests = read_manifests(data_dir)
     heard: Heard = {}
     findings = [
         finding for manifest in manifests for finding in check_audio(manifest, headers_only, jobs, heard)
     ]
     findings += find_shared_paths(manifests)
     for manifest in manifests:
-        findings += find_long(manifest)
+        findings += find_long(manifest) + find_short(manifest) + find_stripped(manifest)
         print(
             f"{manifest.split}: {len(manifest)} utterances, {real_hours(manifest):.2f} h, audio in {manifest.root}"
         )
+    if len(manifests) == 1:
+        message = "no split to validate on; training stops unless dataset.disable_validation=true is given"
+        findings.append(Finding("no validation", False, str(data_dir), message))
     if classes is not None:
         findings += check_classes(Path(classes), manifests)
     if apart is not None:
         findings += check_apart(Path(apart), manifests)
     if store is not None:
         findings += check_store(Path(store), manifests, weights, headers_only)
-    report(findings)
-    fatal = sum(finding.fatal for finding in findings)
-    if fatal:
-        raise PtselError(f"{data_dir}: training would fail: {fatal} faults, listed above")
-    print(f"{data_dir}: fit for training" + (f", with {len(findings)} warnings above" if findings else ""))
+    return manifests, findings
 
 
 def read_manifests(data_dir: Path) -> list[Manifest]:
@@ -129,6 +169,31 @@ def real_hours(manifest: Manifest) -> float:
         except soundfile.LibsndfileError:
             seconds += utterance.samples / SAMPLE_RATE
     return seconds / 3600
+
+
+def find_short(manifest: Manifest) -> list[Finding]:
+    """Recordings shorter than what fairseq trains on with the recipes, which leaves them out without a word."""
+    short = [utterance for utterance in manifest if utterance.samples < LEAST_SAMPLES]
+    if not short:
+        return []
+    everything = len(short) == len(manifest)
+    message = (
+        f"{len(short)} of {len(manifest)} utterances are shorter than task.min_sample_size of the recipes, "
+        f"{LEAST_SAMPLES} samples, and are left out"
+        + ("; training stops; set it lower" if everything else "")
+    )
+    return [Finding("shorter than min_sample_size", everything, str(manifest.file), message)]
+
+
+def find_stripped(manifest: Manifest) -> list[Finding]:
+    """Paths that fairseq reads without the blanks at their ends, so that it does not find the files."""
+    return [
+        Finding(
+            "blank at an end", True, manifest.where(utterance), "fairseq strips the path; rename the file"
+        )
+        for utterance in manifest
+        if utterance.path != utterance.path.strip()
+    ]
 
 
 def find_long(manifest: Manifest) -> list[Finding]:
@@ -194,6 +259,12 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
             f"{file}: {manifest.split}: {len(classes.segments)} points in {len(sizes)} classes of "
             f"{min(sizes.values())} to {max(sizes.values())}, {classes.unlabelled} utterances without a class"
         )
+        for alike in look_alike(sizes):
+            findings.append(
+                Finding(
+                    "classes that look alike", False, f"{file}, {manifest.split}", ", ".join(map(repr, alike))
+                )
+            )
         single = sorted(name for name, size in sizes.items() if size == 1)
         if single:
             findings.append(
@@ -202,6 +273,15 @@ def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
     if not matched:
         findings.append(Finding("no classes", True, str(file), "no line is about any of the manifests"))
     return findings
+
+
+def look_alike(names: Iterable[str]) -> list[list[str]]:
+    """Classes that differ by capitals, blanks, punctuation or forms of the same letters only, together."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        folded = unicodedata.normalize("NFKC", name).casefold()
+        groups["".join(char for char in folded if char.isalnum()) or name].append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def check_store(
@@ -220,7 +300,7 @@ def check_store(
 
     for manifest in manifests:
         if (store / manifest.split).is_dir():
-            attempt("store", partial(_compare_with_store, store, manifest))
+            attempt("store", partial(_compare_with_store, store, manifest, not headers_only))
             if not headers_only:
                 findings += check_arrays(store, manifest.split)
         else:
@@ -234,10 +314,13 @@ def check_store(
     return findings
 
 
-def _compare_with_store(store: Path, manifest: Manifest) -> None:
+def _compare_with_store(store: Path, manifest: Manifest, thorough: bool) -> None:
+    """Whether the store is of this manifest, and the files hold the recordings that its labels are of."""
     from ptsel_fairseq.labels.store.reader import LabelStore
 
-    LabelStore(store, manifest.split).check_manifest(manifest)
+    found = LabelStore(store, manifest.split)
+    found.check_manifest(manifest)
+    found.check_recordings(manifest, thorough)
 
 
 def check_arrays(store: Path, split: str) -> list[Finding]:

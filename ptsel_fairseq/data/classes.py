@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from ptsel_fairseq.base.class_file import SEGMENT_HEADER, UTTERANCE_HEADER
 from ptsel_fairseq.base.data_folder import manifests_of
@@ -44,6 +45,8 @@ def classes_command(
     from_folders: int | None = None,
     from_table: Path | str | None = None,
     from_names: str | None = None,
+    random: int | None = None,
+    seed: int = 0,
     path_column: str | None = None,
     class_column: str | None = None,
     start_column: str | None = None,
@@ -56,17 +59,20 @@ def classes_command(
         from_folders: level of the folder that is the class: 1 the first below the audio folder, -1 the innermost.
         from_table: file of comma, semicolon or tab separated columns, with a header.
         from_names: pattern of the file names, such as ``{class}_*`` or a regular expression with ``(?P<class>...)``.
+        random: how many classes of equal size to draw with `seed`, as folds.
         path_column, class_column: columns of the table by name; default, ``path`` or ``file``, and ``class``,
             ``label`` or the one other column.
         start_column, end_column: of segments, in seconds of the recording.
         min_size: classes of fewer utterances or segments are left out.
 
     Raises:
-        PtselError: not exactly one of the three sources, none of which fits an utterance, or contradictions in it.
+        PtselError: not exactly one of the four sources, none of which fits an utterance, or contradictions in it.
     """
-    given = [source is not None for source in (from_folders, from_table, from_names)]
+    given = [source is not None for source in (from_folders, from_table, from_names, random)]
     if sum(given) != 1:
-        raise PtselError("expected one of --from-folders LEVEL, --from-table FILE, --from-names PATTERN")
+        raise PtselError(
+            "expected one of --from-folders LEVEL, --from-table FILE, --from-names PATTERN, --random N"
+        )
     columns = (path_column, class_column, start_column, end_column)
     if from_table is None and any(columns):
         raise PtselError("--path-column, --class-column, --start-column, --end-column belong to --from-table")
@@ -85,6 +91,8 @@ def classes_command(
         )
     elif from_names is not None:
         found = of_each(paths, compile_pattern(from_names), f"its name does not fit {from_names}")
+    elif random is not None:
+        found = at_random(paths, random, seed)
     else:
         found = of_table(read_table(Path(str(from_table)), *columns), paths, read_pieces(data_dir))
     if not found.rows:
@@ -105,6 +113,18 @@ def of_each(paths: Sequence[str], class_of: Callable[[str], str | None], reason:
     missing = [path for path, name in named if not name]
     unused = {f"utterances without a class: {reason}": (len(missing), missing[0])} if missing else {}
     return Found([Row(path, name) for path, name in named if name], unused)
+
+
+def at_random(paths: Sequence[str], count: int, seed: int) -> Found:
+    """Classes ``fold1``, ``fold2``, ... of equal size, or one more; the same for the same paths in any order."""
+    if not 2 <= count <= len(paths):
+        raise PtselError(
+            f"--random: expected 2 classes or more, and no more than the {len(paths)} utterances"
+        )
+    drawn = sorted(paths)
+    Random(seed).shuffle(drawn)
+    fold = {path: f"fold{i % count + 1}" for i, path in enumerate(drawn)}
+    return Found([Row(path, fold[path]) for path in paths], {})
 
 
 def folder_at(path: str, level: int) -> str | None:

@@ -19,56 +19,7 @@ from ptsel_fairseq.base.audio_length import (
     promised_by_header,
 )
 
-RAW = {".g722": "g722"}  # formats without a header, by suffix: FFmpeg's name
-SUFFIXES = frozenset(
-    (
-        *(
-            ".3gp",
-            ".aac",
-            ".ac3",
-            ".aif",
-            ".aifc",
-            ".aiff",
-            ".amr",
-            ".ape",
-            ".au",
-            ".awb",
-            ".caf",
-            ".flac",
-            ".g722",
-        ),
-        *(
-            ".m4a",
-            ".m4b",
-            ".mka",
-            ".mkv",
-            ".mov",
-            ".mp2",
-            ".mp3",
-            ".mp4",
-            ".mpc",
-            ".nist",
-            ".oga",
-            ".ogg",
-            ".opus",
-        ),
-        *(
-            ".ra",
-            ".rf64",
-            ".snd",
-            ".sph",
-            ".spx",
-            ".tta",
-            ".voc",
-            ".w64",
-            ".wav",
-            ".wave",
-            ".webm",
-            ".wma",
-            ".wv",
-        ),
-    )
-)
+RAW = {".g722": "g722"}
 
 
 class UndecodableError(Exception):
@@ -168,7 +119,9 @@ def _by_av(file: Path, reason: str) -> Iterator[Sound]:
         if not container.streams.audio:
             raise UndecodableError("holds no sound")
         stream = container.streams.audio[0]
-        rate, promised = stream.rate, 0
+        rate, promised = getattr(stream, "rate", None), 0
+        if not rate or not RATES[0] <= rate <= RATES[1]:
+            raise UndecodableError(f"cannot be decoded ({reason or 'invalid sample rate'})")
         if stream.duration is not None and stream.time_base is not None:
             promised = int(stream.duration * stream.time_base * rate)
         yield Sound(

@@ -37,7 +37,8 @@ def inspect_file(path: Path, samples: int, headers_only: bool) -> AudioFacts:
         if header.fault in ("is empty", "holds no samples"):
             message = "no samples in it, or it is cut off; take its line out of the manifest"
             return AudioFacts((("empty", True, message),), "")
-        return AudioFacts((("unreadable", True, header.fault),), "")
+        kind = "cut off" if "cut off" in header.fault else "unreadable"
+        return AudioFacts(((kind, True, header.fault),), "")
     findings: list[tuple[str, bool, str]] = []
     if header.fault:
         findings.append(("cut off", True, f"{header.fault}; take its line out of the manifest"))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
+import re
+from json import dumps
 from pathlib import Path
 
 from ptsel_fairseq.base.bundled import RECIPES, bundled
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.suggestion import did_you_mean
 
 
-def recipe_command(name: str | None = None, out: Path | str | None = None) -> None:
+def recipe_command(
+    name: str | None = None, out: Path | str | None = None, force: bool = False, json: bool = False
+) -> None:
     """List the recipes, print one, or write it to a file.
 
     Args:
         name: such as ``pretraining/tiny``, or ``tiny_crdnn`` where only one recipe is called so.
-        out: a file ending in .yaml; a file that is there is kept.
+        out: a file ending in .yaml.
+        force: write it in place of another file.
+        json: list names and files for a program.
 
     Raises:
         PtselError: an unknown name, one of several recipes, or a file that is there already and differs.
@@ -23,7 +29,10 @@ def recipe_command(name: str | None = None, out: Path | str | None = None) -> No
     if name is None:
         if out is not None:
             raise PtselError("--out: give the NAME of a recipe too; `ptsel recipe` lists them")
-        list_recipes()
+        if json:
+            print(dumps({name: str(file) for name, file in recipes().items()}, indent=1))
+        else:
+            list_recipes()
         return
     text = find(name).read_text(encoding="utf-8")
     if out is None:
@@ -32,9 +41,9 @@ def recipe_command(name: str | None = None, out: Path | str | None = None) -> No
     out = Path(out)
     if out.is_dir():
         raise PtselError(f"{out}: expected a file such as {out / 'recipe.yaml'}, found a folder")
-    if out.is_file() and out.read_text(encoding="utf-8", errors="replace") != text:
+    if not force and out.is_file() and out.read_text(encoding="utf-8", errors="replace") != text:
         raise PtselError(
-            f"{out}: is there already and differs, perhaps by its λ; remove it, or give another --out"
+            f"{out}: is there already and differs, perhaps by its λ; remove it, or give another --out, or --force"
         )
     write_text(out, text)
     print(out)
@@ -63,9 +72,8 @@ def find(name: str) -> Path:
         return known[found[0]]
     if found:
         raise PtselError(f"{name!r}: expected one recipe, found {' and '.join(found)}; give the whole name")
-    near = difflib.get_close_matches(wanted, [*known, *(full.rsplit("/", 1)[-1] for full in known)], 1)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
-    raise PtselError(f"no recipe {name!r}{meant}; there are {', '.join(known)}")
+    names = [*known, *(full.rsplit("/", 1)[-1] for full in known)]
+    raise PtselError(f"no recipe {name!r}{did_you_mean(wanted, names)}; there are {', '.join(known)}")
 
 
 def list_recipes() -> None:
@@ -84,6 +92,4 @@ def first_sentence(text: str) -> str:
         if not line.startswith("# "):
             break
         lines.append(line[2:])
-    comment = " ".join(lines)
-    ends = [comment.find(mark) for mark in (". ", ": ", ".", ":") if mark in comment]
-    return comment[: min(ends)] if ends else comment
+    return re.split(r"\.(?= [A-Z]|$)|:(?= |$)", " ".join(lines), maxsplit=1)[0]

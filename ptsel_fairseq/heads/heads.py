@@ -13,6 +13,19 @@ from ptsel_fairseq.heads.settings import HeadSettings
 ACTIVATIONS = {"prelu": nn.PReLU, "relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
 
+class ScaledGradient(torch.autograd.Function):
+    """The same values; their gradient is multiplied by a factor on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.scale, None
+
+
 class PtselHeads(nn.Module):
     """One head for each label.
 
@@ -65,19 +78,6 @@ class PtselHeads(nn.Module):
             seen, scale = frames[self.settings[label].attach], self.settings[label].grad_scale
             predictions[label] = head(seen if scale == 1 else ScaledGradient.apply(seen, scale))
         return predictions
-
-
-class ScaledGradient(torch.autograd.Function):
-    """The same tensor, whose gradient is multiplied by a number."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
-        ctx.scale = scale
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return gradient * ctx.scale, None
 
 
 class Neighbours(nn.Module):

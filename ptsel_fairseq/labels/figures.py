@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptsel_fairseq.base.audio import read_audio
+from ptsel_fairseq.base.audio import PIECE, AudioFile, read_audio
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPREAD, PITCH = "#D9D9D9", "#FFFFFF"
+AROUND = 2.0  # seconds to each side of a stretch that its labels are computed with
 SPECTROGRAM_RANGE_DB = 70
 FREQUENCY_TICKS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # kHz
 WIDTH_INCHES, SPECTROGRAM_INCHES, ROW_INCHES = 10.0, 2.6, 0.85
@@ -81,17 +82,71 @@ def draw_labels(
     save(figure, out)
 
 
-def draw_file(file: Path | str, labels: Sequence[Label], out: Path | str) -> None:
-    """As `draw_labels` for an audio file that is in no store; grey bands are of the file itself.
+def draw_file(
+    file: Path | str,
+    labels: Sequence[Label],
+    out: Path | str,
+    start: float | None = None,
+    end: float | None = None,
+) -> None:
+    """As `draw_labels` for an audio file that is in no store; grey bands are of what is drawn itself.
+
+    Args:
+        start, end: seconds of the file between which to draw; the labels are those of this stretch with `AROUND`
+            seconds to each side, so a recording of hours takes no longer than what is drawn.
 
     Raises:
-        PtselError: audio that cannot be read, or is shorter than one frame.
+        PtselError: audio that cannot be read, is shorter than one frame, or has nothing between `start` and `end`.
     """
     grid = FrameGrid()
-    waveform = read_audio(file, grid.sample_rate)
-    tracks = compute_tracks(waveform, labels, grid)
+    if start is None and end is None:
+        waveform = read_audio(file, grid.sample_rate)
+        tracks = compute_tracks(waveform, labels, grid)
+        rows = [_own_row(label, tracks[label.name]) for label in labels]
+        save(_figure(waveform, rows, str(file), Path(file).name, "mean ± 1 std of the file"), out)
+        return
+    around, first, last, offset = read_stretch(file, start or 0.0, end, grid)
+    frames = slice(first // grid.hop, grid.num_frames(last))
+    tracks = {
+        name: Track(values[frames], None if valid is None else valid[frames])
+        for name, (values, valid) in compute_tracks(around, labels, grid).items()
+    }
     rows = [_own_row(label, tracks[label.name]) for label in labels]
-    save(_figure(waveform, rows, str(file), Path(file).name, "mean ± 1 std of the file"), out)
+    stretch = around[first:last]
+    title = f"{Path(file).name}   from {offset:.2f} s to {offset + len(stretch) / grid.sample_rate:.2f} s"
+    save(_figure(stretch, rows, str(file), title, "mean ± 1 std of the stretch"), out)
+
+
+def read_stretch(
+    file: Path | str, start: float, end: float | None, grid: FrameGrid
+) -> tuple[np.ndarray, int, int, float]:
+    """A stretch of a file with `AROUND` seconds to each side, where it lies in that, and its start in seconds.
+
+    Raises:
+        PtselError: audio that cannot be read, or a stretch that does not hold a frame.
+    """
+    if not (start >= 0 and (end is None or end > start)):
+        raise PtselError(f"--from, --to: expected 0 <= from < to, found {start:g} and {end:g}")
+    rate = grid.sample_rate
+    first = round(start * rate) // grid.hop * grid.hop
+    margin = min(first, round(AROUND * rate) // grid.hop * grid.hop)
+    with AudioFile(file, rate) as audio:
+        left = first - margin
+        while left > 0 and len(piece := audio.read(min(left, PIECE))):
+            left -= len(piece)
+        if end is not None:
+            waveform = audio.read(round((end + AROUND) * rate) - first + margin)
+        else:
+            pieces = [audio.read(PIECE)]
+            while len(pieces[-1]) == PIECE:
+                pieces.append(audio.read(PIECE))
+            waveform = np.concatenate(pieces)
+    last = len(waveform) if end is None else min(len(waveform), round(end * rate) - first + margin)
+    if grid.num_frames(max(last - margin, 0)) == 0:
+        raise PtselError(
+            f"{file}: nothing to draw from {start:g} s on; the file ends before, or the stretch is too short"
+        )
+    return waveform, margin, last, first / rate
 
 
 def figure_of_waveform(

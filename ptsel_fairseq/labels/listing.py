@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from json import dumps
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
@@ -18,8 +19,15 @@ def labels_command(
     plot: Path | None = None,
     out: Path | None = None,
     user_labels: Sequence[Path] = (),
+    json: bool = False,
+    start: float | None = None,
+    end: float | None = None,
 ) -> None:
     """`ptsel labels`: print labels, or draw them below the spectrogram of an audio file.
+
+    Args:
+        json: print the labels for a program.
+        start, end: seconds of the audio between which to draw; default, all of it.
 
     Raises:
         PtselError: a label that is not known, a picture of no label or without a place, audio that cannot be used.
@@ -30,18 +38,40 @@ def labels_command(
         own = [name for name in names if name not in extra]
         labels = resolve(own or ["all"]) if own or not names else []
         labels += [label for name, label in extra.items() if name in names or not names]
-        print_catalogue(sorted(labels, key=lambda label: label.name))
+        labels = sorted(labels, key=lambda label: label.name)
+        if json:
+            print(as_json(labels))
+            return
+        print_catalogue(labels)
         if not names:
             print_pools()
             print_backends()
         return
+    if plot is None and (start is not None or end is not None):
+        raise PtselError("--from, --to: expected with --plot AUDIO")
     if plot is None or out is None or not names:
         raise PtselError("to draw labels give their names, --plot AUDIO and --out FILE.png")
     labels = resolve(names)
     from ptsel_fairseq.labels.figures import draw_file
 
-    draw_file(plot, labels, out)
+    draw_file(plot, labels, out, start, end)
     print(f"picture: {out}")
+
+
+def as_json(labels: Sequence[Label]) -> str:
+    """Labels by name, with what the catalogue says of each."""
+    described = {
+        label.name: {
+            "dim": label.dim,
+            "unit": label.unit,
+            "description": label.description,
+            "source": label.source,
+            "undefined": label.undefined,
+            "origin": label.origin,
+        }
+        for label in labels
+    }
+    return dumps(described, indent=1, ensure_ascii=False)
 
 
 def print_catalogue(labels: Sequence[Label]) -> None:

@@ -33,17 +33,17 @@ _agreed = False  # some process was, and all know by now
 
 
 def watch_for_signals() -> None:
-    """From now on SIGTERM and SIGUSR1 end the training after the next update, with a checkpoint.
+    """From now on SIGTERM, SIGUSR1 and Ctrl-C end the training after the next update, with a checkpoint.
 
-    So does SIGINT in a process that fairseq has started for a GPU, which is what it gets when its parent is
-    terminated.
+    A second Ctrl-C ends it at once. In a process that fairseq has started for a GPU SIGINT is what it gets when its
+    parent is terminated, and is heeded once.
     """
     if threading.current_thread() is not threading.main_thread():
         return
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, _ask)
-    if multiprocessing.parent_process() is not None:
-        signal.signal(signal.SIGINT, _ask)
+    spawned = multiprocessing.parent_process() is not None
+    signal.signal(signal.SIGINT, _ask if spawned else _ask_or_interrupt)
     atexit.register(_end_loaders)
     _stop_when_agreed()
     _end_at_once_when_ended()
@@ -56,6 +56,12 @@ def _ask(number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
         logger.warning("%s: a checkpoint is written after the next update, then training ends", name)
     _asked = True
+
+
+def _ask_or_interrupt(number: int, frame: FrameType | None) -> None:
+    if _asked:  # who presses Ctrl-C twice means at once
+        signal.default_int_handler(number, frame)
+    _ask(number, frame)
 
 
 def asked_to_stop() -> float:
@@ -129,6 +135,7 @@ def keep_loader_alive() -> None:
     """In a data loader's process: leave signals to the trainer, which a dying loader would take along."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to every process of the training
 
 
 def _end_loaders() -> None:

@@ -36,6 +36,9 @@ from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be
 logger = logging.getLogger(__name__)
 
 
+RECORDINGS_READ = 256  # at most, at a start, of those whose time is not the one that the store knows
+
+
 @dataclass
 class PtselPretrainingConfig(AudioPretrainingConfig):
     store: str = field(
@@ -131,6 +134,11 @@ class PtselPretrainingTask(AudioPretrainingTask):
             refuse_what_cannot_be_aligned(task_cfg or self.cfg)
             manifest = read_manifest(manifest_file(self.cfg.data, split))
             super().load_dataset(split, task_cfg=task_cfg, **kwargs)
+            if not len(self.datasets[split]):
+                raise PtselError(
+                    f"{manifest.file}: none of its {len(manifest)} utterances is as long as task.min_sample_size, "
+                    f"{(task_cfg or self.cfg).min_sample_size} samples; set it lower"
+                )
             store, scaling = None, {}
             if self._labels:
                 statistics = self._open_store(self.cfg.statistics_split)
@@ -138,6 +146,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 if len(self._online_labels) < len(self._labels):
                     store = statistics if split == self.cfg.statistics_split else self._open_store(split)
                     store.check_manifest(manifest)
+                    store.check_recordings(manifest, at_most=RECORDINGS_READ)
             if self._online_labels:
                 self._online = OnlineLabels(scaling, self._online_labels, self._grid)
             distortion = None

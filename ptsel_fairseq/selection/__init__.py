@@ -3,8 +3,9 @@
 The names below are loaded when first used, so that importing the package costs nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ptsel_fairseq.base.late import late_attributes
 
 if TYPE_CHECKING:
     from ptsel_fairseq.selection.embedding import embed, gaussian_downsample, log_mel_db
@@ -49,12 +50,6 @@ _MODULES = {
     "weighting.group": ("GroupObjective",),
     "weighting.method": ("Weights", "select_weights"),
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = late_attributes(
+    __name__, {name: module for module, names in _MODULES.items() for name in names}
+)

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.selection.estimators.hsic import MINIMUM_SAMPLES
+from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator, KernelEstimator
 from ptsel_fairseq.selection.estimators.kernels import as_columns, check_finite, standardise
 from ptsel_fairseq.selection.label_score import LabelScore
 
 
-def prepare_labels(
-    x: np.ndarray, labels: Mapping[str, np.ndarray], classes: np.ndarray, estimator: str
-) -> tuple[dict[str, np.ndarray], dict[str, LabelScore]]:
-    """Check the arrays; labels ready for the estimator, float64 [N, d], and records of those without a score.
-
-    `reference` takes labels as they are, the others in standard deviations.
-    """
+def check_arrays(
+    x: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    classes: np.ndarray,
+    groups: np.ndarray | None = None,
+) -> None:
+    """Raise PtselError unless there are points with a class, and a group, each, and at least one label."""
     if x.ndim != 2 or not len(x):
         raise PtselError(f"x: expected points of shape [N, d], found {x.shape}")
     if not labels:
@@ -28,6 +28,20 @@ def prepare_labels(
             f"classes: expected one for each of {len(x)} points, found an array of shape {classes.shape}"
         )
     check_finite(x, "x")
+    if groups is not None and np.shape(groups) != classes.shape:
+        raise PtselError(
+            f"groups: expected one for each of {len(x)} points, found an array of shape {np.shape(groups)}"
+        )
+
+
+def prepare_labels(
+    x: np.ndarray, labels: Mapping[str, np.ndarray], classes: np.ndarray, estimator: KernelEstimator
+) -> tuple[dict[str, np.ndarray], dict[str, LabelScore]]:
+    """Check the arrays; labels ready for the estimator, float64 [N, d], and records of those without a score.
+
+    In standard deviations, or as they are if the estimator says so.
+    """
+    check_arrays(x, labels, classes)
     ready: dict[str, np.ndarray] = {}
     unscored: dict[str, LabelScore] = {}
     for name in sorted(labels):
@@ -46,24 +60,30 @@ def prepare_labels(
                 None, points_undefined=undefined, reason="constant: the same for every sample"
             )
             continue
-        ready[name] = np.full((len(z), z.shape[1] if estimator == "reference" else scaled.shape[1]), np.nan)
-        ready[name][defined] = z[defined] if estimator == "reference" else scaled
+        ready[name] = np.full((len(z), z.shape[1] if estimator.own_units else scaled.shape[1]), np.nan)
+        ready[name][defined] = z[defined] if estimator.own_units else scaled
     return ready, unscored
 
 
-def no_class_left(estimator: str, classes: np.ndarray) -> str:
+def no_class_left(estimator: Estimator, classes: np.ndarray) -> str:
     """The message for data in which no class can be scored."""
     sizes = np.unique(classes, return_counts=True)[1]
     return (
-        f"classes: expected at least one class with {minimum_points(estimator)} or more points in which speech and "
+        f"classes: expected at least one class with {estimator.least_points} or more points in which speech and "
         f"label vary, found {len(sizes)} classes of at most {sizes.max()} points and none that can be scored; score "
         "more data or coarser classes"
     )
 
 
-def minimum_points(estimator: str) -> int:
-    """The fewest samples of a class that the estimator can score."""
-    return MINIMUM_SAMPLES["reference" if estimator == "reference" else "unbiased"]
+def kernel_estimator(estimator: str | Estimator) -> KernelEstimator:
+    """The estimator of that name; raise PtselError if it is not one of kernels."""
+    found = ESTIMATORS.get(estimator) if isinstance(estimator, str) else estimator
+    if not isinstance(found, KernelEstimator):
+        of_kernels = [each.name for each in ESTIMATORS.all() if isinstance(each, KernelEstimator)]
+        raise PtselError(
+            f"a weighted group of kernels: expected an estimator among {', '.join(of_kernels)}, found {found.name!r}"
+        )
+    return found
 
 
 def all_defined(labels: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.base.workers import LOCAL
 from ptsel_fairseq.labels.store.reader import LabelStore
+from ptsel_fairseq.selection.choices import SUMMARIES
 from ptsel_fairseq.selection.embedding import SEGMENT_POINTS, UTTERANCE_POINTS, gaussian_downsample
 from ptsel_fairseq.selection.speech_vectors import speech_vectors
 
-SUMMARIES = ("mean", "mean_std", "downsample")
 LABEL_KEY = "label:"
 
 
@@ -35,6 +35,7 @@ class Points:
         utterance: int64 [N], manifest line from 0; empty if unknown.
         start: float64 [N], seconds; empty if unknown.
         end: float64 [N], seconds, infinite for whole utterances; empty if unknown.
+        group: str [N], what the points depend on each other by, if that is more than the utterance; empty if it is not.
     """
 
     x: np.ndarray
@@ -43,15 +44,29 @@ class Points:
     utterance: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     start: np.ndarray = field(default_factory=lambda: np.empty(0))
     end: np.ndarray = field(default_factory=lambda: np.empty(0))
+    group: np.ndarray = field(default_factory=lambda: np.empty(0, np.str_))
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """What each point belongs to [N]; points of different groups are independent. None if unknown."""
+        if len(self.group):
+            return self.group
+        return self.utterance if len(self.utterance) else None
+
+    def only(self, labels: Sequence[str]) -> Points:
+        """The same points with these labels only."""
+        return replace(self, labels={name: self.labels[name] for name in labels})
 
     def save(self, file: Path | str) -> None:
         """Write an .npz without pickles, by `WholeFile`."""
         arrays: dict[str, Any] = {
             name: getattr(self, name) for name in ("x", "classes", "utterance", "start", "end")
         }
+        if len(self.group):
+            arrays["group"] = self.group
         arrays |= {LABEL_KEY + name: self.labels[name] for name in sorted(self.labels)}
         with WholeFile(file) as out:
             np.savez(out, **arrays)
@@ -60,20 +75,40 @@ class Points:
     def load(cls, file: Path | str) -> Points:
         """Read what `save` wrote; raise PtselError if it is absent or damaged."""
         try:
+            with ZipFile(file) as archive:  # NumPy packs nothing, so that no file can be larger than it is
+                if sum(part.file_size for part in archive.infolist()) > Path(file).stat().st_size:
+                    raise ValueError("its arrays are larger than the file")
             with np.load(file, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
             labels = {
                 name.removeprefix(LABEL_KEY): found.pop(name) for name in sorted(found) if LABEL_KEY in name
             }
-            return cls(labels=labels, **found)
+            points = cls(labels=labels, **found)
+            points.check()
+            return points
         except FileNotFoundError:
             raise PtselError(
                 f"{file}: expected the points that `ptsel score` writes, found no such file"
             ) from None
-        except (OSError, EOFError, ValueError, TypeError, BadZipFile) as error:
+        except Exception as error:  # zipfile and NumPy raise many kinds for archives that are damaged
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise PtselError(
-                f"{file}: the points cannot be read ({error}); run `ptsel score` again"
+                f"{file}: the points cannot be read ({reason:.160}); run `ptsel score` again"
             ) from None
+
+    def check(self) -> None:
+        """Raise ValueError unless all arrays are of their types and of as many samples."""
+        arrays = {"x": self.x, "classes": self.classes, **self.labels}
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray) or len(array.shape) != (1 if name == "classes" else 2):
+                raise ValueError(f"{name} has another number of axes")
+            if array.dtype.kind != ("U" if name == "classes" else "f") or len(array) != len(self.x):
+                raise ValueError(f"{name} holds {len(array)} values of type {array.dtype}")
+        if not np.isfinite(self.x).all():
+            raise ValueError("x holds values that are not finite numbers")
+        for name in ("utterance", "start", "end"):
+            if len(getattr(self, name)) not in (0, len(self.x)):
+                raise ValueError(f"{name} has another number of samples")
 
 
 def downsampled_frames(class_file: ClassFile) -> int:
@@ -93,6 +128,7 @@ def build_points(
     cache: Path | str | None = None,
     engine: str = LOCAL,
     jobs: int | None = None,
+    group_of: Mapping[int, str] | None = None,
 ) -> Points:
     """Embed the speech of every class segment and summarise each label over it.
 
@@ -106,6 +142,7 @@ def build_points(
         cache: folder for speech vectors, see `speech_cache.speech_vectors`.
         engine: where the audio is embedded, see `workers.map_ordered`.
         jobs: processes of the engine ``local``; default, all cores.
+        group_of: number of an utterance -> its group, such as its speaker; default, each is its own.
 
     Raises:
         PtselError: audio that cannot be read or is not as long as the manifest says, a store made from
@@ -130,6 +167,9 @@ def build_points(
         utterance=np.array([segment.utterance for segment in segments], dtype=np.int64),
         start=np.array([segment.start for segment in segments]),
         end=np.array([segment.end for segment in segments]),
+        group=np.array([group_of[segment.utterance] for segment in segments])
+        if group_of
+        else np.empty(0, np.str_),
     )
 
 
@@ -177,11 +217,11 @@ def summarise_label(
             valid = np.asarray(store.valid(label, segment.utterance)[first:last])
             if filling is not None:
                 values, valid = np.where(valid[:, None], values, filling), np.ones(len(values), dtype=bool)
-        rows.append(_summary(values, valid, summary, frames) if valid.any() else np.full(width, np.nan))
+        rows.append(summarise(values, valid, summary, frames) if valid.any() else np.full(width, np.nan))
     return np.array(rows).reshape(len(rows), width)
 
 
-def _summary(values: np.ndarray, valid: np.ndarray, summary: str, frames: int) -> np.ndarray:
+def summarise(values: np.ndarray, valid: np.ndarray, summary: str, frames: int) -> np.ndarray:
     """`summarise_label` of one segment's track [T, dim], of which the frames `valid` [T] are defined."""
     defined = values[valid]
     if summary == "mean":

@@ -1,35 +1,33 @@
-"""`ptsel score` and `ptsel select`: files in, files and tables out."""
+"""`ptsel score`: files in, files and tables out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptsel_fairseq.base.class_file import ClassFile, read_classes
 from ptsel_fairseq.base.device import check_device
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.manifest import Manifest, manifest_file, read_manifest
 from ptsel_fairseq.base.pictures import save
 from ptsel_fairseq.base.provenance import NUMERICS, versions
-from ptsel_fairseq.base.weights_file import check_weights, write_into_recipe, write_weights
-from ptsel_fairseq.base.workers import LOCAL, available_cores, check_engine, check_jobs
-from ptsel_fairseq.selection.estimators.one_class import MEMORY
-from ptsel_fairseq.selection.label_score import (
-    PICTURE,
-    POINTS,
-    SCORES,
-    LabelScore,
-    read_scores,
-    write_scores,
-)
+from ptsel_fairseq.base.workers import available_cores, check_engine, check_jobs
+from ptsel_fairseq.labels.pools import ALL, expand
+from ptsel_fairseq.labels.store.reader import LabelStore
+from ptsel_fairseq.selection.controls import planted_controls
+from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator, KernelEstimator, TaskEstimator
+from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR
+from ptsel_fairseq.selection.groups import read_groups, structure_lines
+from ptsel_fairseq.selection.label_score import PICTURE, POINTS, SCORES, write_scores
+from ptsel_fairseq.selection.output.cost import cost_line
 from ptsel_fairseq.selection.output.text import (
     class_sizes,
-    comparison_table,
-    cost_line,
     indifferent_lines,
     left_out_lines,
-    readable_details,
+    noise_lines,
     score_table,
-    weights_table,
 )
 from ptsel_fairseq.selection.points import (
     Points,
@@ -37,17 +35,38 @@ from ptsel_fairseq.selection.points import (
     check_summary,
     downsampled_frames,
 )
-from ptsel_fairseq.selection.score import check_settings, score_labels
+from ptsel_fairseq.selection.score import DEFAULT_BOOTSTRAP, check_settings, score_with_controls
+from ptsel_fairseq.selection.score_kernels import Compute
 from ptsel_fairseq.selection.speech_vectors import is_cached
-from ptsel_fairseq.selection.weighting.comparison import (
-    ALL_METHODS,
-    METHODS_FILE,
-    compare_methods,
-    write_comparison,
-)
-from ptsel_fairseq.selection.weighting.method import ON_POINTS, select_weights
 
 CACHE = "speech"  # folder in the store
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """What scores depend on, beside the data; None where the estimator's own is meant."""
+
+    estimator: str
+    summary: str | None = None
+    seed: int = 0
+    permutations: int | None = None
+    bootstrap: int = DEFAULT_BOOTSTRAP
+    gamma: float | None = None
+    controls: bool = True
+
+    def resolved(self) -> tuple[Estimator, ScoreSettings]:
+        """The estimator, and the settings without None; raise PtselError for one that cannot be."""
+        found = ESTIMATORS.get(self.estimator)
+        permutations = found.permutations if self.permutations is None else self.permutations
+        check_settings(found, None, permutations, self.bootstrap, self.gamma)
+        gamma = self.gamma
+        if gamma is None and isinstance(found, TaskEstimator) and found.audible is not None:
+            gamma = NOISE_FLOOR
+        summary = self.summary or found.summary
+        check_summary(summary)
+        return found, ScoreSettings(
+            self.estimator, summary, self.seed, permutations, self.bootstrap, gamma, self.controls
+        )
 
 
 def score_command(
@@ -55,18 +74,12 @@ def score_command(
     split: str,
     store: Path | str,
     classes: Path | str,
-    estimator: str,
     out: Path | str,
+    settings: ScoreSettings,
     labels: Sequence[str] | None = None,
-    summary: str = "mean",
-    seed: int = 0,
-    permutations: int = 1000,
-    bootstrap: int = 1000,
+    groups: Path | str | None = None,
     cache: Path | str | None = None,
-    engine: str = LOCAL,
-    jobs: int | None = None,
-    device: str = "cpu",
-    memory: float = MEMORY,
+    compute: Compute | None = None,
     command_line: str = "",
 ) -> None:
     """Score the labels of a store for one downstream task; write scores.json, points.npz and scores.png into `out`.
@@ -74,21 +87,19 @@ def score_command(
     Raises:
         PtselError: input that does not fit together; see `points.build_points` and `score_labels`.
     """
-    from ptsel_fairseq.base.class_file import read_classes
-    from ptsel_fairseq.base.manifest import manifest_file, read_manifest
-    from ptsel_fairseq.labels.pools import ALL, expand
-    from ptsel_fairseq.labels.store.reader import LabelStore
     from ptsel_fairseq.selection.output.figures import scores_figure
 
-    check_settings(estimator, "count", permutations, bootstrap)
-    check_summary(summary)
-    check_engine(engine)
-    check_jobs(jobs)
-    check_device(device)
+    estimator, settings = settings.resolved()
+    compute = compute or Compute()
+    check_engine(compute.engine)
+    check_jobs(compute.jobs)
+    check_device(compute.device)
     manifest = read_manifest(manifest_file(data_dir, split))
     opened = LabelStore(store, split)
     opened.check_manifest(manifest)
+    opened.check_recordings(manifest)
     class_file = read_classes(classes, manifest, opened.grid.sample_rate)
+    group_of = None if groups is None else read_groups(groups, manifest, class_file)
     chosen = expand(labels or [ALL], opened.labels)
     if not chosen:
         raise PtselError(f"{opened.folder}: the store holds no finished label; run `ptsel extract`")
@@ -96,149 +107,110 @@ def score_command(
         opened.info(label)
     cache = opened.folder / CACHE if cache is None else Path(cache)
     frames = downsampled_frames(class_file)
-    embedded = is_cached(manifest, class_file.in_order(), frames, cache)
-    cores = jobs or available_cores()
-    cost = cost_line(manifest, opened, class_file, chosen, summary, permutations, cores, embedded)
-    print(cost, flush=True)
-    fill = estimator == "reference"
-    points = build_points(manifest, opened, class_file, chosen, summary, frames, fill, cache, engine, jobs)
-    scores = score_labels(
+    segments = class_file.in_order()
+    embedded = is_cached(manifest, segments, frames, cache)
+    cores = compute.jobs or available_cores()
+    summary = str(settings.summary)
+    print(
+        cost_line(
+            manifest,
+            opened,
+            class_file,
+            chosen,
+            summary,
+            int(settings.permutations or 0),
+            cores,
+            embedded,
+            estimator,
+        ),
+        flush=True,
+    )
+    own_units = isinstance(estimator, KernelEstimator) and estimator.own_units
+    points = build_points(
+        manifest,
+        opened,
+        class_file,
+        chosen,
+        summary,
+        frames,
+        own_units,
+        cache,
+        compute.engine,
+        compute.jobs,
+        group_of,
+    )
+    controls = {}
+    if settings.controls:
+        scalar = isinstance(estimator, KernelEstimator)
+        controls = planted_controls(manifest, opened.grid, segments, summary, frames, settings.seed, scalar)
+    scores, of_controls = score_with_controls(
         points.x,
         points.labels,
+        controls,
         points.classes,
-        estimator,
-        seed,
-        permutations,
-        bootstrap,
+        estimator=estimator,
+        groups=points.groups,
+        seed=settings.seed,
+        permutations=settings.permutations,
+        bootstrap=settings.bootstrap,
+        gamma=settings.gamma,
         progress=True,
-        memory=memory,
-        engine=engine,
-        jobs=jobs,
-        device=device,
+        compute=compute,
     )
     out = Path(out)
     provenance = {
-        "estimator": estimator,
-        "settings": {
-            "summary": summary,
-            "downsampled_frames": frames,
-            "average": "plain" if estimator == "reference" else "count",
-            "permutations": permutations,
-            "bootstrap": bootstrap,
-        },
-        "seed": seed,
+        "estimator": estimator.name,
+        "settings": _settings(settings, estimator, frames),
+        "seed": settings.seed,
+        **_data(manifest, opened, class_file, chosen, points, groups),
+        "versions": versions(*NUMERICS),
+        "command": command_line,
+    }
+    points.save(out / POINTS)
+    write_scores(out / SCORES, scores, provenance, of_controls)
+    save(scores_figure(scores, estimator, of_controls), out / PICTURE)
+    print(f"\n{estimator.name}, {estimator.says}\n{score_table(scores, estimator, of_controls)}")
+    print(
+        "\n".join(
+            [
+                *noise_lines(scores, of_controls, estimator),
+                *structure_lines(points),
+                *left_out_lines(scores, estimator, points),
+                *indifferent_lines(scores, estimator),
+            ]
+        )
+    )
+    print(f"wrote {SCORES}, {POINTS}, {PICTURE} into {out}")
+
+
+def _settings(settings: ScoreSettings, estimator: Estimator, frames: int) -> dict[str, Any]:
+    found = {
+        "summary": settings.summary,
+        "downsampled_frames": frames,
+        **({"average": estimator.average} if isinstance(estimator, KernelEstimator) else {}),
+        "permutations": settings.permutations,
+        "bootstrap": settings.bootstrap,
+    }
+    return found if settings.gamma is None else {**found, "gamma": settings.gamma}
+
+
+def _data(
+    manifest: Manifest,
+    store: LabelStore,
+    class_file: ClassFile,
+    labels: Sequence[str],
+    points: Points,
+    groups: Path | str | None,
+) -> dict[str, Any]:
+    return {
         "labels": {
-            label: {"version": opened.info(label).version, "unit": opened.info(label).unit}
-            for label in chosen
+            label: {"version": store.info(label).version, "unit": store.info(label).unit} for label in labels
         },
         "manifest": str(manifest.file),
         "manifest_checksum": manifest.checksum,
         "classes": str(class_file.file),
         "classes_checksum": class_file.checksum,
+        **({} if groups is None else {"groups": str(groups)}),
         "points": len(points),
         "class_sizes": dict(zip(*class_sizes(points), strict=True)),
-        "versions": versions(*NUMERICS),
-        "command": command_line,
-    }
-    points.save(out / POINTS)
-    write_scores(out / SCORES, scores, provenance)
-    save(scores_figure(scores, estimator), out / PICTURE)
-    print(
-        f"\n{estimator}, lower is better: closer to independent of the speech given the class\n{score_table(scores)}"
-    )
-    print("\n".join(left_out_lines(scores, estimator, points) + indifferent_lines(scores)))
-    print(f"wrote {SCORES}, {POINTS}, {PICTURE} into {out}")
-
-
-def select_command(
-    ci_dir: Path | str,
-    method: str,
-    out: Path | str | None = None,
-    config: Path | str | None = None,
-    command_line: str = "",
-    **options: Any,
-) -> None:
-    """Weigh the labels that `ptsel score` scored; write weights.yaml, its picture, and into a recipe if asked.
-
-    With the method ``all-methods``, the weights by each method go into one file instead, to be compared.
-
-    Args:
-        options: as `select_weights` has them.
-
-    Raises:
-        PtselError: scores that cannot be read, options that do not fit the method, files that cannot be written.
-    """
-    scores, made = read_scores(Path(ci_dir) / SCORES)
-    if method == ALL_METHODS:
-        _compare(Path(ci_dir), scores, made, out, config, command_line, options)
-        return
-    if out is None:
-        raise PtselError("--out: expected a file for the weights, such as weights.yaml")
-    out = Path(out)
-    picture = out.with_suffix(".png")
-    if picture == out:
-        raise PtselError(f"--out: expected a name such as weights.yaml, found {out}, where the picture goes")
-    from ptsel_fairseq.selection.output.figures import weights_figure
-
-    estimator = made["estimator"]
-    source = load_points(Path(ci_dir), scores) if method in ON_POINTS else scores
-    found = select_weights(
-        source, method, estimator=estimator, scores=scores, progress=method == "group", **options
-    )
-    check_weights(found.weights, scores, found.sum_to_one)
-    provenance: dict[str, object] = {
-        "scores": Path(ci_dir) / SCORES,
-        "estimator": estimator,
-        "method": method,
-        **({"projection": found.projection} if found.projection else {}),
-        **readable_details(found.details),
-        **_origin(made, options, command_line),
-    }
-    write_weights(out, found.weights, provenance, found.sum_to_one)
-    save(weights_figure(found, estimator), picture)
-    if config is not None:
-        write_into_recipe(config, found.weights, provenance, found.sum_to_one)
-    print(weights_table(found, scores, estimator))
-    print(f"wrote {out} and {picture}" + (f"; wrote the weights into {config}" if config else ""))
-
-
-def load_points(ci_dir: Path, scores: Mapping[str, LabelScore]) -> Points:
-    """The points that the scores of a folder are of."""
-    points = Points.load(ci_dir / POINTS)
-    if set(points.labels) != set(scores):
-        raise PtselError(f"{ci_dir}: {SCORES} and {POINTS} are of different labels; run `ptsel score` again")
-    return points
-
-
-def _compare(
-    ci_dir: Path,
-    scores: Mapping[str, LabelScore],
-    made: Mapping[str, Any],
-    out: Path | str | None,
-    config: Path | str | None,
-    command_line: str,
-    options: Mapping[str, Any],
-) -> None:
-    from ptsel_fairseq.selection.output.figures import comparison_figure
-
-    if config is not None:
-        raise PtselError("--config: expected one method, found all-methods; choose one after the comparison")
-    out = ci_dir / METHODS_FILE if out is None else Path(out)
-    if out.suffix != ".json":
-        raise PtselError(f"--out: expected a name ending in .json for the method all-methods, found {out}")
-    compared = compare_methods(load_points(ci_dir, scores), scores, made["estimator"], **options)
-    write_comparison(out, compared, {"estimator": made["estimator"], **_origin(made, options, command_line)})
-    save(comparison_figure(compared, made["estimator"]), out.with_suffix(".png"))
-    print(comparison_table(compared))
-    print(f"wrote {out} and {out.with_suffix('.png')}")
-
-
-def _origin(made: Mapping[str, Any], options: Mapping[str, Any], command_line: str) -> dict[str, object]:
-    """What the weights were made from, and by what."""
-    return {
-        "seed": options.get("seed", 0),
-        "manifest_checksum": made["manifest_checksum"],
-        "classes_checksum": made["classes_checksum"],
-        "versions": ", ".join(f"{name} {version}" for name, version in versions(*NUMERICS).items()),
-        "command": command_line,
     }

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ptsel_fairseq.base.class_file import Segment
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import locked_folder
 from ptsel_fairseq.base.grid import SAMPLE_RATE
+from ptsel_fairseq.base.identity import Identity
 from ptsel_fairseq.base.kept import filled_array
 from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.base.progress import progress_bar
@@ -50,17 +51,15 @@ def speech_vectors(
             written, or another run that fills it.
     """
     shape = (len(segments), frames * NUM_MELS)
+    work = _Work(manifest, segments, frames, engine, jobs)
     if cache is None:
         vectors = np.empty(shape, dtype=np.float32)
-        for rows, values in _embedded(manifest, segments, frames, 0, engine=engine, jobs=jobs):
+        for rows, values, _ in work.found(range(len(work.recordings)), identify=False):
             vectors[rows] = values
         return vectors
     folder = Path(cache) / _key(manifest, segments, frames)
     with _locked(folder):
-        if not (folder / VECTORS).exists():
-            parts = partial(_embedded, manifest, segments, frames, engine=engine, jobs=jobs)
-            filled_array(folder / VECTORS, shape, parts)
-        return np.load(folder / VECTORS, allow_pickle=False)
+        return filled_array(folder / VECTORS, shape, work.recordings, work.identified_parts)
 
 
 def is_cached(manifest: Manifest, segments: Sequence[Segment], frames: int, cache: Path | str) -> bool:
@@ -68,35 +67,73 @@ def is_cached(manifest: Manifest, segments: Sequence[Segment], frames: int, cach
     return (Path(cache) / _key(manifest, segments, frames) / VECTORS).exists()
 
 
-def _embedded(
-    manifest: Manifest, segments: Sequence[Segment], frames: int, done: int, *, engine: str, jobs: int | None
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Rows and vectors of each utterance that has segments, from number `done` on."""
-    utterances = np.array([segment.utterance for segment in segments])
-    starts = np.flatnonzero(np.diff(utterances, prepend=-1))
-    ends = np.append(starts[1:], len(segments))
-    pieces = (
-        (
-            manifest.audio_path(manifest.utterances[utterances[start]]),
-            manifest.utterances[utterances[start]].samples,
-            manifest.where(manifest.utterances[utterances[start]]),
-            [(segment.start, segment.end) for segment in segments[start:end]],
-            frames,
+class _Work:
+    """The utterances that have segments, each a part of the vectors."""
+
+    def __init__(
+        self, manifest: Manifest, segments: Sequence[Segment], frames: int, engine: str, jobs: int | None
+    ) -> None:
+        self._manifest, self._segments, self._frames = manifest, segments, frames
+        self._engine, self._jobs = engine, jobs
+        utterances = np.array([segment.utterance for segment in segments])
+        self._starts = np.flatnonzero(np.diff(utterances, prepend=-1))
+        self._ends = np.append(self._starts[1:], len(segments))
+        self._utterances = [manifest.utterances[utterances[start]] for start in self._starts]
+        self.recordings = [manifest.audio_path(utterance) for utterance in self._utterances]
+
+    def parts(self, numbers: Sequence[int]) -> Iterator[tuple[slice, np.ndarray, Identity]]:
+        """Rows, vectors and recording of the parts of these numbers."""
+        return cast(Iterator[tuple[slice, np.ndarray, Identity]], self.found(numbers, identify=True))
+
+    def found(
+        self, numbers: Sequence[int], identify: bool
+    ) -> Iterator[tuple[slice, np.ndarray, Identity | None]]:
+        """Rows, vectors and, if asked for, recording of the parts of these numbers."""
+        pieces = (self._piece(number, identify) for number in numbers)
+        total = len(self.recordings)
+        done = total - len(numbers)
+        bar = progress_bar(total=total, initial=done, desc="embedding speech", unit="utterance")
+        found = map_ordered(_embed_file, pieces, self._engine, self._jobs)
+        with bar:
+            for number, (values, identity) in zip(numbers, found, strict=True):
+                bar.update()
+                yield slice(int(self._starts[number]), int(self._ends[number])), values, identity
+
+    def identified_parts(self, numbers: Sequence[int]) -> Iterator[tuple[slice, np.ndarray, Identity]]:
+        """As `parts`, always with the recordings."""
+        return (
+            (rows, values, made_of) for rows, values, made_of in self.parts(numbers) if made_of is not None
         )
-        for start, end in zip(starts[done:], ends[done:], strict=True)
-    )
-    bar = progress_bar(total=len(starts), initial=done, desc="embedding speech", unit="utterance")
-    found = map_ordered(_embed_file, pieces, engine, jobs)
-    with bar:
-        for start, end, values in zip(starts[done:], ends[done:], found, strict=True):
-            bar.update()
-            yield slice(start, end), values
+
+    def _piece(self, number: int, identify: bool) -> _Piece:
+        utterance = self._utterances[number]
+        spans = self._segments[self._starts[number] : self._ends[number]]
+        return _Piece(
+            self.recordings[number],
+            utterance.samples,
+            self._manifest.where(utterance),
+            [(segment.start, segment.end) for segment in spans],
+            self._frames,
+            identify,
+        )
 
 
-def _embed_file(piece: tuple[Path, int, str, Sequence[tuple[float, float]], int]) -> np.ndarray:
-    """The vectors of one utterance's segments."""
-    file, samples, where, segments, frames = piece
-    return embed(read_whole_audio(file, SAMPLE_RATE, samples, where), segments, frames)
+class _Piece(NamedTuple):
+    """What another process needs to embed the segments of one utterance."""
+
+    file: Path
+    samples: int
+    where: str
+    spans: list[tuple[float, float]]
+    frames: int
+    identify: bool
+
+
+def _embed_file(piece: _Piece) -> tuple[np.ndarray, Identity | None]:
+    """The vectors of one utterance's segments, and what its recording was before it was read."""
+    identity = Identity.of(piece.file) if piece.identify and piece.file.is_file() else None
+    waveform = read_whole_audio(piece.file, SAMPLE_RATE, piece.samples, piece.where)
+    return embed(waveform, piece.spans, piece.frames), identity
 
 
 def _key(manifest: Manifest, segments: Sequence[Segment], frames: int) -> str:

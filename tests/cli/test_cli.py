@@ -12,12 +12,10 @@ import pytest
 from conftest import BIN, run_command
 
 from ptsel_fairseq.cli.arguments import memory_size
+from ptsel_fairseq.cli.parser import subparsers
+from ptsel_fairseq.cli.program import build_parser
 
-COMMANDS = (
-    *("manifest", "check", "labels", "extract", "score", "select", "report", "estimate", "export", "plot"),
-    *("user-dir", "prepare", "fetch", "align", "frequent", "decode", "probe-asr", "verify", "targets"),
-    *("probe", "evaluate", "compare"),
-)
+COMMANDS = tuple(subparsers(build_parser()))
 
 
 def test_help_answers_at_once():

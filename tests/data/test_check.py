@@ -78,7 +78,7 @@ def damage_unreadable(file):
     ("damage", "kind"),
     [
         (damage_missing, "missing"),
-        (damage_truncated, "(wrong length|empty)"),
+        (damage_truncated, "(wrong length|empty|cut off)"),
         (damage_rate, "wrong rate"),
         (damage_nan, "not finite"),
         (damage_length, "wrong length"),

@@ -21,25 +21,48 @@ def wheel(tmp_path_factory) -> Path:
     return next(out.glob("*.whl"))
 
 
+def run_command_of(*command) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git clone")
+    return done.stdout
+
+
 def test_the_wheel_holds_every_file(wheel):
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("ptsel_fairseq/")}
     files = (ROOT / "ptsel_fairseq").rglob("*")
-    expected = {str(file.relative_to(ROOT)) for file in files if file.suffix in (".py", ".html")}
+    expected = {
+        str(file.relative_to(ROOT))
+        for file in files
+        if file.suffix in (".py", ".html") or file.name == "py.typed"
+    }
+    for folder, name in (("configs", "configs"), ("examples/asterisk", "asterisk")):
+        tracked = run_command_of("git", "-C", ROOT, "ls-files", folder).splitlines()
+        expected |= {
+            f"ptsel_fairseq/bundled/{name}/{file.removeprefix(f'{folder}/')}"
+            for file in tracked
+            if not file.endswith(".py")
+        }
     assert packed == expected
 
 
-def test_installed_beside_nothing_it_answers_and_lists_labels(wheel, tmp_path):
-    """In an empty environment: help, labels and user-dir need nothing but Python."""
+def test_installed_beside_nothing_it_answers_and_gives_recipes_and_speech(wheel, tmp_path):
+    """In an empty environment: help, recipes, speech and user-dir need nothing but Python."""
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     install = [venv / "bin" / "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
     subprocess.run(install, check=True, capture_output=True)
-    for command in (["--help"], ["--version"], ["labels"], ["user-dir"]):
+    for command in (["--help"], ["--version"], ["recipe", "pretraining/tiny", "--out", "tiny.yaml"],
+                    ["example-data", "speech"], ["user-dir"]):  # fmt: skip
         done = subprocess.run(
             [venv / "bin" / "ptsel", *command], capture_output=True, text=True, cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr
     assert str(venv) in done.stdout
+    assert (tmp_path / "tiny.yaml").read_text() == (
+        ROOT / "configs" / "pretraining" / "tiny.yaml"
+    ).read_text()
+    assert len(list((tmp_path / "speech").rglob("*.ogg"))) == 262
 
 
 def test_the_core_requirements_are_lower_bounds_without_fairseq(wheel):

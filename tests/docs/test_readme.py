@@ -18,7 +18,8 @@ from conftest import BIN, ROOT
 pytest.importorskip("fairseq", reason="the README's training commands need the extra [fairseq]")
 pytestmark = pytest.mark.slow
 
-BLOCK = re.compile(r"<!-- test: (?P<how>\w+)(?P<more>.*?) -->\n```sh\n(?P<commands>.*?)```", re.S)
+BLOCK = re.compile(r"<!-- test: (?P<how>\w+)(?P<more>[^\n]*?) -->\n```sh\n(?P<commands>.*?)```", re.S)
+PYTHON = re.compile(r"<!-- test: python -->\n```python\n(.*?)```", re.S)
 SHORT = {"finetuning": "optimization.max_update=4"}
 
 
@@ -49,7 +50,7 @@ def test_every_block_of_commands_says_how_it_is_tested():
     assert {block["how"] for block in blocks()} <= {"run", "compose", "elsewhere"}
     for block in blocks():
         if block["how"] == "elsewhere":
-            named = re.findall(r"tests/\w+\.py", block["more"])
+            named = re.findall(r"tests/[\w/]+\.py", block["more"])
             assert named
             assert all((ROOT / name).is_file() for name in named)
 
@@ -105,3 +106,22 @@ def test_commands_for_machines_we_do_not_have_compose(tmp_path):
         done = shell(commands, tmp_path)
         assert done.returncode == 0, done.stderr[-3000:]
         assert done.stdout.count("_name: ptsel_wav2vec2") == commands.count("--cfg job") == 2
+
+
+def test_the_python_example_runs():
+    examples = PYTHON.findall((ROOT / "README.md").read_text())
+    assert examples
+    for example in examples:
+        done = subprocess.run(
+            [BIN / "python", "-W", "error", "-c", example],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        assert re.match(r"\(\d+, 1\) \d", done.stdout)
+
+
+def test_no_line_is_longer_than_120_characters():
+    assert not [line for line in (ROOT / "README.md").read_text().splitlines() if len(line) > 120]

@@ -11,8 +11,8 @@ import pytest
 from conftest import BIN, ROOT
 from corpus_tools import Recordings, write
 
+from ptsel_fairseq.base.tables import markdown
 from ptsel_fairseq.cli.program import build_parser
-from ptsel_fairseq.downstream.metrics.compare import markdown
 from ptsel_fairseq.downstream.metrics.results import read_result
 from ptsel_fairseq.labels.tracks import resolve
 
@@ -113,7 +113,7 @@ def test_all_but_the_training_runs_on_a_miniature(recipe, corpus, absent, items,
     kept = [
         re.sub(r'"\$WORK/(sparsemax|redundancy|none)\.pt"', "", line)
         for line in lines
-        if not re.match(r"\s*(fairseq-hydra-train|ptsel export|[A-Z_]+=)", line)
+        if not re.match(r"\s*(fairseq-hydra-train|ptsel export|ptsel plot|[A-Z_]+=)", line)
         and not any(word in line for word in absent)
     ]
     done = subprocess.run(

@@ -30,13 +30,15 @@ def test_weighted_tau_is_that_of_scipy_with_ranks_of_the_gain(measures, seed, ti
     rank = np.empty(34, int)
     rank[np.argsort(-gain)] = np.arange(34)
     expected = weightedtau(score, gain, rank=rank).statistic
-    assert measures.weighted_tau(score, gain) == pytest.approx(expected, abs=1e-12)
-    assert measures.spearman(score, gain) == pytest.approx(spearmanr(score, gain).statistic, abs=1e-12)
+    assert measures.weighted_tau(score[None], gain)[0] == pytest.approx(expected, abs=1e-12)
+    assert measures.spearman(score[None], gain)[0] == pytest.approx(
+        spearmanr(score, gain).statistic, abs=1e-12
+    )
 
 
 def test_an_order_that_says_nothing_has_no_tau(measures):
-    assert np.isnan(measures.weighted_tau(np.zeros(5), np.arange(5.0)))
-    assert np.isnan(measures.spearman(np.arange(5.0), np.zeros(5)))
+    assert np.isnan(measures.weighted_tau(np.zeros((1, 5)), np.arange(5.0))).all()
+    assert np.isnan(measures.spearman(np.arange(5.0)[None], np.zeros(5))).all()
 
 
 def test_the_top_counts_more_than_the_bottom(measures):
@@ -44,23 +46,21 @@ def test_the_top_counts_more_than_the_bottom(measures):
     top, bottom = gain.copy(), gain.copy()
     top[[8, 9]] = top[[9, 8]]
     bottom[[0, 1]] = bottom[[1, 0]]
-    assert measures.weighted_tau(top, gain) < measures.weighted_tau(bottom, gain) < 1
+    taus = measures.weighted_tau(np.array([top, bottom]), gain)
+    assert taus[0] < taus[1] < 1
 
 
 def test_regret_by_hand(measures):
     rng = np.random.default_rng(0)
     gain = np.array([5.0, 3.0, 9.0, 1.0])
-    score = np.array([4.0, 3.0, 2.0, 1.0])
-    assert measures.regret(score, gain, 1, rng) == 4
-    assert measures.regret(score, gain, 2, rng) == 4
-    assert measures.regret(score, gain, 3, rng) == 0
-    assert measures.regret(gain, gain, 1, rng) == 0
+    scores = np.array([[4.0, 3.0, 2.0, 1.0], gain])
+    assert measures.regret(scores, gain, (1, 2, 3), rng).tolist() == [[4, 4, 0], [0, 0, 0]]
 
 
 def test_ties_of_a_score_are_averaged_over_orders(measures):
     gain = np.array([0.0, 1.0])
-    lost = [measures.regret(np.zeros(2), gain, 1, np.random.default_rng(seed)) for seed in range(200)]
-    assert np.mean(lost) == pytest.approx(0.5, abs=0.03)
+    lost = measures.regret(np.zeros((1, 2)), gain, (1,), np.random.default_rng(0), orders=4000)
+    assert lost[0, 0] == pytest.approx(0.5, abs=0.03)
 
 
 def test_holm_against_its_definition(measures):
@@ -115,9 +115,10 @@ def test_bootstrap_covers_the_expected_tau_and_pairs_the_scores(measures):
 
 def test_measured_puts_labels_without_a_score_last(measures):
     gain = np.array([1.0, 2.0, 3.0])
-    tau, _, first, _ = measures.measured(np.array([np.nan, 1.0, 2.0]), gain, np.random.default_rng(0))
-    assert tau == 1
-    assert first == 0
+    scores = np.array([[np.nan, 1.0, 2.0], [np.nan, np.nan, np.nan]])
+    found = measures.measured(scores, gain, np.random.default_rng(0))
+    assert found[0].tolist() == pytest.approx([1, 1, 0, 0])
+    assert np.isnan(found[1, :2]).all()
 
 
 def test_every_pair_is_counted_once_a_side(measures):
@@ -129,4 +130,45 @@ def test_every_pair_is_counted_once_a_side(measures):
         total += weight * np.sign(score[i] - score[j]) * np.sign(gain[i] - gain[j])
         same += weight * (score[i] != score[j])
         own += weight
-    assert measures.weighted_tau(score, gain) == pytest.approx(total / np.sqrt(same * own))
+    assert measures.weighted_tau(score[None], gain)[0] == pytest.approx(total / np.sqrt(same * own))
+
+
+def planted_study(label_study, tasks, scores):
+    """A study of three labels in which the first gains most in every task."""
+    gains = {task: np.array([[3.0, 1.0, 0.0], [3.1, 1.2, 0.1]]) for task in tasks}
+    values = {name: dict.fromkeys(tasks, np.array(of)) for name, of in scores.items()}
+    return label_study.analysis.Ranked(tuple(tasks), {task: ["a", "b", "c"] for task in tasks}, gains, values)
+
+
+def test_the_rule_takes_the_best_estimator_that_ranks_no_noise_first(label_study):
+    tasks = ["t1", "t2", "t3"]
+    data = planted_study(label_study, tasks, {"good": [3, 2, 1], "noisy": [3, 2, 1], "bad": [1, 2, 3]})
+    planted = [
+        {"estimator": "good", "noise_first": 0},
+        {"estimator": "noisy", "noise_first": 1},
+        {"estimator": "bad", "noise_first": 0},
+    ]
+    rows = label_study.rules.default_by_rule(data, planted)
+    assert [row["left_out"] for row in rows] == tasks
+    assert {row["winner"] for row in rows} == {"good"}
+
+
+def test_estimators_of_equal_tau_are_told_apart_by_regret(label_study):
+    """Both orders have one pair wrong, of which only one costs anything at the top."""
+    tasks = ["t1", "t2"]
+    data = planted_study(label_study, tasks, {"top": [3, 2, 1], "also": [3, 2, 1]})
+    same = [{"estimator": name, "noise_first": 0} for name in ("top", "also")]
+    assert {row["winner"] for row in label_study.rules.default_by_rule(data, same)} == {"top"}
+
+
+def test_the_default_way_leaves_out_the_task_that_is_judged(label_study):
+    """A way that is best by one task alone is not taken for that task."""
+    gained = {
+        "steady": {"t1": np.array([2.0]), "t2": np.array([2.0]), "t3": np.array([2.0])},
+        "lucky": {"t1": np.array([9.0]), "t2": np.array([0.0]), "t3": np.array([0.0])},
+        "noisy": {"t1": np.array([9.0]), "t2": np.array([9.0]), "t3": np.array([9.0])},
+        "partial": {"t1": np.array([99.0])},
+    }
+    rows = label_study.rules.default_way_by_rule(gained, ["noisy"], ["t1", "t2", "t3"])
+    assert {row["left_out"]: row["winner"] for row in rows} == {"t1": "steady", "t2": "lucky", "t3": "lucky"}
+    assert rows[0]["regret_there"] == 97

@@ -304,3 +304,20 @@ def test_every_model_of_the_plan_has_weights_that_sum_to_one(label_study, tmp_pa
         of_seed = {(m.pool, m.name) for m in planned if m.seed == seed and m.kind in ("single", "control")}
         assert len(of_seed) == 2 * (34 + len(settings.CONTROLS))
     assert planned == list(models.plan(run, labels))
+
+
+def test_an_oracle_belongs_to_one_task_even_if_names_begin_alike(label_study):
+    controls, tasks = label_study.controls, label_study.settings.TASKS
+    assert controls.oracles_of("question") == ["orc_question_0.25", "orc_question_1", "orc_question_4"]
+    every = [name for task in tasks for name in controls.oracles_of(task)]
+    assert sorted(every) == sorted(
+        name for pool in ("speech", "music") for name in controls.oracle_names(pool)
+    )
+    assert all(controls.task_of_oracle(name) in tasks for name in every)
+
+
+def test_a_chosen_group_is_judged_on_the_task_it_was_chosen_for(label_study):
+    model = label_study.models.Model("way_question_cs_v_0.1", "chosen", "speech", 1, {"f0": 1.0})
+    assert label_study.tiers.tasks_of(model) == ("question_cs",)
+    model = label_study.models.Model("way_instruments_papers_sparsemax", "chosen", "music", 1, {"f0": 1.0})
+    assert label_study.tiers.tasks_of(model) == ("instruments",)

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import ASTERISK
+from conftest import ASTERISK, run_command
 from test_store import contents, extract_a_part
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.identity import Identity
 from ptsel_fairseq.base.manifest import Manifest, read_manifest
 from ptsel_fairseq.labels.extraction import extract as extraction
 from ptsel_fairseq.labels.extraction.extract import extract
@@ -282,3 +283,62 @@ def test_a_damaged_list_of_recordings(corpus, tmp_path, damage):
         file.write_text("\n".join(text) + "\n")
     with pytest.raises(PtselError, match=r"recordings\.tsv: the list of recordings .*extract it again"):
         extract(corpus.manifest(), ["f0"], tmp_path / "store", jobs=1)
+
+
+def test_training_scoring_and_check_notice_a_replaced_recording(corpus, tmp_path, waveforms):
+    """`check` also where size and time are as they were; the others where one of them is not."""
+    manifest = corpus.manifest()
+    extract(manifest, ["zcr"], tmp_path / "store", jobs=1)
+    store = LabelStore(tmp_path / "store", "train")
+    store.check_recordings(manifest, thorough=True)
+    file = corpus.folder / "06.wav"
+    before = file.stat()
+    corpus.add("06.wav", -waveforms[6])
+    with pytest.raises(
+        PtselError, match=r"line 8 \(06\.wav\): the file holds another recording.*ptsel extract"
+    ):
+        store.check_recordings(manifest)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    store.check_recordings(manifest)  # what neither size nor time tells
+    done = run_command("ptsel", "check", corpus.folder, "--store", tmp_path / "store")
+    assert done.returncode == 2
+    assert "holds another recording" in done.stdout
+    (corpus.folder / "09.wav").unlink()
+    with pytest.raises(PtselError, match=r"\(09\.wav\): the file is not there any more"):
+        store.check_recordings(manifest)
+    with pytest.raises(PtselError, match=r"holds another recording.*\(and 1 files more\)"):
+        store.check_recordings(manifest, thorough=True)
+
+
+def test_of_many_other_times_some_files_are_read(corpus, tmp_path, waveforms, monkeypatch):
+    """After copying a corpus: a start of training does not read all of it, and finds one that is another."""
+    manifest = corpus.manifest()
+    extract(manifest, ["zcr"], tmp_path / "store", jobs=1)
+    store = LabelStore(tmp_path / "store", "train")
+    for i, waveform in enumerate(waveforms):
+        corpus.add(f"{i:02d}.wav", waveform)
+        os.utime(corpus.folder / f"{i:02d}.wav", ns=(0, 0))
+    read = []
+    real = Identity.is_of
+    monkeypatch.setattr(
+        Identity, "is_of", lambda self, file, thorough: read.append(file.name) or real(self, file)
+    )
+    store.check_recordings(manifest, at_most=4)
+    assert read == ["00.wav", "02.wav", "05.wav", "08.wav"]
+    for i, waveform in enumerate(waveforms):
+        corpus.add(f"{i:02d}.wav", 0.5 * waveform)
+    with pytest.raises(PtselError, match=r"\(and 3 files more\)"):
+        store.check_recordings(manifest, at_most=4)
+
+
+def test_values_that_are_not_finite_are_refused(corpus, tmp_path):
+    extract(corpus.manifest(), ["zcr"], tmp_path / "store", jobs=1)
+    array = np.memmap(tmp_path / "store" / "train" / "zcr.npy", np.float32, "r+", offset=128)
+    array[3] = np.inf
+    array.flush()
+    store = LabelStore(tmp_path / "store", "train")
+    store.track("zcr", 1)
+    with pytest.raises(
+        PtselError, match=r"zcr\.npy: the track of utterance 0 .*not finite.*extract it again"
+    ):
+        store.track("zcr", 0)

@@ -164,7 +164,8 @@ def test_the_chain_from_multitask_pretraining_to_fine_tuned_letters(
     """Pretrain, keep the best by validation, export, load and fine-tune where this package cannot be imported."""
     from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 
-    from ptsel_fairseq.runs import draw_run, read_run
+    from ptsel_fairseq.run_figures import plot_command
+    from ptsel_fairseq.runs import read_run
 
     run = tmp_path / "run"
     train(arguments(recipe_dir, data_dir, store_dir, run, recipe="tiny_multitask"), tmp_path / "record")
@@ -173,7 +174,7 @@ def test_the_chain_from_multitask_pretraining_to_fine_tuned_letters(
     assert "accuracy" not in logged.keys("valid")
     best = torch.load(run / "checkpoint_best.pt")["extra_state"]["best"]
     assert best == pytest.approx(min(logged.series("valid", "loss")[1]), abs=1e-3)
-    draw_run(logged, tmp_path / "run.png")
+    plot_command([run], tmp_path / "run.png")
     assert (tmp_path / "run.png").stat().st_size > 10_000
 
     stock = tmp_path / "stock.pt"

@@ -157,7 +157,11 @@ def test_only_statistics_are_needed_of_the_store(data_dir, store_dir, tmp_path):
     shutil.copytree(
         store_dir / "train", store / "sample", ignore=shutil.ignore_patterns("[!l]*.npy", "log_mel.npy")
     )
-    assert sorted(file.name for file in (store / "sample").iterdir()) == ["header.json", "lengths.npy"]
+    assert sorted(file.name for file in (store / "sample").iterdir()) == [
+        "header.json",
+        "lengths.npy",
+        "recordings.tsv",
+    ]
     weights = dict.fromkeys(ONLINE, 1 / 3)
     task, _, _ = loaded(data_dir, store, "valid", heads(), weights, task__statistics_split="sample")
     task.load_dataset("train")

@@ -51,6 +51,37 @@ def test_a_spawned_process_hears_of_its_parents_end(tmp_path):
     wait_for(tmp_path / "asked")
 
 
+ALONE = """
+import sys, time
+from pathlib import Path
+from ptsel_fairseq.plugin import preemption
+preemption.watch_for_signals()
+Path(sys.argv[1], "ready").touch()
+while not preemption.asked_to_stop():
+    time.sleep(0.01)
+Path(sys.argv[1], "asked").touch()
+time.sleep(60)
+"""
+
+
+def test_ctrl_c_asks_for_a_checkpoint_and_a_second_one_ends_at_once(tmp_path):
+    run = subprocess.Popen([sys.executable, "-c", ALONE, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "ready")
+    run.send_signal(signal.SIGINT)
+    wait_for(tmp_path / "asked")
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=30)
+    assert "SIGINT: a checkpoint is written after the next update, then training ends" in errors
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_a_loader_leaves_ctrl_c_to_the_trainer(monkeypatch):
+    heard = {}
+    monkeypatch.setattr(signal, "signal", lambda number, handler: heard.update({number: handler}))
+    preemption.keep_loader_alive()
+    assert heard[signal.SIGINT] == heard[signal.SIGTERM] == heard[signal.SIGUSR1] == signal.SIG_IGN
+
+
 @pytest.fixture
 def checkpoints(tmp_path):
     for number, name in enumerate(("checkpoint_1_10.pt", "checkpoint_1_20.pt", "checkpoint_last.pt")):

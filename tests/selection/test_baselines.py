@@ -16,14 +16,11 @@ from test_select import make_points, records
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection import Points, cka, label_kernel, score_labels, select_weights
 from ptsel_fairseq.selection.estimators.kernels import median_variance, squared_distances, standardise
-from ptsel_fairseq.selection.weighting.baselines import (
-    direct_weights,
-    mrmr_set,
-    mrmr_value,
-    redundancy_weights,
-    rfe_order,
-)
 from ptsel_fairseq.selection.weighting.dependence import label_dependence, mutual_information, semidefinite
+from ptsel_fairseq.selection.weighting.direct import direct_weights
+from ptsel_fairseq.selection.weighting.mrmr import mrmr_set, mrmr_value
+from ptsel_fairseq.selection.weighting.redundancy import redundancy_weights
+from ptsel_fairseq.selection.weighting.rfe import rfe_order
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -219,29 +216,51 @@ def test_rfe_keeps_the_label_that_tells_the_classes():
 
 def test_the_methods_on_points():
     points = make_points(2, sizes=(20, 20, 20))
-    scores = score_labels(points.x, points.labels, points.classes, permutations=0, bootstrap=200)
+    scores = score_labels(
+        points.x, points.labels, points.classes, permutations=0, bootstrap=200, estimator="cka"
+    )
     for method, support in (("mrmr", 3), ("rfe", 4)):
-        found = select_weights(points, method, scores=scores)
+        found = select_weights(points, method=method, scores=scores, estimator="cka", screen=False)
         assert sorted(found.weights.values())[-support:] == [pytest.approx(1 / support)] * support
         assert found.sum_to_one
-        assert select_weights(points, method, scores=scores, support=1).weights.keys() == points.labels.keys()
-    found = select_weights(points, "redundancy", scores=scores)
-    again = select_weights(points, "redundancy", scores=scores, gamma=found.details["gamma"])
+        assert (
+            select_weights(
+                points, method=method, scores=scores, support=1, estimator="cka", screen=False
+            ).weights.keys()
+            == points.labels.keys()
+        )
+    found = select_weights(points, method="redundancy", scores=scores, estimator="cka", screen=False)
+    again = select_weights(
+        points,
+        method="redundancy",
+        scores=scores,
+        gamma=found.details["gamma"],
+        estimator="cka",
+        screen=False,
+    )
     assert again.weights == found.weights
     assert found.details["residual"] < 1e-6
     gamma = 2 * np.sqrt(2) * np.median([record.standard_error for record in scores.values()]) / 2
     assert found.details["gamma"] == pytest.approx(gamma)
     scalars = Points(points.x, {f"l{i}": points.labels[f"l{i}"] for i in range(4)}, points.classes)
     for method in ("redundancy", "mrmr"):
-        assert sum(select_weights(scalars, method, dependence="mi").weights.values()) == pytest.approx(1)
+        assert sum(
+            select_weights(
+                scalars, method=method, dependence="mi", estimator="cka", screen=False
+            ).weights.values()
+        ) == pytest.approx(1)
 
 
 def test_manual_weights_are_taken_as_they_are():
     scores = records(a=0.3, b=0.1, c=None)
-    found = select_weights(scores, "manual", given={"a": 0.25, "b": 0.75})
+    found = select_weights(
+        scores, method="manual", given={"a": 0.25, "b": 0.75}, estimator="cka", screen=False
+    )
     assert found.weights == {"a": 0.25, "b": 0.75, "c": 0.0}
     assert found.sum_to_one
-    assert not select_weights(scores, "manual", given={"a": 2.0}).sum_to_one
+    assert not select_weights(
+        scores, method="manual", given={"a": 2.0}, estimator="cka", screen=False
+    ).sum_to_one
 
 
 @pytest.mark.parametrize(
@@ -256,7 +275,7 @@ def test_manual_weights_are_taken_as_they_are():
         ({"method": "mrmr"}, "mrmr: expected points"),
         ({"method": "rfe"}, "rfe: expected points"),
         ({"method": "redundancy"}, "redundancy: expected points"),
-        ({"method": "direct", "gamma": 1.0}, "--gamma belongs to redundancy"),
+        ({"method": "direct", "gamma": 1.0}, "--gamma belongs to relevance and redundancy"),
         (
             {"method": "naive", "dependence": "mi"},
             "--dependence other than cka belongs to redundancy and mrmr",
@@ -266,7 +285,7 @@ def test_manual_weights_are_taken_as_they_are():
 )
 def test_what_does_not_fit_a_method_is_refused(options, message):
     with pytest.raises(PtselError, match=message):
-        select_weights(records(a=0.3, b=0.1, c=None), **options)
+        select_weights(records(a=0.3, b=0.1, c=None), **{"estimator": "cka", "screen": False, **options})
 
 
 @pytest.mark.parametrize("gamma", [0.0, -1.0, float("nan")])

@@ -112,7 +112,7 @@ labels = {f"l{i}": x[:, i] + rng.normal(size=8000) for i in range(5)}
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()
-scores = score_labels(x, labels, np.zeros(8000, int), permutations=0, bootstrap=0, memory=200e6)
+scores = score_labels(x, labels, np.zeros(8000, int), estimator="cka", permutations=0, bootstrap=0, memory=200e6)
 assert all(record.score > 0 for record in scores.values())
 print(peak() - before)
 """

@@ -35,9 +35,9 @@ def labelled_points():
 def test_cluster_and_processes_score_as_one_process(estimator, engine, monkeypatch):
     monkeypatch.setattr("ptsel_fairseq.selection.score.SHORT_WORK_SECONDS", 0)
     x, labels, classes = labelled_points()
-    here = score_labels(x, labels, classes, estimator, permutations=50, jobs=1)
+    here = score_labels(x, labels, classes, estimator=estimator, permutations=50, jobs=1)
     for settings in ({"jobs": 2}, {"engine": engine}):
-        there = score_labels(x, labels, classes, estimator, permutations=50, **settings)
+        there = score_labels(x, labels, classes, estimator=estimator, permutations=50, **settings)
         assert there.keys() == here.keys()
         for name, record in here.items():
             for number in ("score", "p", "z", "interval", "null_interval", "standard_error"):
@@ -87,7 +87,7 @@ def test_products_by_torch_equal_numpys():
 def test_scores_by_torch_equal_numpys(monkeypatch):
     """The same road as on a GPU, but for the device's name."""
     x, labels, classes = labelled_points()
-    here = score_labels(x, labels, classes, permutations=30)
+    here = score_labels(x, labels, classes, estimator="cka", permutations=30)
     monkeypatch.setattr("ptsel_fairseq.selection.score.check_device", lambda device: None)
     monkeypatch.setattr(class_scores, "free_bytes", lambda device: 1e9)
     monkeypatch.setattr(
@@ -95,7 +95,7 @@ def test_scores_by_torch_equal_numpys(monkeypatch):
         "device_inner_products",
         lambda *arrays, device: device_inner_products(*arrays, device="cpu"),
     )
-    there = score_labels(x, labels, classes, permutations=30, device="cuda")
+    there = score_labels(x, labels, classes, estimator="cka", permutations=30, device="cuda")
     for name, record in here.items():
         assert there[name].score == pytest.approx(record.score, rel=1e-10)
         assert there[name].p == record.p
@@ -116,8 +116,8 @@ def test_on_a_gpu():
     if not torch.cuda.is_available():
         pytest.skip("no GPU here")
     x, labels, classes = labelled_points()
-    here = score_labels(x, labels, classes, permutations=200)
-    there = score_labels(x, labels, classes, permutations=200, device="cuda")
+    here = score_labels(x, labels, classes, estimator="cka", permutations=200)
+    there = score_labels(x, labels, classes, estimator="cka", permutations=200, device="cuda")
     for name, record in here.items():
         assert there[name].score == pytest.approx(record.score, rel=1e-10)
         assert there[name].p == record.p

@@ -32,7 +32,7 @@ from ptsel_fairseq.selection.estimators.kernels import median_variance, squared_
 from ptsel_fairseq.selection.label_score import read_scores
 from ptsel_fairseq.selection.output.text import indifferent_lines
 from ptsel_fairseq.selection.points import summarise_label
-from ptsel_fairseq.selection.score import small_sample_tail
+from ptsel_fairseq.selection.score_kernels import small_sample_tail
 
 ESTIMATORS = ("cka", "hsic", "reference")
 PERMUTATIONS = 99
@@ -54,7 +54,7 @@ def p_values(estimator: str, repetitions: int) -> list[float]:
     for seed in range(repetitions):
         x, z, classes = points_given_classes(seed)
         record = score_labels(
-            x, {"z": z}, classes, estimator, seed=seed, permutations=PERMUTATIONS, bootstrap=0
+            x, {"z": z}, classes, estimator=estimator, seed=seed, permutations=PERMUTATIONS, bootstrap=0
         )["z"]
         found.append(record.p)
     return found
@@ -84,12 +84,14 @@ def test_the_score_is_conditional_not_marginal(estimator):
     rng = np.random.default_rng(7)
     x, through_class, classes = points_given_classes(7, sizes=(30, 30, 30))
     labels = {"through_class": through_class, "inside_class": x[:, 0] + 0.3 * rng.normal(size=len(x))}
-    scores = score_labels(x, labels, classes, estimator, permutations=199)
+    scores = score_labels(x, labels, classes, estimator=estimator, permutations=199)
     assert scores["inside_class"].p == pytest.approx(1 / 200)
     assert scores["inside_class"].z > 4
     assert scores["through_class"].p > 0.05
     # Without the classes it is found as well: the label does depend on the speech marginally.
-    everything_one_class = score_labels(x, labels, np.full(len(x), "all"), estimator, permutations=199)
+    everything_one_class = score_labels(
+        x, labels, np.full(len(x), "all"), estimator=estimator, permutations=199
+    )
     assert everything_one_class["through_class"].p == pytest.approx(1 / 200)
 
 
@@ -103,15 +105,17 @@ def test_units_do_not_matter(scale, offset, estimator):
     x, z, classes = points_given_classes(3)
     offset *= abs(scale)  # an offset of many widths leaves fewer digits
     options = {"permutations": 0, "bootstrap": 0}
-    before = score_labels(x, {"z": z}, classes, estimator, **options)["z"].score
-    after = score_labels(x * abs(scale), {"z": scale * z + offset}, classes, estimator, **options)["z"].score
+    before = score_labels(x, {"z": z}, classes, estimator=estimator, **options)["z"].score
+    after = score_labels(x * abs(scale), {"z": scale * z + offset}, classes, estimator=estimator, **options)[
+        "z"
+    ].score
     assert after == pytest.approx(before, rel=1e-6, abs=1e-9)
 
 
 def test_the_reference_follows_the_unit_and_says_its_floor():
     x, z, classes = points_given_classes(3)
     labels = {"hertz": 100 * z, "kilohertz": z / 1000}
-    scores = score_labels(x, labels, classes, "reference", permutations=0)
+    scores = score_labels(x, labels, classes, estimator="reference", permutations=0)
     assert scores["hertz"].score < scores["kilohertz"].score
     floor = np.mean([1 / 12, 1 / 9, 1 / 15])
     assert scores["hertz"].floor == pytest.approx(floor)
@@ -122,8 +126,8 @@ def test_the_reference_follows_the_unit_and_says_its_floor():
 def test_the_order_of_points_does_not_matter(estimator):
     x, z, classes = points_given_classes(5)
     order = np.random.default_rng(0).permutation(len(x))
-    one = score_labels(x, {"z": z}, classes, estimator, permutations=0)["z"]
-    other = score_labels(x[order], {"z": z[order]}, classes[order], estimator, permutations=0)["z"]
+    one = score_labels(x, {"z": z}, classes, estimator=estimator, permutations=0)["z"]
+    other = score_labels(x[order], {"z": z[order]}, classes[order], estimator=estimator, permutations=0)["z"]
     assert other.score == pytest.approx(one.score, rel=1e-10)
     assert other.interval == pytest.approx(one.interval, rel=1e-10)
 
@@ -142,12 +146,14 @@ def test_scores_are_the_means_of_the_classes():
             "reference": hsic(K, label_kernel(z[rows]), "reference"),
         }
     for estimator in ESTIMATORS:
-        record = score_labels(x, {"z": z}, classes, estimator, permutations=0)["z"]
+        record = score_labels(x, {"z": z}, classes, estimator=estimator, permutations=0)["z"]
         expected = {name: values[estimator] for name, values in by_class.items()}
         assert record.per_class == pytest.approx(expected, rel=1e-9)
         assert record["points_per_class"] == {"c0": 12, "c1": 9, "c2": 15}
         for average, weights in (("plain", None), ("count", [12, 9, 15])):
-            averaged = score_labels(x, {"z": z}, classes, estimator, permutations=0, average=average)["z"]
+            averaged = score_labels(
+                x, {"z": z}, classes, estimator=estimator, permutations=0, average=average
+            )["z"]
             assert averaged.score == pytest.approx(
                 np.average(list(expected.values()), weights=weights), rel=1e-9
             )
@@ -157,18 +163,21 @@ def test_permutations_are_inside_the_classes():
     # Two points a class: the only other order swaps both, which is the same kernel.
     x, z, _ = points_given_classes(0)
     classes = np.arange(len(x)) // 2
-    record = score_labels(x, {"z": z}, classes.astype(str), "reference", permutations=50)["z"]
+    record = score_labels(x, {"z": z}, classes.astype(str), estimator="reference", permutations=50)["z"]
     assert record.p == 1
     assert record.z is None
 
 
 def test_the_same_seed_gives_the_same_record():
     x, z, classes = points_given_classes(2)
-    first, second = (score_labels(x, {"z": z, "y": z**2}, classes, seed=4, permutations=50) for _ in range(2))
+    first, second = (
+        score_labels(x, {"z": z, "y": z**2}, classes, seed=4, permutations=50, estimator="cka")
+        for _ in range(2)
+    )
     assert first == second
     assert list(first) == ["y", "z"]
     # What else is scored in the same run does not matter, but for the last digit of a matrix product.
-    alone = score_labels(x, {"z": z}, classes, seed=4, permutations=50)["z"]
+    alone = score_labels(x, {"z": z}, classes, seed=4, permutations=50, estimator="cka")["z"]
     assert alone.p == first["z"].p
     for number in ("score", "z", "interval", "null_interval"):
         assert alone[number] == pytest.approx(first["z"][number], rel=1e-9)
@@ -178,9 +187,11 @@ def test_undefined_samples_are_left_out_for_that_label_only():
     x, z, classes = points_given_classes(2)
     holes = z.copy()
     holes[[0, 5, 20]] = np.nan
-    scores = score_labels(x, {"holes": holes, "z": z}, classes, permutations=20)
+    scores = score_labels(x, {"holes": holes, "z": z}, classes, permutations=20, estimator="cka")
     kept = ~np.isnan(holes)
-    alone = score_labels(x[kept], {"holes": z[kept]}, classes[kept], permutations=20)["holes"]
+    alone = score_labels(x[kept], {"holes": z[kept]}, classes[kept], permutations=20, estimator="cka")[
+        "holes"
+    ]
     assert scores["holes"].score == pytest.approx(alone.score, rel=1e-12)
     assert (scores["holes"].points, scores["holes"].points_undefined) == (33, 3)
     assert (scores["z"].points, scores["z"].points_undefined) == (36, 0)
@@ -191,9 +202,9 @@ def test_small_classes_are_left_out_and_counted_not_scored_zero():
     more = np.concatenate([classes, ["three"] * 3, ["one"]])
     rng = np.random.default_rng(0)
     x2, z2 = np.concatenate([x, rng.normal(size=(4, 6))]), np.concatenate([z, rng.normal(size=4)])
-    whole = score_labels(x, {"z": z}, classes, "reference", permutations=0)["z"]
+    whole = score_labels(x, {"z": z}, classes, estimator="reference", permutations=0)["z"]
     for estimator, left_out, classes_used in (("cka", 2, 3), ("hsic", 2, 3), ("reference", 1, 4)):
-        record = score_labels(x2, {"z": z2}, more, estimator, permutations=0)["z"]
+        record = score_labels(x2, {"z": z2}, more, estimator=estimator, permutations=0)["z"]
         assert (record.classes_too_small, record.classes) == (left_out, classes_used)
         assert "one" not in record.per_class
     assert whole.classes == 3
@@ -210,13 +221,13 @@ def test_a_label_that_does_not_vary_has_no_score_but_a_reason():
     assert scores["z"].score is not None
     # Constant inside one class only: that class is left out.
     z[classes == "c1"] = 1.0
-    assert score_labels(x, {"z": z}, classes)["z"].classes_constant == 1
+    assert score_labels(x, {"z": z}, classes, estimator="cka")["z"].classes_constant == 1
 
 
 def test_one_outlier_in_a_class_has_nothing_to_align():
     x, z, classes = points_given_classes(2)
     z[classes == "c1"] = [0.0] * 8 + [5.0]
-    record = score_labels(x, {"z": z}, classes)["z"]
+    record = score_labels(x, {"z": z}, classes, estimator="cka")["z"]
     assert record.classes_constant == 1
     assert all(np.isfinite(list(record.per_class.values())))
 
@@ -224,7 +235,7 @@ def test_one_outlier_in_a_class_has_nothing_to_align():
 def test_vector_labels():
     x, z, classes = points_given_classes(6, sizes=(20, 20))
     vector = np.column_stack([z, x[:, 0] * 100, np.full(len(x), 3.0)])
-    record = score_labels(x, {"v": vector}, classes, permutations=99)["v"]
+    record = score_labels(x, {"v": vector}, classes, permutations=99, estimator="cka")["v"]
     assert record.p == pytest.approx(0.01)
 
 
@@ -233,7 +244,7 @@ def covers_zero(estimator: str, sizes: tuple[int, ...], repetitions: int) -> flo
     inside = 0
     for seed in range(repetitions):
         x, z, classes = points_given_classes(seed, sizes)
-        record = score_labels(x, {"z": z}, classes, estimator, seed, permutations=0)["z"]
+        record = score_labels(x, {"z": z}, classes, estimator=estimator, seed=seed, permutations=0)["z"]
         inside += record.interval[0] <= 0 <= record.interval[1]
     return inside / repetitions
 
@@ -273,7 +284,7 @@ def test_little_is_left_out_of_an_interval_over_few_classes():
             "label z: expected a value for each of 36 points, found 7",
         ),
         (lambda a: a.update(labels={}), "at least one label"),
-        (lambda a: a.update(estimator="kci"), "an estimator among cka, hsic, reference"),
+        (lambda a: a.update(estimator="kci"), "no estimator .kci.; the estimators are relevance"),
         (lambda a: a.update(average="median"), "an average among count, plain"),
         (lambda a: a.update(permutations=-1), "at least 0"),
         (lambda a: a.update(classes=np.arange(36).astype(str)), "at least one class with 4 or more points"),
@@ -281,7 +292,7 @@ def test_little_is_left_out_of_an_interval_over_few_classes():
 )
 def test_bad_points_are_named(change, message):
     x, z, classes = points_given_classes(2)
-    arguments = {"x": x, "labels": {"z": z}, "classes": classes}
+    arguments = {"x": x, "labels": {"z": z}, "classes": classes, "estimator": "cka"}
     change(arguments)
     with pytest.raises(PtselError, match=message):
         score_labels(**arguments)
@@ -424,7 +435,9 @@ def test_the_command_writes_scores_points_and_picture(scored, store_dir, data_di
         assert record["interval"][0] <= record["score"] <= record["interval"][1]
         assert 0.01 <= record["p"] <= 1
     points = Points.load(out / "points.npz")
-    again = score_labels(points.x, points.labels, points.classes, permutations=99, bootstrap=100)
+    again = score_labels(
+        points.x, points.labels, points.classes, permutations=99, bootstrap=100, estimator="cka"
+    )
     assert read_scores(out / "scores.json")[0] == again
     for name in content["scores"]:
         assert name in done.stdout
@@ -479,7 +492,15 @@ def test_stronger_dependence_is_found_more_often():
         for seed in range(40):
             x, z, classes = points_given_classes(seed)
             inside = x[:, 0] - [x[classes == name, 0].mean() for name in classes]
-            record = score_labels(x, {"z": z + strength * inside}, classes, "cka", seed, PERMUTATIONS, 0)["z"]
+            record = score_labels(
+                x,
+                {"z": z + strength * inside},
+                classes,
+                estimator="cka",
+                seed=seed,
+                permutations=PERMUTATIONS,
+                bootstrap=0,
+            )["z"]
             found.append(record.p <= 0.05)
         return float(np.mean(found))
 
@@ -491,8 +512,12 @@ def test_stronger_dependence_is_found_more_often():
 
 def test_averages_over_classes():
     x, z, classes = points_given_classes(3)
-    plain = score_labels(x, {"z": z}, classes, average="plain", permutations=0, bootstrap=0)["z"]
-    counted = score_labels(x, {"z": z}, classes, average="count", permutations=0, bootstrap=0)["z"]
+    plain = score_labels(x, {"z": z}, classes, average="plain", permutations=0, bootstrap=0, estimator="cka")[
+        "z"
+    ]
+    counted = score_labels(
+        x, {"z": z}, classes, average="count", permutations=0, bootstrap=0, estimator="cka"
+    )["z"]
     values = list(plain.per_class.values())
     assert plain.score == pytest.approx(np.mean(values))
     assert counted.score == pytest.approx(np.average(values, weights=[12, 9, 15]))
@@ -524,10 +549,10 @@ def test_audio_of_another_length_is_named(data_dir, store_dir, tmp_path):
 def test_a_reference_score_that_every_order_gives_is_called_so():
     x, z, classes = points_given_classes(3)
     labels = {"far_apart": 1e6 * z, "near": 0.1 * z}
-    scores = score_labels(x, labels, classes, "reference", permutations=50)
+    scores = score_labels(x, labels, classes, estimator="reference", permutations=50)
     (line,) = indifferent_lines(scores)
     assert "far_apart" in line
     assert "near" not in line
     assert scores["far_apart"].p == 1
-    assert indifferent_lines(score_labels(x, labels, classes, "cka", permutations=50)) == []
-    assert indifferent_lines(score_labels(x, labels, classes, "reference", permutations=0)) == []
+    assert indifferent_lines(score_labels(x, labels, classes, estimator="cka", permutations=50)) == []
+    assert indifferent_lines(score_labels(x, labels, classes, estimator="reference", permutations=0)) == []

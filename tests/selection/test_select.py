@@ -28,7 +28,7 @@ from ptsel_fairseq.selection import (
 )
 from ptsel_fairseq.selection.estimators.kernels import median_variance, squared_distances, standardise
 from ptsel_fairseq.selection.weighting import simplex as solve
-from ptsel_fairseq.selection.weighting.baselines import direct_weights, tau_of_support
+from ptsel_fairseq.selection.weighting.direct import direct_weights, tau_of_support
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "sparsemax.json"
 ESTIMATORS = ("cka", "hsic", "reference")
@@ -77,7 +77,7 @@ def test_projections_equal_a_bisection(w, scale):
     np.testing.assert_allclose(solve.entmax15(scale * w), bisected(scale * w / 2, 2), atol=1e-6)
 
 
-@given(w=vectors, projection=st.sampled_from(sorted(solve.PROJECTIONS)), shift=st.floats(-100, 100))
+@given(w=vectors, projection=st.sampled_from(sorted(solve.PROJECTED)), shift=st.floats(-100, 100))
 def test_projections_lie_on_the_simplex_and_ignore_a_shift(w, projection, shift):
     weights = solve.project(w, projection)
     assert weights.min() >= 0
@@ -145,7 +145,9 @@ def test_at_a_vertex_it_is_the_labels_own_score(estimator):
     points = Points(points.x, {f"l{i}": points.labels[f"l{i}"] for i in range(3)}, points.classes)
     if estimator == "reference":  # the group cuts exponents at 10, the score does not
         points = Points(points.x, {name: 0.05 * z for name, z in points.labels.items()}, points.classes)
-    scores = score_labels(points.x, points.labels, points.classes, estimator, permutations=0, bootstrap=0)
+    scores = score_labels(
+        points.x, points.labels, points.classes, estimator=estimator, permutations=0, bootstrap=0
+    )
     J = objective(points, estimator)
     for vertex, name in zip(np.eye(3), J.labels, strict=True):
         assert J(vertex)[0] == pytest.approx(scores[name].score, rel=1e-9)
@@ -223,7 +225,7 @@ def test_the_group_uses_the_samples_where_all_labels_are_defined():
 def test_no_random_weights_and_no_vertex_are_better(estimator, seed):
     points = make_points(seed)
     J = objective(points, estimator)
-    found = select_weights(points, "group", estimator=estimator)
+    found = select_weights(points, method="group", estimator=estimator, screen=False)
     best = found.details["objective"]
     assert list(found.weights) == sorted(points.labels)
     assert J(np.array(list(found.weights.values())))[0] == pytest.approx(best, rel=1e-9)
@@ -269,8 +271,10 @@ def test_the_gap_bounds_what_is_left_of_a_convex_objective():
 
 def test_softmax_approaches_the_same_minimum():
     points = make_points(3)
-    sparse = select_weights(points, "group", "sparsemax").details["objective"]
-    dense = select_weights(points, "group", "softmax")
+    sparse = select_weights(
+        points, method="group", projection="sparsemax", estimator="cka", screen=False
+    ).details["objective"]
+    dense = select_weights(points, method="group", projection="softmax", estimator="cka", screen=False)
     assert dense.details["objective"] >= sparse - 1e-9
     assert dense.details["objective"] == pytest.approx(sparse, abs=1e-4)
     assert min(dense.weights.values()) >= 0
@@ -306,13 +310,22 @@ def test_the_reference_optimiser_is_torchs(projection):
 
 def test_the_reference_optimiser_restarts_ten_times_and_keeps_the_lowest():
     points = make_points(4, sizes=(6, 5))
-    found = select_weights(points, "group", "softmax", "reference", reference_optimizer=True)
+    found = select_weights(
+        points,
+        method="group",
+        projection="softmax",
+        estimator="reference",
+        reference_optimizer=True,
+        screen=False,
+    )
     J = objective(points, "reference")
     starts = np.random.default_rng(0).standard_normal((10, 5))
     runs = [solve.reference_descent(J, start, "softmax") for start in starts]
     assert found.details["objective"] == min(run.objective for run in runs)
     assert found.details["restarts"] == 10
-    converged = select_weights(points, "group", "sparsemax", "reference")
+    converged = select_weights(
+        points, method="group", projection="sparsemax", estimator="reference", screen=False
+    )
     assert converged.details["objective"] <= found.details["objective"] + 1e-12
 
 
@@ -339,35 +352,43 @@ def test_direct_minimises_its_objective(scores, tau):
 
 
 def test_direct_sets_tau_from_the_standard_errors():
-    found = select_weights(SCORES, "direct")
+    found = select_weights(SCORES, method="direct", estimator="cka", screen=False)
     assert found.details["tau"] == pytest.approx(2 * np.sqrt(2) * 0.02)
     assert found.weights["a"] == found.weights["d"] == 0
     assert found.weights["b"] > found.weights["e"] > found.weights["c"] >= 0
     assert found.sum_to_one
     # Labels further apart than tau never share weight.
-    assert select_weights(records(a=0.1, b=0.16), "direct").weights == {"a": 1, "b": 0}
+    assert select_weights(records(a=0.1, b=0.16), method="direct", estimator="cka", screen=False).weights == {
+        "a": 1,
+        "b": 0,
+    }
 
 
 @pytest.mark.parametrize("support", [1, 2, 3, 4])
 def test_a_wished_number_of_labels(support):
     for method in ("direct", "naive"):
-        weights = select_weights(SCORES, method, support=support).weights
+        weights = select_weights(
+            SCORES, method=method, support=support, estimator="cka", screen=False
+        ).weights
         assert [name for name in "becad" if weights[name] > 0] == list("beca"[:support])
         assert sum(weights.values()) == pytest.approx(1)
     with pytest.raises(PtselError, match="tie"):
         tau_of_support(np.array([0.1, 0.2, 0.2]), 2)
     with pytest.raises(PtselError, match="between 1 and 4"):
-        select_weights(SCORES, "naive", support=5)
+        select_weights(SCORES, method="naive", support=5, estimator="cka", screen=False)
 
 
 def test_all_and_random():
-    everything = select_weights(SCORES, "all")
+    everything = select_weights(SCORES, method="all", estimator="cka", screen=False)
     assert everything.weights == {"a": 1, "b": 1, "c": 1, "d": 0, "e": 1}
     assert not everything.sum_to_one
     assert "constant" in everything.details["left_out"]["d"]
-    drawn = select_weights(SCORES, "random", seed=3)
-    assert drawn == select_weights(SCORES, "random", seed=3)
-    assert drawn.weights != select_weights(SCORES, "random", seed=4).weights
+    drawn = select_weights(SCORES, method="random", seed=3, estimator="cka", screen=False)
+    assert drawn == select_weights(SCORES, method="random", seed=3, estimator="cka", screen=False)
+    assert (
+        drawn.weights
+        != select_weights(SCORES, method="random", seed=4, estimator="cka", screen=False).weights
+    )
     assert sum(drawn.weights.values()) == pytest.approx(1)
     assert drawn.weights["d"] == 0
 
@@ -375,7 +396,7 @@ def test_all_and_random():
 def test_a_constant_label_gets_no_weight_in_a_group():
     points = make_points()
     points.labels["l1"][:] = 4.2
-    found = select_weights(points, "group")
+    found = select_weights(points, method="group", estimator="cka", screen=False)
     assert found.weights["l1"] == 0
     assert "constant" in found.details["left_out"]["l1"]
 
@@ -383,8 +404,8 @@ def test_a_constant_label_gets_no_weight_in_a_group():
 def test_duplicated_labels_are_no_trouble():
     points = make_points()
     points.labels["twin"] = points.labels["l3"].copy()
-    found = select_weights(points, "group", estimator="hsic")
-    without = select_weights(make_points(), "group", estimator="hsic")
+    found = select_weights(points, method="group", estimator="hsic", screen=False)
+    without = select_weights(make_points(), method="group", estimator="hsic", screen=False)
     assert sum(found.weights.values()) == pytest.approx(1)
     assert found.details["objective"] == pytest.approx(without.details["objective"], rel=1e-6)
 
@@ -393,10 +414,10 @@ def test_more_labels_than_points():
     rng = np.random.default_rng(0)
     x, classes = rng.normal(size=(12, 5)), np.repeat(["a", "b"], 6)
     points = Points(x, {f"l{i:02d}": rng.normal(size=(12, 1)) for i in range(40)}, classes)
-    scores = score_labels(points.x, points.labels, classes, permutations=9)
+    scores = score_labels(points.x, points.labels, classes, permutations=9, estimator="cka")
     assert all(record.score is not None and record.points == 12 for record in scores.values())
     for method in ("group", "direct", "redundancy", "mrmr", "rfe"):
-        found = select_weights(points, method, scores=scores)
+        found = select_weights(points, method=method, scores=scores, estimator="cka", screen=False)
         assert len(found.weights) == 40
         assert sum(found.weights.values()) == pytest.approx(1)
 
@@ -405,7 +426,7 @@ def test_more_labels_than_points():
     ("source", "options", "message"),
     [
         (SCORES, {"method": "group"}, "expected points"),
-        (SCORES, {"method": "best"}, "a method among group, direct"),
+        (SCORES, {"method": "best"}, "no method .best.; the methods are relevance, group, direct"),
         (SCORES, {"method": "direct", "projection": "hardmax"}, "a projection among"),
         (SCORES, {"method": "all", "tau": 0.1}, "--tau belongs to direct"),
         (SCORES, {"method": "direct", "tau": 0.1, "support": 2}, "give one of them"),
@@ -418,7 +439,7 @@ def test_more_labels_than_points():
 )
 def test_what_cannot_be_selected_is_refused(source, options, message):
     with pytest.raises(PtselError, match=message):
-        select_weights(source, **options)
+        select_weights(source, **{"estimator": "cka", "screen": False, **options})
 
 
 # The command, on recorded speech

@@ -13,8 +13,8 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import file_checksum
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.downstream.alignment.aligner import NotAligned, Stretch
-from ptsel_fairseq.downstream.corpora.prepare import letters
 from ptsel_fairseq.downstream.features.wav2vec import load_ctc
+from ptsel_fairseq.downstream.speech.spelling import letters
 from ptsel_fairseq.downstream.speech.utterances import Spoken
 
 WORD_END = "|"

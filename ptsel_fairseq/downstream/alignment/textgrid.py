@@ -7,13 +7,19 @@ passes over everything else (Praat's manual, "TextGrid file formats"). Read in t
 from __future__ import annotations
 
 import codecs
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import file_checksum
+from ptsel_fairseq.data.audio_folder import look_into
 from ptsel_fairseq.downstream.alignment.aligner import NotAligned, Stretch
 from ptsel_fairseq.downstream.speech.utterances import Spoken
 
@@ -31,6 +37,8 @@ KINDS = {"words": "word", "word": "word", "phones": "phone", "phone": "phone"}  
 SILENCES = {"", "<eps>", "sil", "sp", "<sil>", "silence"}
 UNKNOWN = {"spn", "<unk>"}  # what MFA writes where a word is not in its dictionary
 STRESS = re.compile(r"^([A-Z]{2})[012]$")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+LARGEST = 1e9  # of any number in a TextGrid: seconds, or stretches of a tier
 LONGEST_DIFFERENCE = 0.05  # seconds that the length of a TextGrid may differ from that of its audio
 
 
@@ -56,7 +64,10 @@ def read_textgrid(file: Path) -> TextGrid:
     Raises:
         PtselError: another format, or a file that is cut off.
     """
-    content = file.read_bytes()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise PtselError(f"{file}: cannot be read ({error.strerror})") from None
     if content.startswith(b"ooBinaryFile"):
         raise PtselError(f"{file}: a binary TextGrid; save it in Praat as a text file")
     tokens = _Tokens(file, _decode(content))
@@ -92,8 +103,13 @@ def _read_tier(tokens: _Tokens) -> Tier:
     for i in range(int(tokens.number(f"the number of stretches of {where}"))):
         start = tokens.number(f"time {i + 1} of {where}")
         end = start if kind == "TextTier" else tokens.number(f"the end of interval {i + 1} of {where}")
-        stretches.append(Stretch(start, end, tokens.text(f"label {i + 1} of {where}").strip()))
+        stretches.append(Stretch(start, end, _one_line(tokens.text(f"label {i + 1} of {where}"))))
     return Tier(name, kind == "TextTier", tuple(stretches))
+
+
+def _one_line(label: str) -> str:
+    """A label as a class file can hold it, letters composed (NFC); Praat allows line breaks and tabs in it."""
+    return unicodedata.normalize("NFC", " ".join(CONTROL.sub(" ", label).split()))
 
 
 class _Tokens:
@@ -116,7 +132,10 @@ class _Tokens:
         return self._next("text", expected).replace('""', '"')
 
     def number(self, expected: str) -> float:
-        return float(self._next("number", expected))
+        number = float(self._next("number", expected))
+        if not abs(number) < LARGEST:
+            raise PtselError(f"{self.file}: expected {expected}, found {number:g}")
+        return number
 
     def flag(self) -> str:
         return self._next("flag", "<exists> or <absent>")
@@ -132,11 +151,14 @@ class TextGridAligner:
     Attributes:
         files: TextGrids by path below the folder without suffix, and by bare name where only one has it.
         without_stress: whether the phone ``AH0`` is ``AH``.
+        shared: bare names that several recordings have: only a TextGrid with their path is theirs.
     """
 
     folder: Path
     files: Mapping[str, Path]
     without_stress: bool = False
+
+    shared: frozenset[str] = frozenset()
 
     kinds: tuple[str, ...] = ("word", "phone")
     transcripts: str | None = None
@@ -144,11 +166,8 @@ class TextGridAligner:
     @classmethod
     def of_folder(cls, folder: Path, without_stress: bool = False) -> TextGridAligner:
         """Find the TextGrids below a folder; raise PtselError if there are none."""
-        found = (
-            sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".textgrid")
-            if folder.is_dir()
-            else []
-        )
+        below = look_into(folder, (".textgrid",)).files if folder.is_dir() else ()
+        found = [folder / path for path in below]
         if not found:
             raise PtselError(f"{folder}: expected a folder of .TextGrid files, found none")
         by_name: dict[str, list[Path]] = {}
@@ -158,19 +177,40 @@ class TextGridAligner:
         files |= {file.relative_to(folder).with_suffix("").as_posix(): file for file in found}
         return cls(folder, files, without_stress)
 
+    def for_recordings(self, paths: Iterable[str]) -> TextGridAligner:
+        """The same for recordings of these paths, of which several may have one bare name."""
+        counts = Counter(Path(path).stem for path in paths)
+        return replace(self, shared=frozenset(name for name, count in counts.items() if count > 1))
+
+    @cached_property
+    def _checksum(self) -> str:
+        """SHA-256 over all TextGrids, so that what was aligned before is known to be of the same."""
+        digest = hashlib.sha256()
+        try:
+            for name, file in sorted(self.files.items()):
+                digest.update(f"{name}\0{file_checksum(file)}\n".encode(errors="surrogateescape"))
+        except OSError as error:
+            raise PtselError(f"{error.filename}: cannot be read ({error.strerror})") from None
+        return digest.hexdigest()
+
     def provenance(self) -> dict[str, Any]:
-        newest = max(file.stat().st_mtime_ns for file in self.files.values())
         return {
             "kind": "textgrid",
             "folder": str(self.folder),
             "files": len(set(self.files.values())),
-            "newest": newest,
+            "sha256": self._checksum,
+            "shared_names": len(self.shared),
             "without_stress": self.without_stress,
         }
 
     def align(self, spoken: Spoken) -> dict[str, list[Stretch]]:
         path = Path(spoken.path).with_suffix("")
-        file = self.files.get(path.as_posix()) or self.files.get(path.name)
+        file = self.files.get(path.as_posix())
+        if file is None and path.name in self.shared and path.name in self.files:
+            raise NotAligned(
+                f"no TextGrid of its path; {self.files[path.name].name} may be of another recording of that name"
+            )
+        file = file or self.files.get(path.name)
         if file is None:
             raise NotAligned("no TextGrid")
         try:
@@ -189,7 +229,8 @@ class TextGridAligner:
         if not found:
             names = ", ".join(repr(tier.name) for tier in grid.tiers) or "none"
             raise NotAligned(f"expected an interval tier 'words' or 'phones', found {names}")
-        return {kind: sorted(stretches) for kind, stretches in found.items()}
+        # Two tiers that tell the same, such as "words" and "SPEAKER - words", are one.
+        return {kind: sorted(dict.fromkeys(stretches)) for kind, stretches in found.items()}
 
     def _spoken_stretches(self, tier: Tier, kind: str, spoken: Spoken) -> Iterator[Stretch]:
         for start, end, name, _ in tier.stretches:

@@ -23,7 +23,6 @@ from ptsel_fairseq.downstream.asr.decode import search_of
 from ptsel_fairseq.downstream.asr.recogniser import recognise, train
 from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, text_of
 from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
-from ptsel_fairseq.downstream.corpora.prepare import letters
 from ptsel_fairseq.downstream.features.front_end import FrontEnd, check_finite, front_ends
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_class_table
 from ptsel_fairseq.downstream.metrics.results import (
@@ -35,6 +34,7 @@ from ptsel_fairseq.downstream.metrics.results import (
     score,
     write_result,
 )
+from ptsel_fairseq.downstream.speech.spelling import letters
 from ptsel_fairseq.downstream.speech.utterances import Spoken, read_spoken
 
 BLANK = "<blank>"

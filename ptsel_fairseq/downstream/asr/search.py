@@ -12,7 +12,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_lines
-from ptsel_fairseq.downstream.corpora.prepare import letters
+from ptsel_fairseq.downstream.speech.spelling import letters
 
 WORD_END = "|"
 UNKNOWN = "<unk>"

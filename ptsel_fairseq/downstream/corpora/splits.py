@@ -1,24 +1,11 @@
-"""Texts as a recogniser is to write them, and divisions of corpora that come without one."""
+"""Divisions of corpora that come without one, and kinds of sentences."""
 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 
-APOSTROPHES = "'’ʼ"
 CLOSING = "\"'’”»)]"  # marks that may follow the end of a sentence
 FOLDS = 5
-
-
-def normalise(sentence: str) -> str:
-    """Capitals without punctuation: letters with their marks and apostrophes inside words stay."""
-    composed = unicodedata.normalize("NFC", sentence)
-    kept = [
-        "'" if char in APOSTROPHES else char.upper() if unicodedata.category(char)[0] in "LMN" else " "
-        for char in composed
-    ]
-    words = ("".join(kept)).split()
-    return " ".join(stripped for word in words if (stripped := word.strip("'")))
 
 
 def sentence_of(text: str) -> str | None:

@@ -12,8 +12,9 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.tables import markdown
 from ptsel_fairseq.downstream.metrics.bootstrap import check_resamples, holm, paired_p, replicates, smallest_p
-from ptsel_fairseq.downstream.metrics.evaluations import MEASURES
+from ptsel_fairseq.downstream.metrics.measures import MEASURES
 from ptsel_fairseq.downstream.metrics.results import (
     RESAMPLES,
     Result,
@@ -146,7 +147,7 @@ def compare_systems(
 
 
 def enough_resamples(pairs: int) -> int:
-    """So many that the adjusted p of the clearest of so many pairs can be `CLEAR` or less."""
+    """The number of resamples with which the smallest adjusted p of `pairs` comparisons can reach `CLEAR`."""
     return max(RESAMPLES, math.ceil(2 * pairs / CLEAR))
 
 
@@ -252,14 +253,3 @@ def table(
 
 def arrow(metric: str) -> str:
     return "↓" if MEASURES[metric].lower_is_better else "↑"
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is the header; columns are padded so that it can be read as text."""
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*escaped, strict=True)]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in escaped
-    ]
-    return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ptsel_fairseq.downstream.metrics.evaluations import TARGET_PRIORS
+from ptsel_fairseq.downstream.metrics.measures import TARGET_PRIORS
 
 
 class TrialScorer:

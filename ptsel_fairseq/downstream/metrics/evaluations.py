@@ -18,32 +18,6 @@ from ptsel_fairseq.downstream.metrics import answer_files as files
 if TYPE_CHECKING:
     from ptsel_fairseq.downstream.metrics.bootstrap import Values
 
-TARGET_PRIORS = (0.01, 0.05)  # of minDCF: the x-vector papers and NIST SRE; the VoxCeleb challenge
-
-
-@dataclass(frozen=True)
-class Measure:
-    """How a metric is shown; a title that ends in ``%`` is of a share, shown times 100."""
-
-    title: str
-    lower_is_better: bool = False
-
-
-# In the order in which they are shown.
-MEASURES: dict[str, Measure] = {
-    "wer": Measure("WER %", lower_is_better=True),
-    "cer": Measure("CER %", lower_is_better=True),
-    "per": Measure("PER %", lower_is_better=True),
-    "eer": Measure("EER %", lower_is_better=True),
-    **{f"min_dcf_{prior:g}": Measure(f"minDCF (prior {prior:g})", True) for prior in TARGET_PRIORS},
-    "accuracy": Measure("accuracy %"),
-    "uar": Measure("UAR %"),
-    "macro_f1": Measure("macro-F1 %"),
-    "mean_f1": Measure("mean F1 %"),
-    "mean_f1_both": Measure("mean F1 of yes and no %"),
-    "map": Measure("mAP %"),
-}
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -75,7 +49,7 @@ class Evaluation:
     alone: bool = False
 
     def values(self, given: Mapping[str, Any], where: object, is_reference: bool = False) -> list[Any]:
-        """The values of items in the type that the scorer takes; raise PtselError naming the first that is none."""
+        """The values of items in the type that the scorer takes; raise PtselError naming the first invalid one."""
         value_of = self.reference_value if is_reference else self.hypothesis_value
         return files.values_as(given, value_of, self.expected[0 if is_reference else 1], where)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptsel_fairseq.base.pictures import COLOURS, GREY, save
-from ptsel_fairseq.downstream.metrics.evaluations import MEASURES
+from ptsel_fairseq.downstream.metrics.measures import MEASURES
 from ptsel_fairseq.downstream.metrics.results import Result, shown
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.json_file import read_json
 from ptsel_fairseq.base.provenance import NUMERICS, versions
 from ptsel_fairseq.downstream.metrics.bootstrap import (
     Values,
@@ -23,7 +24,8 @@ from ptsel_fairseq.downstream.metrics.bootstrap import (
     mean_values,
     replicates,
 )
-from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS, MEASURES
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS
+from ptsel_fairseq.downstream.metrics.measures import MEASURES
 
 FORMAT = 1
 RESULT = "result.json"
@@ -158,7 +160,7 @@ def read_result(file: Path | str) -> Result:
     """What `write_result` wrote; raise PtselError if it cannot be read."""
     advice = "expected what `ptsel evaluate` or `ptsel probe` writes"
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        content = read_json(file)
         if content.pop("format") != FORMAT:
             raise PtselError(f"{file}: a result of another format than {FORMAT}; {advice}; run it again")
         columns = content.pop("answers")

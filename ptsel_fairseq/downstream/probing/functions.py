@@ -7,19 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
-from ptsel_fairseq.downstream.metrics.answer_files import Table
 from ptsel_fairseq.downstream.metrics.results import RESAMPLES, Answers, Result, score
 from ptsel_fairseq.downstream.probing import multilabel, probe, verify
 from ptsel_fairseq.downstream.probing.classifiers import MODELS
-
-PARTS = ("train", "valid", "test")
+from ptsel_fairseq.downstream.probing.given import (
+    PARTS,
+    GivenFrames,
+    check_choice,
+    check_splits,
+    check_whole,
+    column_of,
+    features_of,
+    looked_up,
+    names_of,
+    table_of,
+    vectors_of,
+)
 
 
 def probe_features(
@@ -62,21 +70,23 @@ def probe_features(
         >>> downstream.probe_features(x, classes, np.repeat(["train", "valid", "test"], 20))["accuracy"].value
         1.0
     """
-    features = _features(x, "x")
-    _check_choice("model", model, MODELS)
-    _check_whole("seeds", seeds)
-    names = _names(ids, len(features))
-    y = _column(classes, len(features), "classes")
+    features = features_of(x, "x")
+    check_choice("model", model, MODELS)
+    check_whole("seeds", seeds)
+    names = names_of(ids, len(features))
+    y = column_of(classes, len(features), "classes")
     if (splits is None) == (leave_out is None):
         raise PtselError("splits, leave_out: expected one of them")
-    split = _column(splits, len(features), "splits") if splits is not None else np.array([""] * len(features))
+    split = (
+        column_of(splits, len(features), "splits") if splits is not None else np.array([""] * len(features))
+    )
     items = probe.Items(features, np.array(names), np.array(names), y, split)
     if splits is not None:
-        _check_splits(split)
-    table = None if leave_out is None else _table("leave_out", names, leave_out)
+        check_splits(split)
+    table = None if leave_out is None else table_of("leave_out", names, leave_out)
     folds = probe.make_folds(items, PARTS, table)
     return probe.probe(
-        items, folds, model, seeds, name, None if groups is None else _table("groups", names, groups)
+        items, folds, model, seeds, name, None if groups is None else table_of("groups", names, groups)
     )
 
 
@@ -107,9 +117,9 @@ def probe_relevance(
     Raises:
         PtselError: arrays that do not fit each other, or no pairs on both sides of 0.5 to learn from.
     """
-    features = _features(x, "x")
-    _check_choice("model", model, MODELS)
-    _check_whole("seeds", seeds)
+    features = features_of(x, "x")
+    check_choice("model", model, MODELS)
+    check_whole("seeds", seeds)
     truth = np.asarray(relevance, dtype=np.float64)
     if truth.ndim != 2 or len(truth) != len(features):
         raise PtselError(
@@ -117,15 +127,15 @@ def probe_relevance(
         )
     if ((truth < 0) | (truth > 1)).any():
         raise PtselError("relevance: expected numbers from 0 to 1, NaN where a pair is not labelled")
-    names = _names(ids, len(features))
-    split = _column(splits, len(features), "splits")
-    _check_splits(split)
+    names = names_of(ids, len(features))
+    split = column_of(splits, len(features), "splits")
+    check_splits(split)
     labelled = np.isfinite(truth).any(axis=1)
     rated = multilabel.Rated(features, truth, np.array(names))
     train, valid, test = (rated.part(np.flatnonzero((split == part) & labelled)) for part in PARTS)
-    table = None if groups is None else _table("groups", names, groups)
+    table = None if groups is None else table_of("groups", names, groups)
     return multilabel.probe_rated(
-        (train, valid, test), _names(classes, truth.shape[1], "classes"), model, seeds, name, table
+        (train, valid, test), names_of(classes, truth.shape[1], "classes"), model, seeds, name, table
     )
 
 
@@ -166,18 +176,18 @@ def verify_trials(
         >>> downstream.verify_trials(x, [(1, "a1", "a2"), (0, "a1", "b1")])["eer"].value
         0.0
     """
-    _check_choice("backend", backend, verify.BACKENDS)
-    _check_whole("dimensions", dimensions)
+    check_choice("backend", backend, verify.BACKENDS)
+    check_whole("dimensions", dimensions)
     wanted = list(dict.fromkeys(side for _, *sides in trials for side in sides))
-    matrix = _vectors(x, wanted, "x")
+    matrix = vectors_of(x, wanted, "x")
     place = {recording: row for row, recording in enumerate(wanted)}
     trained = None
     if train is not None:
         names = list(train)
-        known = _vectors(train, names, "train")
+        known = vectors_of(train, names, "train")
         if known.shape[1] != matrix.shape[1]:
             raise PtselError(f"train: expected vectors of {matrix.shape[1]} numbers, found {known.shape[1]}")
-        of_speaker = [""] * len(names) if speakers is None else _looked_up(speakers, names, "speakers")
+        of_speaker = [""] * len(names) if speakers is None else looked_up(speakers, names, "speakers")
         trained = verify.Trained(known, np.array(of_speaker))
     if backend == "plda" and (train is None or speakers is None):
         raise PtselError("backend plda: expected `train` and `speakers`, what it is trained on")
@@ -187,7 +197,7 @@ def verify_trials(
     ids = [f"{a}\t{b}" for _, a, b in trials]
     if len(set(ids)) < len(ids) or set(targets) != {0, 1}:
         raise PtselError("trials: expected each pair once, and both kinds of trials, 1 and 0")
-    resampled = ids if groups is None else _looked_up(groups, [a for _, a, _ in trials], "groups")
+    resampled = ids if groups is None else looked_up(groups, [a for _, a, _ in trials], "groups")
     answers = Answers("verification", tuple(ids), tuple(targets), (tuple(values.tolist()),), tuple(resampled))
     return score(name, answers, {"backend": {"kind": backend, **details}}, RESAMPLES)
 
@@ -230,112 +240,17 @@ def probe_transcripts(
     from ptsel_fairseq.downstream.asr import probe as asr
     from ptsel_fairseq.downstream.speech.utterances import Spoken
 
-    _check_choice("unit", unit, SUFFIXES)
-    _check_choice("head", head, HEADS)
+    check_choice("unit", unit, SUFFIXES)
+    check_choice("head", head, HEADS)
     settings = Settings(head, size, learning_rate, batch, epochs, device=device)
     asr.check_settings(settings, PARTS, seeds)
     check_device(device)
-    names = _names(ids, len(frames))
-    said = _column(texts, len(frames), "texts").tolist()
-    split = _column(splits, len(frames), "splits")
-    _check_splits(split)
+    names = names_of(ids, len(frames))
+    said = column_of(texts, len(frames), "texts").tolist()
+    split = column_of(splits, len(frames), "splits")
+    check_splits(split)
     spoken = [Spoken(item, Path(item), 0, item, text) for item, text in zip(names, said, strict=True)]
     train, valid, test = (np.flatnonzero(split == part).tolist() for part in PARTS)
     task = asr.task_of(spoken, (train, valid, test), unit, "texts")
-    table = None if groups is None else _table("groups", names, groups)
-    return asr.probe(task, _Given(frames), settings, seeds, name, None, table)
-
-
-class _Given:
-    """Frames that are in memory, each float32 [layers, frames, dim]."""
-
-    def __init__(self, frames: Sequence[np.ndarray]) -> None:
-        self._frames = []
-        for place, values in enumerate(frames):
-            found = np.asarray(values, dtype=np.float32)
-            found = found[None] if found.ndim == 2 else found
-            if found.ndim != 3 or not found.size or not np.isfinite(found).all():
-                raise PtselError(
-                    f"frames: expected finite numbers [frames, dim] or [layers, frames, dim] for utterance {place}, "
-                    f"found an array of shape {np.shape(values)}"
-                )
-            self._frames.append(found)
-        if len({(len(found), found.shape[2]) for found in self._frames}) > 1:
-            raise PtselError("frames: expected as many layers and dimensions for every utterance")
-        self.lengths = [found.shape[1] for found in self._frames]
-
-    def __call__(self, i: int) -> np.ndarray:
-        return self._frames[i]
-
-
-def _features(x: Any, what: str) -> np.ndarray:
-    """Features as float32 [items, layers, dim]."""
-    features = np.asarray(x, dtype=np.float32)
-    if features.ndim not in (2, 3) or not features.size:
-        raise PtselError(
-            f"{what}: expected features [items, dim] or [items, layers, dim], found an array of shape {features.shape}"
-        )
-    if not np.isfinite(features).all():
-        row = int(np.flatnonzero(~np.isfinite(features.reshape(len(features), -1)).all(axis=1))[0])
-        raise PtselError(f"{what}: expected finite numbers, found others in item {row}")
-    return features[:, None] if features.ndim == 2 else features
-
-
-def _vectors(x: Mapping[str, Any], names: Sequence[str], what: str) -> np.ndarray:
-    """The vectors of some recordings as float64 [recordings, dim]."""
-    lacking = [name for name in names if name not in x]
-    if lacking:
-        raise PtselError(
-            f"{what}: expected a vector for each recording; {len(lacking)} have none {examples(lacking)}"
-        )
-    rows = [np.asarray(x[name], dtype=np.float64) for name in names]
-    if not rows or len({row.shape for row in rows}) > 1 or rows[0].ndim != 1 or not np.isfinite(rows).all():
-        shapes = ", ".join(sorted({str(row.shape) for row in rows})) or "no vectors"
-        raise PtselError(f"{what}: expected vectors of one size with finite numbers, found {shapes}")
-    return np.array(rows)
-
-
-def _names(given: Sequence[str] | None, count: int, what: str = "ids") -> list[str]:
-    names = [str(place) for place in range(count)] if given is None else [str(name) for name in given]
-    if len(names) != count or len(set(names)) != count:
-        raise PtselError(
-            f"{what}: expected {count} different names, found {len(names)}, {len(set(names))} different"
-        )
-    return names
-
-
-def _column(values: Sequence[Any], count: int, what: str) -> np.ndarray:
-    column = np.asarray(values).astype(str)
-    if column.shape != (count,):
-        raise PtselError(
-            f"{what}: expected one for each of {count} items, found an array of shape {column.shape}"
-        )
-    return column
-
-
-def _table(what: str, names: Sequence[str], values: Sequence[str]) -> Table:
-    return Table(Path(what), dict(zip(names, _column(values, len(names), what).tolist(), strict=True)))
-
-
-def _looked_up(values: Mapping[str, str], names: Sequence[str], what: str) -> list[str]:
-    return Table(Path(what), {name: str(value) for name, value in values.items()}).of_paths(names)
-
-
-def _check_splits(split: np.ndarray) -> None:
-    unknown = sorted(set(split.tolist()) - set(PARTS))
-    lacking = [part for part in PARTS if part not in split]
-    if unknown or lacking:
-        raise PtselError(
-            f"splits: expected {', '.join(PARTS)}, each of some items; found "
-            f"{', '.join(sorted(set(split.tolist()))) or 'none'}"
-        )
-
-
-def _check_choice(what: str, found: str, choices: Any) -> None:
-    if found not in choices:
-        raise PtselError(f"{what}: expected {' or '.join(choices)}, found {found!r}")
-
-
-def _check_whole(what: str, number: int) -> None:
-    if not isinstance(number, int) or number < 1:
-        raise PtselError(f"{what}: expected a whole number from 1, found {number!r}")
+    table = None if groups is None else table_of("groups", names, groups)
+    return asr.probe(task, GivenFrames(frames), settings, seeds, name, None, table)

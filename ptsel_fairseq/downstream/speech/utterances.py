@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def in_blocks(
     title: str,
     jobs: int | None,
     is_final: Callable[[Any], bool] = lambda value: True,
+    of_audio: bool = True,
 ) -> list[Any]:
     """The value that `function` gives for each utterance; what `folder` holds of the same work is not done again.
 
@@ -61,6 +63,7 @@ def in_blocks(
         title: of the progress bar.
         jobs: processes.
         is_final: whether a value may be kept; a block with one that may not is done again the next time.
+        of_audio: whether the values depend on what the recordings hold.
     """
     key = kept.key_of(BLOCK, described, [(s.path, s.samples, s.text) for s in spoken])
     blocks = kept.in_blocks(
@@ -72,5 +75,6 @@ def in_blocks(
         title=title,
         jobs=jobs,
         is_final=lambda values: all(map(is_final, values)),
+        audio=attrgetter("file") if of_audio else None,
     )
     return [value for values in blocks for value in values]

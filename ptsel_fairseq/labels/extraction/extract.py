@@ -25,7 +25,7 @@ from ptsel_fairseq.labels.extraction.skip_bad import (
 )
 from ptsel_fairseq.labels.extraction.worker import Piece, analyse_one, analyse_piece
 from ptsel_fairseq.labels.store.software import announce_software, check_software
-from ptsel_fairseq.labels.store.writer import StoreWriter
+from ptsel_fairseq.labels.store.writer import StoreWriter, unfinished
 from ptsel_fairseq.labels.tracks import resolve
 from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, read_user_files
 
@@ -101,6 +101,12 @@ def extract_command(
             writer.close()
     for split in screened:
         report(split, store)
+    for writer in writers:
+        waiting = unfinished(writer.folder)
+        if waiting:
+            print(
+                f"{writer.folder}: begun and not finished: {', '.join(waiting)}; extract them again to go on"
+            )
     size = sum(file.stat().st_size for file in store.glob("*/*.npy"))
     print(
         f"{store}: {', '.join(label.name for label in wanted)} for {', '.join(splits)}, {readable_size(size)} in all"

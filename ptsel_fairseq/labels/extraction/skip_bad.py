@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.audio import AudioFile
-from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError, RecordingError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, Manifest, read_lines
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, jobs_for_audio, map_ordered
 from ptsel_fairseq.labels.store.reader import HEADER, read_header
+from ptsel_fairseq.labels.store.recordings import read_recordings, recognised
 
 SKIPPED = "skipped.tsv"
 COLUMNS = "line\tpath\treason"
@@ -85,7 +86,7 @@ def screen(
     folder = store / manifest.split
     skipped = _known(folder, manifest)
     if skipped is None:
-        skipped = _find_bad(manifest, grid, jobs, engine)
+        skipped = _find_bad(manifest, _analysed(folder, manifest, grid), grid, jobs, engine)
     bad = {entry.index for entry in skipped}
     good = [utterance for utterance in manifest if utterance.index not in bad]
     if not good:
@@ -121,17 +122,30 @@ def _about(manifest: Manifest) -> str:
     return f"# of the manifest {manifest.checksum}"
 
 
-def _find_bad(manifest: Manifest, grid: FrameGrid, jobs: int | None, engine: str) -> tuple[Skipped, ...]:
+def _analysed(folder: Path, manifest: Manifest, grid: FrameGrid) -> set[int]:
+    """The utterances whose recordings the store has analysed, and which can be used therefore."""
+    if not (folder / HEADER).exists():
+        return set()
+    recordings = read_recordings(folder, read_header(folder).get("recordings"))
+    known = enumerate(recognised(manifest, recordings or []))
+    return {index for index, found in known if found is not None and found.samples >= grid.window}
+
+
+def _find_bad(
+    manifest: Manifest, fine: set[int], grid: FrameGrid, jobs: int | None, engine: str
+) -> tuple[Skipped, ...]:
+    """Decode all files but those of the utterances that are `fine`."""
     if engine == LOCAL:
-        jobs = jobs_for_audio(sum(u.samples for u in manifest) / grid.sample_rate, jobs)
-    utterances = manifest.utterances
+        samples = sum(u.samples for u in manifest if u.index not in fine)
+        jobs = jobs_for_audio(samples / grid.sample_rate, jobs)
+    utterances = [utterance for utterance in manifest if utterance.index not in fine]
     pieces = [utterances[i : i + FILES_AT_ONCE] for i in range(0, len(utterances), FILES_AT_ONCE)]
     work = (
         (tuple((manifest.audio_path(utterance), utterance.samples) for utterance in piece), grid)
         for piece in pieces
     )
     found: list[Skipped] = []
-    with progress_bar(total=len(manifest), desc=f"reading {manifest.split}", unit="file") as progress:
+    with progress_bar(total=len(utterances), desc=f"reading {manifest.split}", unit="file") as progress:
         for piece, faults in zip(pieces, map_ordered(_faults, work, engine, jobs), strict=True):
             found += [
                 Skipped(utterance.index, utterance.path, fault)
@@ -149,12 +163,11 @@ def _faults(work: tuple[Sequence[tuple[Path, int]], FrameGrid]) -> list[str]:
 
 def find_fault(file: Path, samples: int, grid: FrameGrid) -> str:
     """Why a file cannot be used, in one line; empty if it can."""
-    where = str(file)
     try:
-        with AudioFile(file, grid.sample_rate, where) as audio:
+        with AudioFile(file, grid.sample_rate) as audio:
             audio.check_length(samples)
-    except PtselError as error:
-        return " ".join(str(error).removeprefix(f"{where}: ").split())
+    except RecordingError as error:
+        return " ".join(error.fault.split())
     except (
         OSError,
         RuntimeError,

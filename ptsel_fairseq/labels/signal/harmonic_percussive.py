@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptsel_fairseq.base.late import LateModule
 from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.signal.compiled import compiled
+from ptsel_fairseq.labels.signal.running_median import running_medians
 from ptsel_fairseq.labels.signal.spectral import FLOOR_DB, LONG_N_FFT, decibels, rows_of
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LateModule("torch")  # listing labels does not import it
 
 LONG_BINS = LONG_N_FFT // 2 + 1
 MEDIAN_FRAMES = 31  # of the filters that part harmonic from percussive sound; as many bins
 MEDIAN_BLOCK = 1024  # frames whose medians are found at once, which bounds the memory
 MEDIAN_SECONDS = 0.728  # from the first of the 128 ms frames under the median to the last
-SOFTNESS = 2.0
+SMALLEST = np.finfo(np.float32).tiny  # smaller magnitudes are no sound
 
 
 def harmonic_percussive(long_power: tuple[Tensor, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -31,33 +29,47 @@ def harmonic_percussive(long_power: tuple[Tensor, ...]) -> tuple[np.ndarray, np.
     Returns:
         two of float32 [T, 1], dB re full scale, not below -100.
     """
-    import librosa
-
     magnitude = rows_of(long_power, LONG_BINS).sqrt().numpy()
     frames, margin = len(magnitude), MEDIAN_FRAMES // 2
+    medians, energies = compiled(running_medians), compiled(masked_energies)
     energy = np.zeros((2, frames, 1), np.float32)
     for first in range(0, frames, MEDIAN_BLOCK):
         begin, last = max(first - margin, 0), min(first + MEDIAN_BLOCK, frames)
         piece = magnitude[begin : last + margin]
-        steady, spread = _row_medians(np.ascontiguousarray(piece.T)).T, _row_medians(piece)
-        share = librosa.util.softmask(steady, spread, power=SOFTNESS, split_zeros=True)
-        for part, weight in enumerate((share, 1 - share)):
-            # By torch in double precision: a sum along rows that does not depend on how the array lies in memory.
-            power = torch.from_numpy(piece * weight).double().square().sum(dim=1).float().numpy()
-            energy[part, first:last, 0] = power[first - begin : last - begin]
+        steady = medians(piece, MEDIAN_FRAMES)
+        spread = medians(np.ascontiguousarray(piece.T), MEDIAN_FRAMES)
+        found = energies(piece, steady, np.ascontiguousarray(spread.T))
+        energy[:, first:last, 0] = found[:, first - begin : last - begin]
     return decibels(energy[0]), decibels(energy[1])
 
 
-def _row_medians(values: np.ndarray) -> np.ndarray:
-    """Running median over 31 values along each row, rows continued by reflection.
+def masked_energies(magnitude: Any, steady: Any, spread: Any) -> Any:
+    """Energy of each frame under soft masks that are in proportion to the squares of two medians; compiled by numba.
 
-    All rows go through one filter of one dimension, which scipy does nine times faster than one of two.
+    Args:
+        magnitude, steady, spread: float32 [frames, bins]; where both medians are 0, either mask is a half.
+
+    Returns:
+        float32 [2, frames], by the mask of `steady` and by the other.
     """
-    from scipy.ndimage import median_filter
-
-    half = MEDIAN_FRAMES // 2
-    padded = np.pad(values, ((0, 0), (half, half)), mode="symmetric")
-    return median_filter(padded.reshape(-1), size=MEDIAN_FRAMES).reshape(padded.shape)[:, half:-half]
+    frames, bins = magnitude.shape
+    energy = np.empty((2, frames), np.float32)
+    one, half = np.float32(1), np.float32(0.5)
+    for t in range(frames):
+        harmonic, percussive = 0.0, 0.0
+        for k in range(bins):
+            a, b = steady[t, k], spread[t, k]
+            largest = max(a, b)
+            share = half
+            if largest >= SMALLEST:
+                a, b = a / largest, b / largest
+                a, b = a * a, b * b
+                share = a / (a + b)
+            one_part, other = magnitude[t, k] * share, magnitude[t, k] * (one - share)
+            harmonic += np.float64(one_part) * np.float64(one_part)
+            percussive += np.float64(other) * np.float64(other)
+        energy[0, t], energy[1, t] = harmonic, percussive
+    return energy
 
 
 _MEDIANS = {"frames": MEDIAN_FRAMES, "bins": MEDIAN_FRAMES, "floor_db": FLOOR_DB}

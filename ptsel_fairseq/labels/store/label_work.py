@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.array_file import load_array
 from ptsel_fairseq.base.files import file_checksum
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.labels.store.journal import Done, Journal
@@ -67,7 +68,7 @@ class Rows:
         try:
             if not self._trusted():
                 return []
-            arrays = [np.load(file, mmap_mode="r", allow_pickle=False) for file in self._files]
+            arrays = [load_array(file) for file in self._files]
         except (OSError, ValueError):
             return []
         expected = [((self._shape.dim,), self._shape.dtype), ((), np.dtype(bool))]

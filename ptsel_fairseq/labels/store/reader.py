@@ -4,6 +4,7 @@
 
 * ``header.json``: grid, manifest checksum, and for each label its definition, statistics and the checksums of
   its arrays; written last, so a label that is in the header is finished;
+* ``recordings.tsv``: for each manifest line, size, time and SHA-256 of the file when it was analysed, see `recordings`;
 * ``lengths.npy``: int64 [utterances], samples of each manifest line, from which the frame offsets follow;
 * ``<label>.npy``: float32 or float16 [frames of the split, dim], as the header says;
 * ``<label>.valid.npy``: bool [frames of the split], only for labels that can be undefined.
@@ -13,7 +14,6 @@ No pickle anywhere. Names ending in ``.partial`` belong to an extraction that ha
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.base.array_file import load_array
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.json_file import read_json
 from ptsel_fairseq.base.manifest import Manifest
+from ptsel_fairseq.labels.store.recordings import changed, read_recordings
 
 FORMAT = 1
 HEADER = "header.json"
@@ -79,6 +82,7 @@ class LabelStore:
         header = read_header(self._folder)
         self.grid = FrameGrid(**header["grid"])
         self.manifest_checksum: str = header["manifest_checksum"]
+        self._recordings: str | None = header.get("recordings")
         self._labels: dict[str, Any] = header["labels"]
         self._arrays: dict[str, np.ndarray] = {}
         lengths = _load(self._folder / LENGTHS, None, np.int64)
@@ -114,8 +118,18 @@ class LabelStore:
         return int(place.stop - place.start)
 
     def track(self, label: str, index: int) -> np.ndarray:
-        """float32 [frames, dim] of one manifest line, a view of the memory map if it can be; 0 where undefined."""
-        return self._array(label)[self._place(index)].astype(np.float32, copy=False)
+        """float32 [frames, dim] of one manifest line, a view of the memory map if it can be; 0 where undefined.
+
+        Raises:
+            PtselError: no such label or utterance, or an array that is damaged.
+        """
+        values = self._array(label)[self._place(index)].astype(np.float32, copy=False)
+        if not np.isfinite(values).all():
+            raise PtselError(
+                f"{self._folder / label}.npy: the track of utterance {index} has values that are not finite, and was "
+                f"written without any: the array is damaged; remove {self._folder} and extract it again"
+            )
+        return values
 
     def valid(self, label: str, index: int) -> np.ndarray:
         """bool [frames]: where the label is defined."""
@@ -153,6 +167,35 @@ class LabelStore:
                 f"made from, though the lengths agree; {advice}"
             )
 
+    def check_recordings(
+        self, manifest: Manifest, thorough: bool = False, at_most: int | None = None
+    ) -> None:
+        """Raise PtselError if a file is not what it was when its labels were computed, naming the first one.
+
+        A store of version 0.1 does not know what its recordings held, and passes.
+
+        Args:
+            manifest: of the store, see `check_manifest`.
+            thorough, at_most: see `recordings.changed`.
+        """
+        recordings = read_recordings(self._folder, self._recordings)
+        if recordings is None:
+            return
+        found = changed(manifest, recordings, thorough, at_most)
+        if found:
+            utterance = manifest.utterances[found[0]]
+            missing = not manifest.audio_path(utterance).exists()
+            what = (
+                "is not there any more"
+                if missing
+                else "holds another recording than when its labels were computed"
+            )
+            more = f" (and {len(found) - 1} files more)" if len(found) > 1 else ""
+            raise PtselError(
+                f"{manifest.where(utterance)}: the file {what}{more}; run `ptsel extract` with --store {self.folder} "
+                "again, which computes what has changed, or bring the recordings back"
+            )
+
     def _place(self, index: int) -> slice:
         """The frames of one manifest line in the arrays."""
         if not 0 <= index < self.num_utterances:
@@ -186,7 +229,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     """The header of one split's folder; raise PtselError if it is absent or of another format."""
     file = folder / HEADER
     try:
-        header = json.loads(file.read_text(encoding="utf-8"))
+        header = read_json(file)
     except FileNotFoundError:
         state = "an extraction that has not finished" if list(folder.glob("*.partial")) else "nothing"
         raise PtselError(
@@ -212,7 +255,7 @@ def read_header(folder: Path) -> dict[str, Any]:
             _dtype(entry)
             _statistics(entry)
             software_of(entry)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, PtselError) as error:
         raise PtselError(
             f"{file}: the header of the label store is damaged ({error!r}); remove {folder} and extract it again"
         ) from None
@@ -273,7 +316,7 @@ def finished_entry(
 def _load(file: Path, shape: tuple[int, ...] | None, dtype: type) -> np.ndarray:
     advice = f"remove {file.parent} and extract it again"
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        array = load_array(file)
     except (OSError, ValueError) as error:
         raise PtselError(f"{file}: the label store is damaged ({error}); {advice}") from None
     if array.dtype != dtype or (shape is not None and array.shape != shape):

@@ -103,6 +103,40 @@ def unchanged(recording: Recording, file: Path) -> Recording | None:
     return recording._replace(identity=now) if now.sha256 == identity.sha256 else None
 
 
+def changed(
+    manifest: Manifest, recordings: Sequence[Recording], thorough: bool = False, at_most: int | None = None
+) -> list[int]:
+    """Utterances of a manifest whose files are not what they were, or are not there.
+
+    Files of another size are found without being read; of those whose time is another the content decides.
+
+    Args:
+        recordings: of the same manifest.
+        thorough: read every file, whatever its size and time say.
+        at_most: files to be read; where the times of more are others, as after copying a corpus, so many of them,
+            spread evenly.
+    """
+    found, doubtful = [], []
+    for utterance, recording in zip(manifest, recordings, strict=True):
+        identity = recording.identity
+        try:
+            now = os.stat(manifest.audio_path(utterance))
+        except OSError:
+            found.append(utterance.index)
+            continue
+        if now.st_size != identity.size:
+            found.append(utterance.index)
+        elif thorough or now.st_mtime_ns != identity.mtime_ns:
+            doubtful.append(utterance.index)
+    if at_most is not None and len(doubtful) > at_most:
+        doubtful = [doubtful[k * len(doubtful) // at_most] for k in range(at_most)]
+    for index in doubtful:
+        file = manifest.audio_path(manifest.utterances[index])
+        if not recordings[index].identity.is_of(file, thorough):
+            found.append(index)
+    return sorted(found)
+
+
 def recognised(manifest: Manifest, known: Iterable[Recording]) -> list[Recording | None]:
     """For each utterance the known recording that its file holds, under its path or another; None if there is none.
 

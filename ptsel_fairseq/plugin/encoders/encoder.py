@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
+from ptsel_fairseq.base.device import device_of_models
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.extensions import Registry
 from ptsel_fairseq.base.grid import FrameGrid
@@ -41,7 +42,7 @@ class Frozen:
     def hidden_states(self, waveform: np.ndarray) -> np.ndarray:
         """float32 [layers, frames, dim] of one waveform, float32 [samples]."""
         with torch.no_grad():
-            return self.states(source(waveform, self.normalize)).numpy()
+            return self.states(source(waveform, self.normalize)).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,6 @@ def part_of(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def source(waveform: np.ndarray, normalize: bool) -> Tensor:
-    """What a model is given: a batch of one, scaled as in training."""
-    batch = torch.from_numpy(waveform)[None]
+    """What a model is given: a batch of one, scaled as in training, where models compute."""
+    batch = torch.from_numpy(waveform)[None].to(device_of_models())
     return layer_norm(batch, batch.shape) if normalize else batch

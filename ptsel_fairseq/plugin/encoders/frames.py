@@ -18,6 +18,7 @@ from omegaconf import II, OmegaConf
 from torch import Tensor, nn
 
 from ptsel_fairseq.base.checkpoint import refuse_references
+from ptsel_fairseq.base.device import device_of_models
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.plugin.encoders import encoder as known
@@ -140,6 +141,7 @@ class FramesEncoder(known.Encoder):
             raise PtselError(f"{file}: no encoder can be built of its settings ({error})") from None
         if weights is not None:
             load_weights(encoder, part_of(weights, "encoder."), file)
+            encoder.to(device_of_models())
         return encoder
 
     def load(self, state: Mapping[str, Any], file: Path) -> Frozen:

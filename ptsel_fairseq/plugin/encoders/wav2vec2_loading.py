@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ptsel_fairseq.base.checkpoint import check_configuration, refuse_references
 from ptsel_fairseq.base.conv_layers import parse_conv_layers
+from ptsel_fairseq.base.device import device_of_models
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.stock import HEAD_TENSORS, STOCK_NAMES
@@ -134,7 +135,7 @@ def load_model(settings: Mapping[str, Any], weights: Mapping[str, Tensor], file:
         raise PtselError(f"{file}: no wav2vec 2.0 can be built from its configuration ({reason})") from None
     loaded = _without_pretraining(model, cfg)
     load_weights(loaded, kept, file)
-    return loaded
+    return loaded.to(device_of_models())
 
 
 def _model_and_settings(

@@ -13,11 +13,11 @@ import numpy as np
 from fairseq import tasks
 from fairseq.dataclass.initialize import add_defaults
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.weights_file import join_weights, read_weights
+from ptsel_fairseq.base.yaml_file import read_yaml
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.store.reader import THIS_PACKAGE, LabelStore, Statistics
 from ptsel_fairseq.plugin.encoders import encoder as known
@@ -114,7 +114,13 @@ def estimate_command(
             labels = (
                 LabelStore(store, cfg.task.statistics_split) if store is not None else LabelsOfTheCatalogue()
             )
-            found = estimate(cfg, labels)
+            try:
+                found = estimate(cfg, labels)
+            except PtselError:
+                raise
+            except Exception as error:  # likewise
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                raise PtselError(f"{recipe}: no model can be built of the recipe ({reason})") from None
     finally:
         logging.disable(before)
     for line in report(found):
@@ -124,11 +130,21 @@ def estimate_command(
 def read_recipe(recipe: Path, overrides: Sequence[str] = (), weights: Path | None = None) -> DictConfig:
     """A recipe with λ and overrides (``section.key=value``, as on fairseq's command line) and fairseq's defaults."""
     try:
+        settings = read_yaml(recipe, "the recipe of a pretraining")
+        if not isinstance(settings, dict):
+            raise PtselError(f"{recipe}: expected the recipe of a pretraining, found no sections in it")
         cfg = OmegaConf.merge(
-            OmegaConf.load(recipe), OmegaConf.from_dotlist([word.lstrip("+") for word in overrides])
+            OmegaConf.create(settings), OmegaConf.from_dotlist([word.lstrip("+") for word in overrides])
         )
-    except (OSError, ValueError, OmegaConfBaseException) as error:
-        raise PtselError(f"{recipe}: the recipe cannot be read ({str(error).splitlines()[0]})") from None
+        return _completed(cfg, recipe, weights)
+    except PtselError:
+        raise
+    except Exception as error:  # hydra and fairseq raise what they come upon in settings of another type
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise PtselError(f"{recipe}: the recipe cannot be read ({reason})") from None
+
+
+def _completed(cfg: DictConfig, recipe: Path, weights: Path | None) -> DictConfig:
     if weights is not None:
         cfg.criterion.pretext_weights, cfg.criterion.pretext_sum_to_one = read_weights(weights)
     for section in ("task", "model", "criterion", "optimizer", "optimization", "dataset"):

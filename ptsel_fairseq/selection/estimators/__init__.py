@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ptsel_fairseq.selection.estimators import known  # noqa: F401  (registers this package's estimators)
 from ptsel_fairseq.selection.estimators.estimator import (
     ESTIMATORS,
     Estimator,

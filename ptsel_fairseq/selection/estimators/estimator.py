@@ -15,11 +15,12 @@ Two kinds. A `KernelEstimator` measures dependence of speech and label inside ea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ptsel_fairseq.selection.registry import Registry
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.extensions import Registry
 
 if TYPE_CHECKING:  # the command line lists estimators without computing anything
     import numpy as np
@@ -83,6 +84,8 @@ class KernelEstimator(Estimator):
             deviations.
         average: of the classes, unless another is asked for: by ``count`` of points, or ``plain``.
         floor: whether 1/n bounds the score from below.
+        divisor: of a form that is not unbiased, see `hsic.hsic`.
+        zero_up_to: classes of at most as many points have the score 0 and count in the average.
     """
 
     form: str = "unbiased"
@@ -91,6 +94,22 @@ class KernelEstimator(Estimator):
     own_units: bool = False
     average: str = "count"
     floor: bool = False
+    divisor: str = "n2"
+    zero_up_to: int = 0
+
+    def __post_init__(self) -> None:
+        if self.form not in ("unbiased", "reference") or (self.normalised and not self.unbiased):
+            raise PtselError(
+                f"estimator {self.name}: expected the form unbiased, or reference if it is not normalised; found "
+                f"{self.form!r}"
+            )
+        if self.variance is not None and not self.variance > 0:
+            raise PtselError(f"estimator {self.name}: expected a variance above 0, found {self.variance}")
+
+    @property
+    def unbiased(self) -> bool:
+        """Whether the kernels are centred as Song et al. 2012 do, so that 0 is independence."""
+        return self.form == "unbiased"
 
 
 @dataclass(frozen=True)
@@ -110,5 +129,11 @@ class TaskEstimator(Estimator):
     average: str = field(default="count", init=False)
 
 
-ESTIMATORS: Registry[Estimator] = Registry("estimator", GROUP)
+def _built_in() -> Iterable[Estimator]:
+    from ptsel_fairseq.selection.estimators.known import BUILT_IN
+
+    return BUILT_IN
+
+
+ESTIMATORS: Registry[Estimator] = Registry("estimator", "estimators", GROUP, _built_in)
 register = ESTIMATORS.register

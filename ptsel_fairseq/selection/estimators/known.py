@@ -5,9 +5,10 @@ Nothing is imported here that computes: the command line reads this list to answ
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ptsel_fairseq.selection.estimators.estimator import KernelEstimator, TaskEstimator, register
+from ptsel_fairseq.selection.estimators.estimator import Estimator, KernelEstimator, TaskEstimator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,96 +37,100 @@ def _probe(task: Task, z: np.ndarray) -> float:
     return probe(task, z)
 
 
-RELEVANCE = register(
-    TaskEstimator(
-        "relevance",
-        title="relevance of what can be heard of a label",
-        axis="relevance: directions of the classes that the label's audible part tells (0 = none)",
-        better="the audible part of the label tells the classes apart",
-        help="how much of a label can be heard and tells the classes apart, beyond chance",
-        higher_is_better=True,
-        audible=True,
-    )
+RELEVANCE = TaskEstimator(
+    "relevance",
+    title="relevance of what can be heard of a label",
+    axis="relevance: directions of the classes that the label's audible part tells (0 = none)",
+    better="the audible part of the label tells the classes apart",
+    help="how much of a label can be heard and tells the classes apart, beyond chance",
+    higher_is_better=True,
+    audible=True,
 )
-PILLAI = register(
-    TaskEstimator(
-        "pillai",
-        title="relevance of all of a label",
-        axis="adjusted Pillai trace: directions of the classes that the label tells (0 = none)",
-        better="the label tells the classes apart",
-        help="the same of all of the label, heard or not",
-        higher_is_better=True,
-        audible=False,
-    )
+PILLAI = TaskEstimator(
+    "pillai",
+    title="relevance of all of a label",
+    axis="adjusted Pillai trace: directions of the classes that the label tells (0 = none)",
+    better="the label tells the classes apart",
+    help="the same of all of the label, heard or not",
+    higher_is_better=True,
+    audible=False,
 )
 KERNEL_BETTER = "closer to independent of the speech given the class"
-CKA = register(
-    KernelEstimator(
-        "cka",
-        title="debiased centred kernel alignment given the class",
-        axis="CKA of speech and label given the class (debiased; at most 1, 0 = independent)",
-        better=KERNEL_BETTER,
-        help="dependence of label and speech given the class, normalised, comparable between labels",
-        least_points=4,
-        normalised=True,
-    )
+CKA = KernelEstimator(
+    "cka",
+    title="debiased centred kernel alignment given the class",
+    axis="CKA of speech and label given the class (debiased; at most 1, 0 = independent)",
+    better=KERNEL_BETTER,
+    help="dependence of label and speech given the class, normalised, comparable between labels",
+    least_points=4,
+    normalised=True,
 )
-HSIC = register(
-    KernelEstimator(
-        "hsic",
-        title="unbiased HSIC given the class",
-        axis="HSIC of speech and label given the class (unbiased; 0 = independent)",
-        better=KERNEL_BETTER,
-        help="the same, unbiased and not normalised",
-        least_points=4,
-    )
+HSIC = KernelEstimator(
+    "hsic",
+    title="unbiased HSIC given the class",
+    axis="HSIC of speech and label given the class (unbiased; 0 = independent)",
+    better=KERNEL_BETTER,
+    help="the same, unbiased and not normalised",
+    least_points=4,
 )
-REFERENCE = register(
-    KernelEstimator(
-        "reference",
-        title="score of the papers' released code",
-        axis="score of the papers' released code, labels in their own units",
-        better=KERNEL_BETTER,
-        help="the papers' released code, whose ranking follows the labels' units",
-        form="reference",
-        variance=PAPER_VARIANCE,
-        own_units=True,
-        average="plain",
-        floor=True,
-    )
+REFERENCE = KernelEstimator(
+    "reference",
+    title="score of the papers' released code",
+    axis="score of the papers' released code, labels in their own units",
+    better=KERNEL_BETTER,
+    help="the papers' released code, whose ranking follows the labels' units",
+    form="reference",
+    variance=PAPER_VARIANCE,
+    own_units=True,
+    average="plain",
+    floor=True,
 )
-LOGME = register(
-    TaskEstimator(
-        "logme",
-        title="LogME",
-        axis="log evidence of the classes given the label, per point",
-        better="a linear model of the label explains the classes",
-        help="log evidence of the classes given the label (You et al. 2021)",
-        higher_is_better=True,
-        permutations=200,
-        function=_logme,
-    )
+REFERENCE_FIRST = replace(
+    REFERENCE,
+    name="reference_first",
+    title="score of the first paper's released code",
+    help="the same by the first paper's rule: divisor (n - 1)², classes of up to 3 points are 0 and count",
+    divisor="(n-1)2",
+    zero_up_to=3,
+    least_points=1,
 )
-LEE = register(
-    TaskEstimator(
-        "lee",
-        title="ε_CI² / β²",
-        axis="ε_CI² / β² (0 = conditionally independent)",
-        better="what the speech says of the label goes through the class, and the label depends on the class",
-        help="the conditional-independence term of Lee et al. 2020, without a unit",
-        permutations=100,
-        hearing=_lee,
-    )
+LOGME = TaskEstimator(
+    "logme",
+    title="LogME",
+    axis="log evidence of the classes given the label, per point",
+    better="a linear model of the label explains the classes",
+    help="log evidence of the classes given the label (You et al. 2021)",
+    higher_is_better=True,
+    permutations=200,
+    function=_logme,
 )
-PROBE = register(
-    TaskEstimator(
-        "probe",
-        title="accuracy of a linear probe on the label itself",
-        axis="cross-validated accuracy of a linear probe on the label's own summaries",
-        better="the label alone tells the classes",
-        help="cross-validated accuracy of a linear probe on the label's own summaries",
-        higher_is_better=True,
-        permutations=100,
-        function=_probe,
-    )
+LEE = TaskEstimator(
+    "lee",
+    title="ε_CI² / β²",
+    axis="ε_CI² / β² (0 = conditionally independent)",
+    better="what the speech says of the label goes through the class, and the label depends on the class",
+    help="the conditional-independence term of Lee et al. 2020, without a unit",
+    permutations=100,
+    hearing=_lee,
+)
+PROBE = TaskEstimator(
+    "probe",
+    title="accuracy of a linear probe on the label itself",
+    axis="cross-validated accuracy of a linear probe on the label's own summaries",
+    better="the label alone tells the classes",
+    help="cross-validated accuracy of a linear probe on the label's own summaries",
+    higher_is_better=True,
+    permutations=100,
+    function=_probe,
+)
+BUILT_IN: tuple[Estimator, ...] = (
+    RELEVANCE,
+    PILLAI,
+    CKA,
+    HSIC,
+    REFERENCE,
+    REFERENCE_FIRST,
+    LOGME,
+    LEE,
+    PROBE,
 )

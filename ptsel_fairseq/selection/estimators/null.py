@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MIDDLE = (0.025, 0.975)
+NO_SKEWNESS = 1e-4  # below it the distribution is taken as normal
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,21 @@ class Null:
         if self.drawn is None:
             return self.tail(score)
         slack = 1e-10 * max(abs(score), float(np.abs(self.drawn).max()))  # ties are equal up to rounding
-        return float((1 + np.count_nonzero(self.drawn >= score - slack)) / (1 + len(self.drawn)))
+        return least_p(int(np.count_nonzero(self.drawn >= score - slack)), len(self.drawn))
 
     def tail(self, score: float) -> float:
         """The same by the Pearson III distribution of the same moments, which reaches below 1 / permutations."""
-        from scipy.stats import norm, pearson3
+        from scipy.special import gammainc, gammaincc, ndtr  # scipy.stats takes half a second to import
 
         if not self.deviation > 0:
             return 1.0
         z = (score - self.mean) / self.deviation
-        if abs(self.skewness) < 1e-4:
-            return float(norm.sf(z))
-        return float(pearson3.sf(z, self.skewness))
+        if abs(self.skewness) < NO_SKEWNESS:
+            return float(ndtr(-z))
+        # A gamma variable of this shape, moved and scaled; from below where the skewness is negative.
+        shape = 4 / self.skewness**2
+        beyond = gammaincc if self.skewness > 0 else gammainc
+        return float(beyond(shape, max(shape + 2 * z / self.skewness, 0.0)))
 
     def z(self, score: float) -> float | None:
         """Distance from the mean in standard deviations."""
@@ -47,14 +51,16 @@ class Null:
 
     def middle(self) -> tuple[float, float]:
         """Where 95 % lie."""
-        from scipy.stats import norm, pearson3
+        from scipy.special import gammaincinv, ndtri
 
         if self.drawn is not None:
             low, high = np.quantile(self.drawn, MIDDLE)
-        elif abs(self.skewness) < 1e-4:
-            low, high = self.mean + self.deviation * norm.ppf(MIDDLE)
+        elif abs(self.skewness) < NO_SKEWNESS:
+            low, high = self.mean + self.deviation * ndtri(MIDDLE)
         else:
-            low, high = self.mean + self.deviation * pearson3.ppf(MIDDLE, self.skewness)
+            shape = 4 / self.skewness**2
+            gamma = gammaincinv(shape, MIDDLE if self.skewness > 0 else MIDDLE[::-1])
+            low, high = self.mean + self.deviation * (gamma - shape) * self.skewness / 2
         return float(low), float(high)
 
     def scaled(self, shift: float, factor: float) -> Null:
@@ -66,6 +72,11 @@ class Null:
         """Of -score."""
         drawn = None if self.drawn is None else -self.drawn[::-1]
         return Null(-self.mean, self.deviation, -self.skewness, drawn)
+
+
+def least_p(as_high: int, permutations: int) -> float:
+    """p of a score that so many of the permutations reach: the score itself is one of them, so never 0."""
+    return float((1 + as_high) / (1 + permutations))
 
 
 def permuted(scores: np.ndarray) -> Null:

@@ -20,6 +20,7 @@ from functools import partial
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.selection.estimators.estimator import KernelEstimator
 from ptsel_fairseq.selection.estimators.features import (
     compressed,
     feature_count,
@@ -32,7 +33,6 @@ from ptsel_fairseq.selection.estimators.features import (
 from ptsel_fairseq.selection.estimators.gpu import device_inner_products, free_bytes
 from ptsel_fairseq.selection.estimators.hsic import ROUNDING, centred, centred_norm, inner_products
 from ptsel_fairseq.selection.estimators.kernels import (
-    PAPER_VARIANCE,
     cosine_kernel,
     gaussian,
     median_variance,
@@ -58,8 +58,7 @@ FEATURES_PER_POINT = 0.25  # more columns than this and tiles cost less
 def score_class(
     x: np.ndarray,
     group: Mapping[str, np.ndarray],
-    estimator: str,
-    divisor: str,
+    estimator: KernelEstimator,
     orders: np.ndarray,
     memory: float = MEMORY,
     device: str = "cpu",
@@ -69,8 +68,7 @@ def score_class(
     Args:
         x: speech [n, d].
         group: label -> values [n, dim].
-        estimator: cka, hsic or reference.
-        divisor: of `reference`, see `hsic.hsic`.
+        estimator: of kernels.
         orders: int [P, n].
         memory: bytes that this may take.
         device: of the products over orders.
@@ -85,14 +83,14 @@ def score_class(
     matrices, blocks = class_seconds(n, x.shape[1], scalars, len(group) - scalars, len(orders))
     needed = matrix_bytes(n, len(group), len(orders))
     if needed < memory and (matrices <= blocks or (device != "cpu" and needed < free_bytes(device))):
-        return _by_matrices(x, group, estimator, divisor, orders, device)
+        return _by_matrices(x, group, estimator, orders, device)
     needed = 8 * (2 * n * x.shape[1] + x.shape[1] ** 2 + 16 * n)
     if needed + 2**24 > memory:
         raise PtselError(
             f"memory: a class of {n} points of {x.shape[1]} values needs {(needed + 2**24) / 1e6:.0f} MB, found a "
             f"limit of {memory / 1e6:.0f} MB; raise --memory or use finer classes"
         )
-    return _by_blocks(x, group, estimator, divisor, orders, memory - needed)
+    return _by_blocks(x, group, estimator, orders, memory - needed)
 
 
 def class_seconds(n: int, d: int, scalars: int, vectors: int, orders: int) -> tuple[float, float]:
@@ -118,13 +116,12 @@ def matrix_bytes(n: int, labels: int, orders: int) -> int:
 def _by_matrices(
     x: np.ndarray,
     group: Mapping[str, np.ndarray],
-    estimator: str,
-    divisor: str,
+    estimator: KernelEstimator,
     orders: np.ndarray,
     device: str = "cpu",
 ) -> dict[str, np.ndarray]:
-    C = centred(cosine_kernel(x), "reference" if estimator == "reference" else "unbiased", divisor)
-    speech = 1.0 if estimator == "reference" else centred_norm(C)
+    C = centred(cosine_kernel(x), estimator.form, estimator.divisor)
+    speech = centred_norm(C) if estimator.unbiased else 1.0
     kept, kernels, lengths = [], [], []
     for name, z in group.items():
         kernel, length = class_kernel(z, estimator)
@@ -132,7 +129,7 @@ def _by_matrices(
             continue
         kept.append(name)
         kernels.append(kernel)
-        lengths.append(length * speech if estimator == "cka" else 1.0)
+        lengths.append(length * speech if estimator.normalised else 1.0)
     if not kept:
         return {}
     products = inner_products if device == "cpu" else partial(device_inner_products, device=device)
@@ -143,16 +140,14 @@ def _by_matrices(
 def _by_blocks(
     x: np.ndarray,
     group: Mapping[str, np.ndarray],
-    estimator: str,
-    divisor: str,
+    estimator: KernelEstimator,
     orders: np.ndarray,
     memory: float,
 ) -> dict[str, np.ndarray]:
-    n, reference = len(x), estimator == "reference"
-    form = "reference" if reference else "unbiased"
-    pairs = float(n * (n - 3) if not reference else n**2 if divisor == "n2" else (n - 1) ** 2)
+    n, unbiased, form = len(x), estimator.unbiased, estimator.form
+    pairs = float(n * (n - 3) if unbiased else n**2 if estimator.divisor == "n2" else (n - 1) ** 2)
     speech = speech_features(x, form)
-    speech_length = 1.0 if reference else speech_norm(speech, estimator, memory)
+    speech_length = 1.0 if not unbiased else speech_norm(speech, estimator, memory)
     if speech_length == 0:
         return {}
     features: dict[str, np.ndarray] = {}
@@ -166,39 +161,39 @@ def _by_blocks(
         features.clear()
 
     for name, z in group.items():
-        variance = PAPER_VARIANCE if reference else large_variance(z, memory)
+        variance = estimator.variance or large_variance(z, memory)
         if variance is None:
             continue
         if z.shape[1] == 1 and feature_count(z[:, 0], variance) <= FEATURES_PER_POINT * n:
             columns = gaussian_features(z[:, 0], variance)
-            if not reference:
+            if unbiased:
                 columns -= columns.mean(axis=0)
             if columns.shape[1] > 64 or len(orders) > 1:
                 columns = compressed(columns)
-            length, digits = (1.0, 1.0) if reference else unbiased_norm(columns)
+            length, digits = unbiased_norm(columns) if unbiased else (1.0, 1.0)
             if digits > DIGITS:
                 features[name], lengths[name] = columns, length
                 if sum(held.nbytes for held in features.values()) * 4 > min(memory, 2**27):
                     use_features()
                 continue
-        lengths[name] = 1.0 if reference else tiled_norm(z, variance, memory)
-        if reference or not vanishes(lengths[name], n, ROUNDING):
+        lengths[name] = tiled_norm(z, variance, memory) if unbiased else 1.0
+        if not unbiased or not vanishes(lengths[name], n, ROUNDING):
             tiled[name] = z, variance
     if features:
         use_features()
     if tiled:
         found = tiled_inner_products(speech, list(tiled.values()), orders, form, pairs, memory)
         results.update(zip(tiled, found, strict=True))
-    if estimator == "cka":
+    if estimator.normalised:
         scale = speech_length * pairs  # `centred_norm` has the divisor; one of the two must not
         results = {name: result / (lengths[name] * scale) for name, result in results.items()}
     return {name: results[name] for name in group if name in results}
 
 
-def speech_norm(speech: np.ndarray, estimator: str, memory: float) -> float:
-    """Norm of the U-centred speech kernel, 0 if it vanishes; for `hsic` anything above 0 will do."""
+def speech_norm(speech: np.ndarray, estimator: KernelEstimator, memory: float) -> float:
+    """Norm of the U-centred speech kernel, 0 if it vanishes; where it is not needed anything above 0 will do."""
     n = len(speech)
-    if estimator == "hsic":  # what vanishes vanishes in every subset of the samples
+    if not estimator.normalised:  # what vanishes vanishes in every subset of the samples
         part = speech[:: max(1, n // 100)]
         if centred_norm(centred(part @ part.T, "unbiased")) * squared_lengths(speech).max() > 0:
             return 1.0
@@ -232,15 +227,15 @@ def label_norm(z: np.ndarray, variance: float, memory: float) -> float:
     return 0.0 if vanishes(length, n, ROUNDING) else length
 
 
-def class_kernel(z: np.ndarray, estimator: str) -> tuple[np.ndarray | None, float]:
+def class_kernel(z: np.ndarray, estimator: KernelEstimator) -> tuple[np.ndarray | None, float]:
     """Label kernel of one class, and the length of its U-centred form scaled as cka needs it.
 
     (None, 0) if the label does not vary in the class, which `reference` does not mind.
     """
     distances = squared_distances(z)
-    if estimator == "reference":
-        return gaussian(distances, PAPER_VARIANCE), 1.0
-    variance = median_variance(distances)
+    if not estimator.unbiased:
+        return gaussian(distances, estimator.variance or median_variance(distances) or 1.0), 1.0
+    variance = median_variance(distances) if estimator.variance is None else estimator.variance
     if variance is None:
         return None, 0.0
     kernel = gaussian(distances, variance)

@@ -41,6 +41,7 @@ from ptsel_fairseq.selection.estimators.task import Task, stack, sums_by
 
 NOISE_FLOOR = 0.03  # γ over the sum of the weights
 DRAWS = 200  # permutations for E where points come in groups
+VALUES_AT_ONCE = 4_000_000  # of permuted labels
 MOST_OPERATIONS = 4e12  # of all permutations together; beyond, moments of their distribution are used
 
 
@@ -194,8 +195,9 @@ class Relevance:
         z = self.stacked.values
         if self.exact and not self.task.independent:
             total = np.zeros((z.shape[1],) * 2)
-            for means, heard in self._permuted_means(z, DRAWS):
-                total += self._between(means, heard)
+            for some, heard in self._permuted_means(z, DRAWS):
+                for means, hears in zip(some, heard, strict=True):
+                    total += self._between(means, hears)
             return total / DRAWS
         own, pairs = self._chance
         expected = own * (z.T @ z) / len(z)
@@ -208,21 +210,26 @@ class Relevance:
         return cost < MOST_OPERATIONS and 8.0 * len(self.task.names) * len(self.task) < 1e9
 
     def _permuted_means(self, values: np.ndarray, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Class means and heard class means of values [n, D] that are permuted by group, [k, D] each, `count` times."""
-        from scipy.sparse import csr_matrix
+        """Class means and heard class means of values [n, D] that are permuted by group, [P, k, D] each.
 
-        n, k = len(self.task), len(self.task.names)
-        entries = (1 / self.task.counts)[self.task.class_of]
-        heard_by = None if self.audible is None else self.audible.matrix
-        for number in range(count):
-            donors = self.task.transplant(np.random.default_rng([self.task.seed, 3, number]))
-            means = np.asarray(csr_matrix((entries, (self.task.class_of, donors)), shape=(k, n)) @ values)
-            means -= self.task.shares @ means
-            if heard_by is None:
-                yield means, means
-                continue
-            taken = csr_matrix((np.ones(n), (donors, np.arange(n))), shape=(n, n))
-            yield means, np.asarray((taken @ heard_by.T).T) @ values
+        `count` permutations altogether, some at a time.
+        """
+        n, D = values.shape
+        k = len(self.task.names)
+        both = self.plain.matrix
+        if self.audible is not None:
+            both = np.concatenate([both, self.audible.matrix])
+        at_once = max(1, VALUES_AT_ONCE // (n * D))
+        for first in range(0, count, at_once):
+            donors = np.array(
+                [
+                    self.task.transplant(np.random.default_rng([self.task.seed, 3, number]))
+                    for number in range(first, min(count, first + at_once))
+                ]
+            )
+            found = (both @ values[donors.T].reshape(n, -1)).reshape(len(both), len(donors), D)
+            means = found[:k].transpose(1, 0, 2)
+            yield means, means if self.audible is None else found[k:].transpose(1, 0, 2)
 
     def _floor(self, name: str, gamma: float) -> tuple[slice, np.ndarray, np.ndarray]:
         """Columns of a label; the lower triangle L of S + γ d I; eigenvalues of S."""
@@ -275,9 +282,9 @@ class Relevance:
             axis=1,
         )
         starts = [span.start for span, _, _ in floors]
-        drawn = np.array(
+        drawn = np.concatenate(
             [
-                np.add.reduceat(self.task.shares @ (means * heard), starts)
+                np.add.reduceat(np.einsum("k,pkd,pkd->pd", self.task.shares, means, heard), starts, axis=1)
                 for means, heard in self._permuted_means(whitened, permutations)
             ]
         )
@@ -291,9 +298,9 @@ class Relevance:
             return self._moments(span, L)
         whitened = solve_triangular(L, self.stacked.values[:, span].T, lower=True).T
         return permuted(
-            np.array(
+            np.concatenate(
                 [
-                    float((self.task.shares @ (means * heard)).sum())
+                    np.einsum("k,pkd,pkd->p", self.task.shares, means, heard)
                     for means, heard in self._permuted_means(whitened, permutations)
                 ]
             )
@@ -325,12 +332,14 @@ class Relevance:
             heard_sums[block] = sums_by(task.class_of[rows], heard[rows], k)
             sizes[block] = np.bincount(task.class_of[rows], minlength=k)
         values = []
+        whole, all_moments, all_totals = sizes.sum(axis=0), moments.sum(axis=0), totals.sum(axis=0)
+        all_sums = [each.sum(axis=0) for each in (sums, heard_sums)]
         for block in range(count):
-            held = sizes.sum(axis=0) - sizes[block]
+            held = whole - sizes[block]
             used = held > 0
             n = held.sum()
-            mean = (totals.sum(axis=0) - totals[block]) / n
-            S = (moments.sum(axis=0) - moments[block]) / n - np.outer(mean, mean)
+            mean = (all_totals - totals[block]) / n
+            S = (all_moments - moments[block]) / n - np.outer(mean, mean)
             S = (1 - shrunk) * S + shrunk * np.trace(S) / d * np.eye(d)
             shares = held[used] / n
             try:
@@ -338,8 +347,8 @@ class Relevance:
             except np.linalg.LinAlgError:
                 return None, count
             whitened = []
-            for each in (sums, heard_sums):
-                means = (each.sum(axis=0) - each[block])[used] / held[used, None]
+            for total, each in zip(all_sums, (sums, heard_sums), strict=True):
+                means = (total - each[block])[used] / held[used, None]
                 whitened.append(solve_triangular(L, (means - shares @ means).T, lower=True))
             raw = float(shares @ (whitened[0] * whitened[1]).sum(axis=0))
             values.append((raw - chance) * most / (most - chance))

@@ -147,6 +147,12 @@ class Task:
             yield slice(first, min(len(self), first + ROWS_AT_ONCE))
 
 
+def large_classes(classes: np.ndarray, least: int) -> np.ndarray:
+    """The points of classes of at least as many."""
+    _, class_of, sizes = np.unique(classes, return_inverse=True, return_counts=True)
+    return np.flatnonzero(sizes[class_of] >= least)
+
+
 def sums_by(number: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     """Sums [count, d] of the rows of values [n, d] with the same number [n]."""
     from scipy.sparse import csr_matrix

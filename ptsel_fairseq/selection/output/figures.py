@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptsel_fairseq.base.pictures import BLUE, COLOURS, GREY, ORANGE
+from ptsel_fairseq.selection.estimators import Estimator, KernelEstimator
 from ptsel_fairseq.selection.label_score import LabelScore, in_order
 
 if TYPE_CHECKING:
@@ -22,20 +23,32 @@ MOST_CLASSES = 60  # columns of the picture of classes
 MOST_NUMBERS = 20  # labels up to which a matrix has its numbers written in
 SHOWN_WEIGHT = 0.005  # less has no number and no line
 LINES = ("-", "--", ":", "-.")  # where there are more labels than colours
-AXIS = {
-    "cka": "CKA of speech and label given the class (debiased; at most 1, 0 = independent)",
-    "hsic": "HSIC of speech and label given the class (unbiased; 0 = independent)",
-    "reference": "score of the papers' released code, labels in their own units",
-}
 
 
-def scores_figure(scores: Mapping[str, LabelScore], estimator: str) -> Figure:
-    """Score of each label with its interval, over the range of scores that chance gives; lowest on top."""
+def scores_figure(
+    scores: Mapping[str, LabelScore],
+    estimator: Estimator,
+    controls: Mapping[str, LabelScore] | None = None,
+) -> Figure:
+    """Score of each label with its interval, over the range that chance gives; best on top, controls below."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    rows = in_order(scores)
-    figure, axes = _rows_figure([name for name, _ in rows], f"Conditional independence scores ({estimator})")
+    rows = in_order(scores, estimator.higher_is_better)
+    labels = len(rows)
+    rows += in_order(controls or {}, estimator.higher_is_better)
+    figure, axes = _rows_figure([name for name, _ in rows], f"Scores ({estimator.name}: {estimator.title})")
+    if len(rows) > labels:
+        axes.axhspan(labels - 0.5, len(rows) - 0.6, color=GREY, alpha=0.12, linewidth=0)
+        axes.text(
+            0.99,
+            labels - 0.45,
+            "controls",
+            transform=axes.get_yaxis_transform(),
+            ha="right",
+            va="top",
+            color=GREY,
+        )
     for y, (_, record) in enumerate(rows):
         if record.score is None:
             axes.text(
@@ -53,21 +66,24 @@ def scores_figure(scores: Mapping[str, LabelScore], estimator: str) -> Figure:
         if record.interval:
             axes.plot(record.interval, [y, y], color=BLUE, linewidth=2.4, solid_capstyle="round")
         dependent = record.p is not None and record.p < SIGNIFICANT
+        colour = GREY if record.better_than_noise is False else BLUE
         axes.plot(
-            record.score, y, "o", markersize=8, color=BLUE, markerfacecolor=BLUE if dependent else "white"
+            record.score, y, "o", markersize=8, color=colour, markerfacecolor=colour if dependent else "white"
         )
         axes.text(
             1.01, y, _beside(record), transform=axes.get_yaxis_transform(), va="center", fontsize="small"
         )
     axes.use_sticky_edges = False  # else a band would end at the frame
     legend = [
-        Line2D([], [], color=BLUE, marker="o", linewidth=2.4, label="score, 95 % interval over classes"),
-        Patch(color=GREY, alpha=0.35, linewidth=0, label="95 % of within-class permutations"),
+        Line2D([], [], color=BLUE, marker="o", linewidth=2.4, label="score, 95 % interval"),
+        Patch(color=GREY, alpha=0.35, linewidth=0, label="95 % of permutations"),
         Line2D(
             [], [], color=BLUE, marker="o", markerfacecolor="white", linewidth=0, label=f"p ≥ {SIGNIFICANT}"
         ),
     ]
-    if estimator == "reference":
+    if any(record.better_than_noise is False for _, record in rows):
+        legend.append(Line2D([], [], color=GREY, marker="o", linewidth=0, label="no better than noise"))
+    if isinstance(estimator, KernelEstimator) and estimator.floor:
         floor: dict[str, Any] = {
             "color": ORANGE,
             "marker": "|",
@@ -81,18 +97,29 @@ def scores_figure(scores: Mapping[str, LabelScore], estimator: str) -> Figure:
         legend.append(Line2D([], [], **floor, label="floor 1/n"))
     else:
         axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel(f"{AXIS[estimator]}\n← better: closer to conditional independence")
+    arrow = f"better: {estimator.better} →" if estimator.higher_is_better else f"← better: {estimator.better}"
+    axes.set_xlabel(f"{estimator.axis}\n{arrow}")
     figure.legend(
-        handles=legend, loc="outside lower center", ncols=len(legend), frameon=False, fontsize="small"
+        handles=legend, loc="outside lower center", ncols=min(len(legend), 4), frameon=False, fontsize="small"
     )
     return figure
 
 
-def weights_figure(found: Weights, estimator: str) -> Figure:
-    """λ by label, largest on top."""
+def weights_figure(found: Weights, estimator: Estimator) -> Figure:
+    """λ by label, largest on top; beside it, if the method has one, λ along its setting."""
     rows = sorted(found.weights.items(), key=lambda item: (-item[1], item[0]))
     how = ", ".join(part for part in (found.method, found.projection) if part)
-    figure, axes = _rows_figure([name for name, _ in rows], f"Weights λ ({how}; scores by {estimator})")
+    names = [name for name, _ in rows]
+    title = f"Weights λ ({how}; scores by {estimator.name})"
+    beside = None
+    if found.path:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(15, 1.9 + 0.36 * max(8, len(names))), layout="constrained")
+        axes, beside = figure.subplots(1, 2, width_ratios=(3, 2))
+        _shape_rows(axes, names, title)
+    else:
+        figure, axes = _rows_figure(names, title)
     axes.barh(range(len(rows)), [weight for _, weight in rows], color=BLUE, height=0.62)
     for y, (_, weight) in enumerate(rows):
         text = f" {weight:.3f}" if weight else " 0 (no head)"
@@ -100,17 +127,44 @@ def weights_figure(found: Weights, estimator: str) -> Figure:
     axes.set_xlim(0, 1.12 * max(1e-9, *found.weights.values()))
     total = sum(found.weights.values())
     axes.set_xlabel(f"weight of the label's loss in pretraining (sum {total:.3g})")
+    if beside is not None:
+        path = found.path
+        _draw_path(beside, path["labels"], path["along"], np.array(path["weights"]), names)
+        beside.set(xscale="log", xlabel=path["name"], ylabel="weight λ")
+        beside.set_title("λ along the setting", loc="left")
+        if "gamma" in found.details:
+            beside.axvline(found.details["gamma"], color="black", linewidth=0.8, linestyle=":")
+        beside.legend(frameon=False, fontsize="small")
     return figure
 
 
-def comparison_figure(compared: Comparison, estimator: str) -> Figure:
+def _draw_path(
+    axes: Axes, labels: Sequence[str], along: Sequence[float], weights: np.ndarray, names: Sequence[str]
+) -> None:
+    """λ [values, labels] along a setting, each label in the colour of its place among `names`."""
+    for name, track in zip(labels, weights.T, strict=True):
+        if track.max() > SHOWN_WEIGHT:
+            number = list(names).index(name)
+            axes.plot(
+                along,
+                track,
+                color=COLOURS[number % len(COLOURS)],
+                linestyle=LINES[number // len(COLOURS) % len(LINES)],
+                marker="." if len(weights) < 20 else "",
+                label=name,
+            )
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def comparison_figure(compared: Comparison, estimator: Estimator) -> Figure:
     """λ over its sum, one row a method and one column a label, those with the most weight first."""
     rows = {title: row for title, row in compared.rows.items() if row.reason is None}
     names = compared.label_order()
     shares = np.array(
         [[row.weights[name] / sum(row.weights.values()) for name in names] for row in rows.values()]
     )
-    figure, axes = _matrix_figure(len(names), len(rows), f"Weights λ by method (scores by {estimator})")
+    figure, axes = _matrix_figure(len(names), len(rows), f"Weights λ by method (scores by {estimator.name})")
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     _name_axes(axes, names, list(rows))
     for (y, x), share in np.ndenumerate(shares):
@@ -145,16 +199,18 @@ def dependence_figure(labels: Sequence[str], R: np.ndarray) -> Figure:
     return figure
 
 
-def classes_figure(scores: Mapping[str, LabelScore], estimator: str) -> Figure:
+def classes_figure(scores: Mapping[str, LabelScore], estimator: Estimator) -> Figure:
     """Score of each label in each class, the largest classes first, labels as in `scores_figure`."""
-    rows = [(name, record) for name, record in in_order(scores) if record.score is not None]
+    rows = [
+        (name, record) for name, record in in_order(scores, estimator.higher_is_better) if record.per_class
+    ]
     sizes: dict[str, int] = {}
     for _, record in rows:
         for name, count in record.points_per_class.items():
             sizes[name] = max(count, sizes.get(name, 0))
     classes = sorted(sizes, key=lambda name: (-sizes[name], name))[:MOST_CLASSES]
     values = np.array([[record.per_class.get(name, np.nan) for name in classes] for _, record in rows])
-    title = f"Scores by class ({estimator})"
+    title = f"Scores by class ({estimator.name})"
     if len(sizes) > len(classes):
         title += f", the {len(classes)} largest of {len(sizes)}"
     figure, axes = _matrix_figure(len(classes), len(rows), title)
@@ -168,39 +224,29 @@ def classes_figure(scores: Mapping[str, LabelScore], estimator: str) -> Figure:
 
 
 def paths_figure(compared: Comparison) -> Figure:
-    """λ of `direct` over its setting τ, and λ of `group` over the steps of its descent from equal weights."""
+    """λ along the settings of the methods that have one: of `relevance`, of `direct`, and the steps of `group`."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
     direct, group = compared.direct_path, compared.group_path
+    taus, steps = direct["tau"], range(len(group["weights"]))
+    drawn = [
+        (direct["labels"], taus, direct["weights"], "τ (in units of the scores)", "direct"),
+        (group["labels"], steps, group["weights"], "step", "group: descent from equal weights"),
+    ]
+    if compared.relevance_path:
+        path = compared.relevance_path
+        drawn.insert(0, (path["labels"], path["along"], path["weights"], path["name"], "relevance"))
+    figure = Figure(figsize=(5.5 * len(drawn), 4.4), layout="constrained")
     names = compared.label_order()
-    for axes, path, along in (
-        (left, direct, direct["tau"]),
-        (right, group, range(len(group["weights"]))),
-    ):
-        weights = np.array(path["weights"])
-        for name, track in zip(path["labels"], weights.T, strict=True):
-            if track.max() > SHOWN_WEIGHT:
-                number = names.index(name)
-                style = LINES[number // len(COLOURS) % len(LINES)]
-                axes.plot(
-                    along,
-                    track,
-                    color=COLOURS[number % len(COLOURS)],
-                    linestyle=style,
-                    marker="." if len(weights) < 20 else "",
-                    label=name,
-                )
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    left.set(xscale="log", xlabel="τ (in units of the scores)", ylabel="weight λ")
-    left.set_title("direct: from the best label to all")
-    right.set(xlabel="step", title="group: descent from equal weights")
     entries: dict[str, Any] = {}
-    for axes in (left, right):
+    every = np.atleast_1d(figure.subplots(1, len(drawn), sharey=True))
+    for axes, (labels, along, weights, name, title) in zip(every, drawn, strict=True):
+        _draw_path(axes, labels, along, np.array(weights), names)
+        axes.set(xscale="linear" if name == "step" else "log", xlabel=name)
+        axes.set_title(title)
         lines, shown = axes.get_legend_handles_labels()
         entries |= dict(zip(shown, lines, strict=True))
+    every[0].set_ylabel("weight λ")
     ordered = sorted(entries, key=names.index)
     figure.legend(
         [entries[name] for name in ordered],
@@ -239,6 +285,11 @@ def _rows_figure(names: list[str], title: str) -> tuple[Figure, Axes]:
 
     figure = Figure(figsize=(9, 1.9 + 0.36 * len(names)), layout="constrained")
     axes = figure.add_subplot()
+    _shape_rows(axes, names, title)
+    return figure, axes
+
+
+def _shape_rows(axes: Axes, names: Sequence[str], title: str) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_title(title, loc="left", fontweight="bold")
@@ -246,4 +297,3 @@ def _rows_figure(names: list[str], title: str) -> tuple[Figure, Axes]:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    return figure, axes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.pictures import draw
+from ptsel_fairseq.selection.choices import ALL_METHODS
+from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.label_score import SCORES, LabelScore, in_order, read_scores
 from ptsel_fairseq.selection.output import figures
-from ptsel_fairseq.selection.output.text import indifferent_lines, readable_details
-from ptsel_fairseq.selection.run import load_points
+from ptsel_fairseq.selection.output.report_choice import read_runs, run_html, weights_html
+from ptsel_fairseq.selection.output.text import indifferent_lines, noise_lines, readable_details
+from ptsel_fairseq.selection.run_select import load_points
 from ptsel_fairseq.selection.weighting.comparison import (
-    ALL_METHODS,
     METHODS_FILE,
     Comparison,
     read_comparison,
@@ -30,12 +34,6 @@ from ptsel_fairseq.selection.weighting.dependence import label_dependence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-ESTIMATORS = {
-    "cka": "debiased centred kernel alignment: at most 1, comparable between labels",
-    "hsic": "unbiased HSIC: invariant to units, smaller for labels that vary little",
-    "reference": "the papers' released code: its order of the labels follows their units",
-}
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,26 @@ class Cell:
 
 
 def report_command(
-    ci_dir: Path | str, out: Path | str, memory: float = MEMORY, command_line: str = ""
+    ci_dir: Path | str,
+    out: Path | str,
+    memory: float = MEMORY,
+    weights: Path | str | None = None,
+    runs: Sequence[Path | str] = (),
+    command_line: str = "",
 ) -> None:
     """Write the page of a folder that `ptsel score` wrote; with the weights by all methods if they are there.
 
+    Args:
+        weights: ``weights.yaml`` or a recipe whose λ was chosen from these scores, to be shown with its options.
+        runs: folders of trainings, whose losses are to be shown.
+
     Raises:
-        PtselError: scores, points or methods.json that cannot be read, or a page that cannot be written.
+        PtselError: scores, weights, runs, points or methods.json that cannot be read, or a page that cannot be written.
     """
     ci_dir = Path(ci_dir)
     scores, made = read_scores(ci_dir / SCORES)
+    chosen = [] if weights is None else [_section("The chosen weights", weights_html(Path(weights), scores))]
+    trained = read_runs([Path(folder) for folder in runs])
     compared = None
     if (ci_dir / METHODS_FILE).exists():
         compared, _ = read_comparison(ci_dir / METHODS_FILE)
@@ -64,12 +73,12 @@ def report_command(
         points = load_points(ci_dir, scores)
         names, R, _ = label_dependence(points.x, points.labels, points.classes, memory)
         labels = list(names)
-    estimator = made["estimator"]
-    sections = [
-        _scores_section(scores, estimator),
-        _section(
-            "Classes", _picture(figures.classes_figure(scores, estimator), "Heat map of scores by class")
-        ),
+    estimator = ESTIMATORS.get(made["estimator"])
+    sections = [_scores_section(scores, estimator, made["controls"])]
+    if any(record.per_class for record in scores.values()):
+        picture = _picture(figures.classes_figure(scores, estimator), "Heat map of scores by class")
+        sections.append(_section("Classes", picture))
+    sections += [
         _section(
             "Redundancy",
             "<p>Two labels that depend on each other inside the classes say partly the same; the method "
@@ -81,20 +90,36 @@ def report_command(
         _weights_section(compared, estimator, ci_dir),
         _provenance_section(made, command_line),
     ]
+    shown = []
+    for run in trained:
+        text, figure = run_html(run)
+        shown.append(text + _picture(figure, f"Losses of {run.folder.name}"))
+    sections = [*chosen, *sections]
+    sections[-1:-1] = [_section("Training", "".join(shown))] if shown else []
     template = resources.files("ptsel_fairseq.selection.output").joinpath("report.html").read_text("utf-8")
     page = Template(template).substitute(
+        script_hash=script_hash(template),
         title=f"Pretext labels for the classes of {escape(Path(made['classes']).name)}",
         subtitle=f"{len(scores)} labels, {made['points']:,} points in {len(made['class_sizes']):,} classes; scores by "
-        f"<code>{escape(estimator)}</code>, {ESTIMATORS[estimator]}",
+        f"<code>{escape(estimator.name)}</code>, {escape(estimator.title)}",
         sections="\n".join(sections),
     )
     write_text(out, page)
     print(
-        f"wrote {out}" + ("" if compared else f"; without weights, see `ptsel select --method {ALL_METHODS}`")
+        f"wrote {out}"
+        + ("" if compared or chosen else f"; without weights, see `ptsel select --method {ALL_METHODS}`")
     )
 
 
-def _scores_section(scores: Mapping[str, LabelScore], estimator: str) -> str:
+def script_hash(template: str) -> str:
+    """By which a browser knows the template's own script, so that the page's policy can forbid any other."""
+    script = template.partition("<script>")[2].partition("</script>")[0]
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}"
+
+
+def _scores_section(
+    scores: Mapping[str, LabelScore], estimator: Estimator, controls: Mapping[str, LabelScore]
+) -> str:
     heads = [
         "label",
         "score",
@@ -108,7 +133,11 @@ def _scores_section(scores: Mapping[str, LabelScore], estimator: str) -> str:
         "left out",
     ]
     rows, reasons = [], []
-    for name, record in in_order(scores):
+    ranked = in_order(scores, estimator.higher_is_better)
+    ranked += [
+        (f"{name} (control)", record) for name, record in in_order(controls, estimator.higher_is_better)
+    ]
+    for name, record in ranked:
         low, high = record.interval or (None, None)
         left_out = record.classes_too_small + record.classes_constant
         rows.append(
@@ -122,24 +151,35 @@ def _scores_section(scores: Mapping[str, LabelScore], estimator: str) -> str:
         if record.score is None:
             reasons.append(f"{name} has no score: {record.reason}")
     warnings = "".join(
-        f'<p class="warn">{escape(line)}</p>' for line in [*reasons, *indifferent_lines(scores)]
+        f'<p class="warn">{escape(line)}</p>'
+        for line in [
+            *reasons,
+            *noise_lines(scores, controls, estimator),
+            *indifferent_lines(scores, estimator),
+        ]
     )
     return _section(
         "Scores",
-        "<p>How much each label still depends on the speech once the class is known. <b>Lower is better</b>: closer to "
-        "conditional independence. The interval is of 95 %, from resampling classes; p is the share of shuffles of "
-        "the label inside the classes that score at least as high, z the distance from their mean in their standard "
-        "deviations. Whether a low score means a good pretext label is what the papers argue for their estimator; "
-        "it is not shown for the others.</p>"
+        f"<p>{escape(estimator.title[0].upper() + estimator.title[1:])}. "
+        f"<b>{estimator.direction.title()} is better</b>: {escape(estimator.better)}. The interval is of 95 %; "
+        "p is the share of permutations of the label, by utterance or group, that reach the score, z its distance "
+        "from their mean in their standard deviations. "
+        + (
+            "Controls are labels whose worth is known: noise is worth nothing, the oracle knows the class.</p>"
+            if controls
+            else "</p>"
+        )
         + warnings
         + _table(heads, rows)
         + '<p class="note">Left out: classes with too few points where the label is defined, or in which it does not '
         "vary.</p>"
-        + _picture(figures.scores_figure(scores, estimator), "Scores with intervals and null range"),
+        + _picture(
+            figures.scores_figure(scores, estimator, controls), "Scores with intervals and null range"
+        ),
     )
 
 
-def _weights_section(compared: Comparison | None, estimator: str, ci_dir: Path) -> str:
+def _weights_section(compared: Comparison | None, estimator: Estimator, ci_dir: Path) -> str:
     if compared is None:
         return _section(
             "Weights",
@@ -147,7 +187,7 @@ def _weights_section(compared: Comparison | None, estimator: str, ci_dir: Path) 
             "</code> does, and this page will show them.</p>",
         )
     names = compared.label_order()
-    heads = ["method", "labels", "effective", "group score", "mean score", "redundancy", *names]
+    heads = ["method", "labels", "effective", "relevance", "group score", "mean score", "redundancy", *names]
     rows: list[list[Cell]] = []
     notes: dict[str, list[str]] = {}
     for title, row in compared.rows.items():
@@ -161,7 +201,10 @@ def _weights_section(compared: Comparison | None, estimator: str, ci_dir: Path) 
                 Cell(title),
                 _count(row.labels),
                 _number(row.effective_labels),
-                *(_number(value) for value in (row.group_score, row.mean_score, row.redundancy)),
+                *(
+                    _number(value)
+                    for value in (row.relevance, row.group_score, row.mean_score, row.redundancy)
+                ),
                 *(
                     Cell(f"{row.weights[name]:.3f}" if row.weights[name] else "0", row.weights[name])
                     for name in names
@@ -170,23 +213,26 @@ def _weights_section(compared: Comparison | None, estimator: str, ci_dir: Path) 
         )
     return _section(
         "Weights",
-        "<p>λ by each method. Effective: how many equal weights would be as concentrated. Group score: of the labels "
-        "as one weighted group; mean score: the weighted mean of their own scores; redundancy: how much they depend "
-        "on each other. The three are of weights that sum to one, lower is better.</p>"
+        "<p>λ by each method. Effective: how many equal weights would be as concentrated. Relevance: of the weighted "
+        "group, higher is better; group score: its kernel score, lower is better; mean score: the weighted mean of the "
+        f"labels' own scores, {estimator.direction} is better; redundancy: how much they depend on each other. All are "
+        "of weights that sum to one.</p>"
         + _table(heads, rows)
         + "".join(
             f'<p class="note">{escape("; ".join(titles))}: {escape(said)}</p>'
             for said, titles in notes.items()
         )
         + _picture(figures.comparison_figure(compared, estimator), "Heat map of weights by method")
-        + _picture(
-            figures.paths_figure(compared), "Weights over the setting of direct and the steps of group"
-        ),
+        + _picture(figures.paths_figure(compared), "Weights along the settings of the methods"),
     )
 
 
 def _provenance_section(made: Mapping[str, Any], command_line: str) -> str:
-    shown = {key: value for key, value in made.items() if key not in ("format", "labels", "class_sizes")}
+    shown = {
+        key: value
+        for key, value in made.items()
+        if key not in ("format", "labels", "class_sizes", "controls")
+    }
     facts = {**readable_details(shown), "page": command_line}
     labels = [
         [Cell(name), Cell(str(info["version"])), Cell(info["unit"])] for name, info in made["labels"].items()
@@ -232,6 +278,6 @@ def _picture(figure: Figure, description: str) -> str:
 
     content = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "ptsel"}):
-        figure.savefig(content, format="svg", metadata={"Date": None})
+        draw(figure, content, format="svg", metadata={"Date": None})
     data = base64.b64encode(content.getvalue()).decode("ascii")
     return f'<figure><img alt="{escape(description)}" src="data:image/svg+xml;base64,{data}"></figure>'

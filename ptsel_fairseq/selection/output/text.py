@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptsel_fairseq.base.files import readable_size, readable_time
-from ptsel_fairseq.selection.checks import minimum_points
+from ptsel_fairseq.selection.controls import ORACLE
+from ptsel_fairseq.selection.estimators import Estimator, KernelEstimator
+from ptsel_fairseq.selection.estimators.known import REFERENCE
 from ptsel_fairseq.selection.label_score import LabelScore, in_order
 
 if TYPE_CHECKING:
-    from ptsel_fairseq.base.class_file import ClassFile
-    from ptsel_fairseq.base.manifest import Manifest
-    from ptsel_fairseq.labels.store.reader import LabelStore
     from ptsel_fairseq.selection.points import Points
     from ptsel_fairseq.selection.weighting.comparison import Comparison
     from ptsel_fairseq.selection.weighting.method import Weights
 
 
-def score_table(scores: Mapping[str, LabelScore]) -> str:
-    """The scores for reading, lowest first, labels without a score at the end with the reason."""
-    width = max(12, *(len(name) for name in scores))
+def score_table(
+    scores: Mapping[str, LabelScore],
+    estimator: Estimator,
+    controls: Mapping[str, LabelScore] | None = None,
+) -> str:
+    """The scores for reading, best first, labels without a score at the end with the reason; controls apart."""
+    controls = controls or {}
+    width = max(12, *(len(name) for name in [*scores, *controls]))
     lines = [
         f"{'label':{width}s} {'score':>9s} {'95 % interval':>19s} {'p':>7s} {'z':>7s} {'points':>7s} {'classes':>7s}"
     ]
-    for name, record in in_order(scores):
+    rows: list[tuple[str, LabelScore | None]] = [*in_order(scores, estimator.higher_is_better)]
+    if controls:
+        rows += [("controls", None), *in_order(controls, estimator.higher_is_better)]
+    for name, record in rows:
+        if record is None:
+            lines.append(f"{name}, whose worth is known:")
+            continue
         if record.score is None:
             lines.append(f"{name:{width}s} {'-':>9s} no score: {record.reason}")
             continue
@@ -40,83 +49,42 @@ def score_table(scores: Mapping[str, LabelScore]) -> str:
     return "\n".join(lines)
 
 
-def cost_line(
-    manifest: Manifest,
-    store: LabelStore,
-    class_file: ClassFile,
-    labels: Sequence[str],
-    summary: str,
-    permutations: int,
-    jobs: int,
-    embedded: bool,
-) -> str:
-    """What will be scored, and about how long that takes on `jobs` cores; `embedded`: the speech vectors are there."""
-    from ptsel_fairseq.selection.estimators.one_class import class_seconds, matrix_bytes
-    from ptsel_fairseq.selection.points import downsampled_frames, summary_width
-
-    frames = downsampled_frames(class_file)
-    names = [segment.name for segment in class_file.segments]
-    sizes = np.unique(names, return_counts=True)[1].astype(np.float64)
-    used = {segment.utterance for segment in class_file.segments}
-    seconds = sum(manifest.utterances[index].samples for index in used) / store.grid.sample_rate
-    dims = [
-        [
-            summary_width(store.info(label).dim, summary, frames)
-            for label in labels
-            if (store.info(label).undefined is not None) == optional
-        ]
-        for optional in (False, True)
-    ]  # where a label is undefined the class is another one
-    d, orders = 40 * frames, 1 + permutations
-    kernels, largest = 0.0, 0.0
-    for group in filter(None, dims):
-        scalars = group.count(1)
-        for size in sizes.astype(int).tolist():
-            if size < 4:
-                continue
-            by_matrices, by_blocks = class_seconds(size, d, scalars, len(group) - scalars, orders)
-            kernels += min(by_matrices, by_blocks)
-            held = (
-                16 * size * d + 128e6 if by_blocks < by_matrices else matrix_bytes(size, len(group), orders)
-            )
-            largest = max(largest, held)
-    embedding = (
-        "speech embedded already"
-        if embedded
-        else (
-            f"{seconds / 60:.1f} min of audio to embed, about {readable_time(max(1, seconds / 600 / jobs))}"
-        )
-    )
-    points = 4 * d * len(names)
-    lines = [
-        f"{manifest.file}: {len(names)} points in {len(sizes)} classes (of {int(sizes.min())} to {int(sizes.max())}), "
-        f"{len(labels)} labels",
-        f"cost on {jobs} cores: {embedding}; kernels about {readable_time(max(1, kernels / jobs))}; memory about "
-        f"{readable_size(100e6 + 3 * points + largest * jobs)}, disk {readable_size(points * (1 if embedded else 2))}",
-    ]
-    if class_file.unlabelled or class_file.other_paths:
+def noise_lines(
+    scores: Mapping[str, LabelScore], controls: Mapping[str, LabelScore], estimator: Estimator
+) -> list[str]:
+    """Which labels are no better than noise, and whether the controls are where they belong."""
+    noise = [name for name, record in scores.items() if record.better_than_noise is False]
+    lines = []
+    if noise:
         lines.append(
-            f"left out: {class_file.unlabelled} utterances of the manifest without a class, {class_file.other_paths} "
-            "lines of the class file about other utterances"
+            f"no better than noise: {', '.join(noise)}: so much relevance comes by chance; methods that recommend "
+            "weights give them none"
         )
-    return "\n".join(lines)
+    ranked = in_order({**scores, **controls}, estimator.higher_is_better)
+    of_noise = [place for place, (name, _) in enumerate(ranked) if name in controls and name != ORACLE]
+    better = [name for name, record in scores.items() if record.better_than_noise]
+    above = [name for name, _ in ranked[: min(of_noise)] if name in better] if of_noise else better
+    if of_noise and len(above) < len(better):
+        lines.append(
+            f"beware: {estimator.name} scores a control that is worth nothing or next to nothing above "
+            f"{len(better) - len(above)} of the {len(better)} labels that are better than noise"
+        )
+    return lines
 
 
-def left_out_lines(scores: Mapping[str, LabelScore], estimator: str, points: Points) -> list[str]:
+def left_out_lines(scores: Mapping[str, LabelScore], estimator: Estimator, points: Points) -> list[str]:
     """What was not used, by label; empty if everything was."""
     lines = []
-    small = [
-        name for name, size in zip(*class_sizes(points), strict=True) if size < minimum_points(estimator)
-    ]
+    small = [name for name, size in zip(*class_sizes(points), strict=True) if size < estimator.least_points]
     if small:
         lines.append(
-            f"left out: {len(small)} classes of fewer than {minimum_points(estimator)} points: {', '.join(small)}"
+            f"left out: {len(small)} classes of fewer than {estimator.least_points} points: {', '.join(small)}"
         )
     for name, record in scores.items():
         too_small = record.classes_too_small - len(small) if record.classes_too_small else 0
         parts = [
             (record.points_undefined, "points where it is undefined"),
-            (too_small, f"classes with fewer than {minimum_points(estimator)} points where it is defined"),
+            (too_small, f"classes with fewer than {estimator.least_points} points where it is defined"),
             (record.classes_constant, "classes in which it does not vary"),
         ]
         said = [f"{count} {what}" for count, what in parts if count > 0]
@@ -125,14 +93,14 @@ def left_out_lines(scores: Mapping[str, LabelScore], estimator: str, points: Poi
     return lines
 
 
-def indifferent_lines(scores: Mapping[str, LabelScore]) -> list[str]:
+def indifferent_lines(scores: Mapping[str, LabelScore], estimator: Estimator) -> list[str]:
     """A warning about scores that every order of the label's values gives; they say nothing about the speech."""
     names = [name for name, record in scores.items() if record.null_interval and record.z is None]
-    if not names:
+    if not names or not isinstance(estimator, KernelEstimator):
         return []
     return [
         f"no information: {', '.join(names)}: every order of the values inside the classes gives this score; for "
-        "`reference` the values lie too far apart, in their unit, for the papers' kernel"
+        f"`{REFERENCE.name}` the values lie too far apart, in their unit, for the papers' kernel"
     ]
 
 
@@ -142,10 +110,10 @@ def class_sizes(points: Points) -> tuple[list[str], list[int]]:
     return names.tolist(), sizes.tolist()
 
 
-def weights_table(found: Weights, scores: Mapping[str, LabelScore], estimator: str) -> str:
+def weights_table(found: Weights, scores: Mapping[str, LabelScore], estimator: Estimator) -> str:
     """λ beside the scores, largest first, and what the method says about it."""
     width = max(12, *(len(name) for name in found.weights))
-    lines = [f"{'label':{width}s} {'weight':>7s} {estimator:>10s}"]
+    lines = [f"{'label':{width}s} {'weight':>7s} {estimator.name:>10s}"]
     for name, weight in sorted(found.weights.items(), key=lambda item: (-item[1], item[0])):
         score = scores[name].score
         lines.append(f"{name:{width}s} {weight:7.4f} {'-' if score is None else f'{score:.4g}':>10s}")
@@ -169,13 +137,13 @@ def readable_details(details: Mapping[str, Any]) -> dict[str, str]:
     return {key: text(value) for key, value in details.items()}
 
 
-def comparison_table(compared: Comparison) -> str:
+def comparison_table(compared: Comparison, estimator: Estimator) -> str:
     """One line a method, with its weights above a thousandth, those of the labels liked by all first."""
     from ptsel_fairseq.selection.weighting.comparison import NEGLIGIBLE
 
     names = compared.label_order()
     width = max(len(title) for title in compared.rows)
-    head = f"{'method':{width}s} {'labels':>6s} {'group':>8s} {'mean':>8s} {'redund.':>8s}  "
+    head = f"{'method':{width}s} {'labels':>6s} {'relev.':>8s} {'group':>8s} {'mean':>8s} {'redund.':>8s}  "
     lines = [
         "",
         "weights by each method, labels in the order of their shares: " + ", ".join(names),
@@ -188,7 +156,7 @@ def comparison_table(compared: Comparison) -> str:
             continue
         numbers = " ".join(
             f"{'-' if value is None else f'{value:.4g}':>8s}"
-            for value in (row.group_score, row.mean_score, row.redundancy)
+            for value in (row.relevance, row.group_score, row.mean_score, row.redundancy)
         )
         kept = ", ".join(
             f"{name} {row.weights[name]:.3g}" for name in names if row.weights[name] > NEGLIGIBLE
@@ -198,7 +166,8 @@ def comparison_table(compared: Comparison) -> str:
         [
             *lines,
             "",
-            "group: score of the weighted group; mean: weighted mean of the scores; redund.: weighted dependence of",
-            "the labels on each other; each at weights that sum to one, lower is better",
+            "relev.: relevance of the weighted group (higher is better); group: its kernel score (lower is better);",
+            f"mean: weighted mean of the scores by {estimator.name} ({estimator.direction} is better); redund.:",
+            "weighted dependence of the labels on each other; each at weights that sum to one",
         ]
     )

@@ -1,1 +1,5 @@
-"""From scores to weights λ: one method a file."""
+"""Ways to λ: from scores, and points, to the weights of the labels."""
+
+from ptsel_fairseq.selection.weighting.way import WAYS, Candidates, Options, Way, register
+
+__all__ = ["WAYS", "Candidates", "Options", "Way", "register"]

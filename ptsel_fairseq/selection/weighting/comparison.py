@@ -12,41 +12,26 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.json_file import read_json
 from ptsel_fairseq.base.progress import progress_bar
+from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator, KernelEstimator
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
+from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR
 from ptsel_fairseq.selection.label_score import LabelScore
 from ptsel_fairseq.selection.points import Points
-from ptsel_fairseq.selection.weighting import baselines
+from ptsel_fairseq.selection.score import DEFAULT_ESTIMATOR
+from ptsel_fairseq.selection.weighting import WAYS, Options, Way
 from ptsel_fairseq.selection.weighting import simplex as solve
+from ptsel_fairseq.selection.weighting.direct import direct_weights
 from ptsel_fairseq.selection.weighting.group import GroupObjective
-from ptsel_fairseq.selection.weighting.method import Options, Weights, weigh
+from ptsel_fairseq.selection.weighting.method import Weights, weigh
 from ptsel_fairseq.selection.weighting.prepared import Prepared
+from ptsel_fairseq.selection.weighting.relevance import GroupRelevance
 
-ALL_METHODS = "all-methods"
 METHODS_FILE = "methods.json"
 FORMAT = 1
 NEGLIGIBLE = 1e-3  # of the weight
 TAUS = 60  # points of the path over τ
-COMPARED: dict[str, dict[str, Any]] = {
-    "all": {"method": "all"},
-    "naive": {"method": "naive"},
-    "random": {"method": "random"},
-    "mrmr": {"method": "mrmr"},
-    "rfe": {"method": "rfe"},
-    "direct": {"method": "direct"},
-    "redundancy": {"method": "redundancy"},
-    "group, sparsemax": {"method": "group", "projection": "sparsemax"},
-    "group, softmax": {"method": "group", "projection": "softmax"},
-    "group, entmax15": {"method": "group", "projection": "entmax15"},
-}
-PAPERS: dict[str, dict[str, Any]] = {
-    f"group, {projection}, papers' optimizer": {
-        "method": "group",
-        "projection": projection,
-        "reference_optimizer": True,
-    }
-    for projection in ("sparsemax", "softmax")
-}  # compared for the papers' estimator
 
 
 @dataclass(frozen=True)
@@ -60,6 +45,7 @@ class Row:
         effective_labels: 1 / Σ λ², of λ over its sum: the number of equal weights that would be as concentrated.
         group_score: of the weighted group (see `group`), at λ over its sum; None without an objective.
         mean_score: <λ, s> of λ over its sum.
+        relevance: of the weighted group (see `relevance`), at λ over its sum; None if it cannot be computed.
         redundancy: λ' R λ of λ over its sum, R the labels' dependence on each other; None if that is undefined.
         reason: why the method gave nothing; then the rest is empty.
     """
@@ -73,6 +59,7 @@ class Row:
     redundancy: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
     reason: str | None = None
+    relevance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +71,7 @@ class Comparison:
         labels: names of the labels that depend on each other as `dependence` [k][k] says.
         direct_path: λ of `direct` [TAUS][label] over `taus`, and the names of these labels.
         group_path: λ of `group` from equal weights after each step [steps][label], the objective, and the names.
+        relevance_path: λ of `relevance` [values][label] over its noise floor, and the names.
     """
 
     rows: dict[str, Row]
@@ -91,6 +79,7 @@ class Comparison:
     dependence: list[list[float]]
     direct_path: dict[str, Any]
     group_path: dict[str, Any]
+    relevance_path: dict[str, Any] = field(default_factory=dict)
 
     def label_order(self) -> list[str]:
         """The labels, those first that get the largest shares from all methods together."""
@@ -104,40 +93,75 @@ class Comparison:
 def compare_methods(
     points: Points,
     scores: Mapping[str, LabelScore],
-    estimator: str,
+    *,
+    estimator: str | Estimator = DEFAULT_ESTIMATOR,
     seed: int = 0,
     memory: float = MEMORY,
+    screen: bool = True,
     **options: Any,
 ) -> Comparison:
     """Weigh the labels by every method, each with its own default settings.
 
+    Args:
+        points, scores: of the same labels.
+        estimator: of the scores.
+        screen: see `select_weights`.
+
     Raises:
         PtselError: an option that belongs to one method, or no label that can be weighed.
     """
+    scored_by = ESTIMATORS.get(estimator) if isinstance(estimator, str) else estimator
     given = sorted(name for name, value in options.items() if value != getattr(Options(), name))
     if given:
         raise PtselError(
             f"--{given[0].replace('_', '-')} belongs to one method; all-methods takes each with its defaults"
         )
     names = [name for name in sorted(scores) if scores[name].score is not None]
-    values = np.array([scores[name].score for name in names], dtype=np.float64)
+    costs = np.array([scored_by.cost(float(scores[name].score or 0.0)) for name in names], dtype=np.float64)
     if not names:
         raise PtselError("no label has a score, so there is nothing to compare")
-    prepared = Prepared(points, estimator, memory)
+    prepared = Prepared(points, scored_by, memory)
     labels, R, _ = prepared.dependence(sorted(points.labels))
-    compared = COMPARED | (PAPERS if estimator == "reference" else {})
-    rows = {}
-    for title, settings in progress_bar(compared.items(), desc="methods", unit="method"):
+    judge = _judge(prepared, seed)
+    rows, path = {}, {}
+    for title, (way, settings) in progress_bar(_compared(scored_by).items(), desc="methods", unit="method"):
         try:
-            own = {key: value for key, value in settings.items() if key != "method"}
-            found = weigh(prepared, scores, settings["method"], Options(seed=seed, **own))
+            found = weigh(
+                prepared, scores, scored_by, way, Options(seed=seed, memory=memory, **settings), screen
+            )
         except PtselError as error:  # for instance direct, where a single class gives no standard errors
             rows[title] = Row(reason=str(error))
             continue
-        rows[title] = _row(found, scores, prepared.objective, labels, R)
+        rows[title] = _row(found, scores, prepared.objective, labels, R, judge)
+        if way.name == "relevance":
+            path = found.path
     return Comparison(
-        rows, list(labels), R.tolist(), _direct_path(names, values), _group_path(prepared.objective)
+        rows,
+        list(labels),
+        R.tolist(),
+        _direct_path(names, costs),
+        _group_path(prepared.objective),
+        path,
     )
+
+
+def _compared(estimator: Estimator) -> dict[str, tuple[Way, Mapping[str, Any]]]:
+    """Title -> way and its settings."""
+    papers = isinstance(estimator, KernelEstimator) and estimator.own_units
+    return {
+        title: (way, settings)
+        for way in WAYS.all()
+        for title, settings in {**way.compared, **(way.compared_for_papers if papers else {})}.items()
+    }
+
+
+def _judge(prepared: Prepared, seed: int) -> tuple[tuple[str, ...], GroupRelevance] | None:
+    """The labels' group relevance, by which all weights are compared; None where it cannot be computed."""
+    try:
+        made = prepared.relevance(seed)
+        return made.names, GroupRelevance(*made.adjusted_factor(), made.dims, NOISE_FLOOR)
+    except PtselError:  # one class, or too few points for the labels' columns
+        return None
 
 
 def _row(
@@ -146,6 +170,7 @@ def _row(
     objective: GroupObjective,
     labels: tuple[str, ...],
     R: np.ndarray,
+    judge: tuple[tuple[str, ...], GroupRelevance] | None,
 ) -> Row:
     weights = found.weights
     total = sum(weights.values())
@@ -153,6 +178,9 @@ def _row(
     kept = [name for name in weights if shares[name] > NEGLIGIBLE]
     in_group = np.array([shares[name] for name in objective.labels])
     dependent = np.array([shares[name] for name in labels])
+    relevance = None
+    if judge is not None and set(kept) <= set(judge[0]):
+        relevance = judge[1].value(np.array([shares[name] for name in judge[0]]))
     return Row(
         weights=weights,
         sum_to_one=found.sum_to_one,
@@ -162,6 +190,7 @@ def _row(
         mean_score=float(sum(share * float(scores[name].score or 0.0) for name, share in shares.items())),
         redundancy=float(dependent @ R @ dependent) if set(kept) <= set(labels) else None,
         details=found.details,
+        relevance=relevance,
     )
 
 
@@ -169,7 +198,7 @@ def _direct_path(names: list[str], scores: np.ndarray) -> dict[str, Any]:
     """λ of `direct` from one label alone to nearly equal weights; its corners are where another label comes in."""
     spread = float(np.ptp(scores)) or 1.0
     taus = np.geomspace(spread / 50, spread * 2 * len(names), TAUS)
-    weights = np.array([baselines.direct_weights(scores, tau) for tau in taus])
+    weights = np.array([direct_weights(scores, tau) for tau in taus])
     return {"labels": names, "tau": taus.tolist(), "weights": weights.tolist()}
 
 
@@ -200,7 +229,7 @@ def read_comparison(file: Path) -> tuple[Comparison, dict[str, Any]]:
     """What `write_comparison` wrote, and the rest of the file; raise PtselError if it cannot be read."""
     advice = "expected what `ptsel select --method all-methods` writes; run it again"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         if content["format"] != FORMAT:
             raise PtselError(f"{file}: of format {content['format']}, this version reads {FORMAT}; {advice}")
         parts = {name: content.pop(name) for name in Comparison.__dataclass_fields__}

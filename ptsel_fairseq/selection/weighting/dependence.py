@@ -8,15 +8,16 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.selection.checks import all_defined, minimum_points, prepare_labels
-from ptsel_fairseq.selection.estimators.hsic import ROUNDING
+from ptsel_fairseq.selection.checks import all_defined, kernel_estimator, prepare_labels
+from ptsel_fairseq.selection.estimators.hsic import MINIMUM_SAMPLES, ROUNDING
 from ptsel_fairseq.selection.estimators.kernels import as_columns
 from ptsel_fairseq.selection.estimators.one_class import MEMORY, large_variance
 from ptsel_fairseq.selection.estimators.tiles import row_blocks
+from ptsel_fairseq.selection.weighting.way import Candidates, Options
 
-MEASURES = ("cka", "mi")
 BLOCK_BYTES = 64 * 2**20  # kernel rows of all labels held together
 CLIPPED = 1e-12  # eigenvalues above minus this are rounding
+LEAST_POINTS = MINIMUM_SAMPLES["unbiased"]
 NEIGHBOURS = 3  # of the mutual information's estimator (scikit-learn's default)
 MOST_POINTS = 5000  # that the mutual information is estimated from
 
@@ -48,7 +49,7 @@ def label_dependence(
         PtselError: as `score_labels`, or two labels that vary together in no class with 4 points.
     """
     classes = np.asarray(classes)
-    values, unscored = prepare_labels(np.asarray(x), labels, classes, "cka")
+    values, unscored = prepare_labels(np.asarray(x), labels, classes, kernel_estimator("cka"))
     left_out = {name: str(record.reason) for name, record in unscored.items()}
     if not values:
         raise PtselError("labels: none of them varies, so none depends on another")
@@ -58,7 +59,7 @@ def label_dependence(
     for name in np.unique(classes):
         rows = np.flatnonzero(defined & (classes == name))
         n = len(rows)
-        if n < minimum_points("cka"):
+        if n < LEAST_POINTS:
             continue
         products = _centred_products([z[rows] for z in values.values()], memory)
         lengths = np.sqrt(np.diag(products))
@@ -109,6 +110,18 @@ def _centred_products(values: list[np.ndarray], memory: float) -> np.ndarray:
         flat = stacked.reshape(k, -1)
         products += flat @ flat.T
     return products
+
+
+def dependence_of(candidates: Candidates, options: Options, way: str) -> np.ndarray:
+    """How the candidates depend on each other [k, k], in their order."""
+    prepared = candidates.points(way)
+    if options.dependence == "mi":
+        labels = {name: prepared.points.labels[name] for name in candidates.names}
+        return mutual_information(labels, options.seed)[1]
+    names, R, left_out = prepared.dependence(candidates.names)
+    if len(names) != len(candidates.names):
+        raise PtselError(f"label dependence: no value for {left_out}; score without them")
+    return R
 
 
 def mutual_information(labels: Mapping[str, np.ndarray], seed: int = 0) -> tuple[tuple[str, ...], np.ndarray]:

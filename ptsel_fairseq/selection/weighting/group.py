@@ -28,12 +28,12 @@ from threadpoolctl import ThreadpoolController
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.workers import available_cores
-from ptsel_fairseq.selection.checks import all_defined, minimum_points, no_class_left, prepare_labels
+from ptsel_fairseq.selection.checks import all_defined, kernel_estimator, no_class_left, prepare_labels
+from ptsel_fairseq.selection.estimators.estimator import KernelEstimator
 from ptsel_fairseq.selection.estimators.features import speech_features
 from ptsel_fairseq.selection.estimators.hsic import centred, centred_norm
 from ptsel_fairseq.selection.estimators.kernels import (
     LARGEST_EXPONENT,
-    PAPER_VARIANCE,
     cosine_kernel,
     gaussian,
     median_variance,
@@ -87,10 +87,11 @@ class GroupObjective:
         x: np.ndarray,
         labels: Mapping[str, np.ndarray],
         classes: np.ndarray,
-        estimator: str = "cka",
+        estimator: str | KernelEstimator = "cka",
         memory: float = MEMORY,
     ) -> None:
         x, classes = np.asarray(x), np.asarray(classes)
+        estimator = kernel_estimator(estimator)
         values, unusable = prepare_labels(x, labels, classes, estimator)
         self.estimator = estimator
         self._memory_left = memory - 3 * MEMORY_OF_A_BLOCK
@@ -113,14 +114,14 @@ class GroupObjective:
         self.pairs = int((counts * (counts - 1)).sum() // 2)
         self.classes, self.classes_given = len(counts), len(names)
         self._weights = (
-            np.full(len(counts), 1 / len(counts)) if estimator == "reference" else counts / counts.sum()
+            counts / counts.sum() if estimator.average == "count" else np.full(len(counts), 1 / len(counts))
         )
 
     def _class(
         self, x: np.ndarray, values: Mapping[str, np.ndarray], rows: np.ndarray
     ) -> _Class | TiledClass | None:
         n = len(rows)
-        if n < minimum_points(self.estimator):
+        if n < self.estimator.least_points:
             return None
         pairs = n * (n - 1) // 2
         stored = 8 * pairs * (len(values) + 1)
@@ -128,35 +129,33 @@ class GroupObjective:
             return self._large_class(x[rows], {name: z[rows] for name, z in values.items()})
         self._exponents_left -= stored
         self._memory_left -= stored
-        reference = self.estimator == "reference"
-        C = centred(cosine_kernel(x[rows]), "reference" if reference else "unbiased")
-        length = 1.0 if reference else centred_norm(C)
+        unbiased = self.estimator.unbiased
+        C = centred(cosine_kernel(x[rows]), self.estimator.form, self.estimator.divisor)
+        length = centred_norm(C) if unbiased else 1.0
         exponents = np.empty((len(values), pairs))
         for row, z in zip(exponents, values.values(), strict=True):
             distances = squared_distances(z[rows])
-            variance = PAPER_VARIANCE if reference else median_variance(distances)
+            variance = self.estimator.variance or median_variance(distances)
             if variance is None or length == 0:
                 return None
-            if not reference and _is_flat(gaussian(distances, variance)):
+            if unbiased and _is_flat(gaussian(distances, variance)):
                 return None
             np.divide(distances, 2 * variance, out=row)
-        if reference:
+        if not unbiased:
             np.minimum(exponents, LARGEST_EXPONENT, out=exponents)
         return _Class(n, 2 * squareform(C, checks=False), float(np.trace(C)), length, exponents)
 
     def _large_class(self, x: np.ndarray, values: Mapping[str, np.ndarray]) -> TiledClass | None:
-        n, reference = len(x), self.estimator == "reference"
-        speech = speech_features(x, "reference" if reference else "unbiased")
+        n, unbiased = len(x), self.estimator.unbiased
+        speech = speech_features(x, self.estimator.form)
         block = min(MEMORY_OF_A_BLOCK, max(0.0, self._memory_left))
-        length = 1.0 if reference else speech_norm(speech, "cka", block)
+        length = speech_norm(speech, self.estimator, block) if unbiased else 1.0
         scaled = []
         for z in values.values():
-            variance = (
-                PAPER_VARIANCE if reference else large_variance(z, max(self._memory_left, MEMORY_OF_A_BLOCK))
-            )
+            variance = self.estimator.variance or large_variance(z, max(self._memory_left, MEMORY_OF_A_BLOCK))
             if variance is None or length == 0:
                 return None
-            if not reference and label_norm(z, variance, MEMORY_OF_A_BLOCK) == 0:
+            if unbiased and label_norm(z, variance, MEMORY_OF_A_BLOCK) == 0:
                 return None
             scaled.append(z / np.sqrt(variance))
         keep = 5 * n**2 < self._memory_left - 10 * n**2  # half a matrix, and the kernel of one evaluation
@@ -187,7 +186,7 @@ class GroupObjective:
         kernel = np.exp(-(weights @ entry.exponents))
         inner = entry.diagonal + float(entry.pairs @ kernel)
         slope = entry.pairs * kernel  # of J with respect to -E
-        if self.estimator == "cka":
+        if self.estimator.normalised:
             scale, bend = self._alignment(kernel, entry)
             slope = (slope - inner * bend * kernel) * scale
             inner *= scale

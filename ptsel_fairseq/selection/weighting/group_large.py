@@ -8,17 +8,19 @@ group is one matrix product, and so is the gradient. For u = a sqrt(λ),
 
 Values are centred in the class first, so that a large mean costs no digits. Only blocks on and above the diagonal
 are made; the others are their mirror image. Nothing of size [labels, n, n] exists. Cut exponents
-(`reference`) are no such product; there each label's E is made and cut, block by block.
+(`reference`) are no such product; there the pairs of a block are summed one after the other, see `cut_exponents`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
+from ptsel_fairseq.labels.signal.compiled import compiled
+from ptsel_fairseq.selection.estimators.estimator import KernelEstimator
 from ptsel_fairseq.selection.estimators.kernels import LARGEST_EXPONENT
+from ptsel_fairseq.selection.weighting.cut_exponents import negative_exponents, slopes
 
 ROWS = 128
 
@@ -30,19 +32,29 @@ class TiledClass:
         speech: `features.speech_features` [n, d].
         length: norm of the U-centred speech kernel.
         labels: for each label values [n, dim] over the kernel's width.
-        estimator: cka, hsic or reference.
+        estimator: of kernels.
         keep: whether the speech kernel is kept (4 n² bytes) or made again for each value.
     """
 
     def __init__(
-        self, speech: np.ndarray, length: float, labels: Sequence[np.ndarray], estimator: str, keep: bool
+        self,
+        speech: np.ndarray,
+        length: float,
+        labels: Sequence[np.ndarray],
+        estimator: KernelEstimator,
+        keep: bool,
     ) -> None:
         self.points, self.length, self.estimator = len(speech), length, estimator
         n = self.points
-        self._divisor = float(n**2 if estimator == "reference" else n * (n - 3))
-        self._labels = [z - z.mean(axis=0) for z in labels]
-        self._values = np.concatenate(self._labels, axis=1)
-        self._label_of = np.repeat(np.arange(len(labels)), [z.shape[1] for z in labels])
+        self._divisor = float(
+            n * (n - 3) if estimator.unbiased else n**2 if estimator.divisor == "n2" else (n - 1) ** 2
+        )
+        dimensions = [z.shape[1] for z in labels]
+        self.labels = len(labels)
+        self._values = np.concatenate([z - z.mean(axis=0) for z in labels], axis=1)
+        self._columns = np.ascontiguousarray(self._values.T)
+        self._starts = np.cumsum([0, *dimensions])
+        self._label_of = np.repeat(np.arange(self.labels), dimensions)
         self._diagonal = np.einsum("ij,ij->i", speech, speech)
         self._speech = speech
         self._blocks = [self._centred_block(first) for first in range(0, n, ROWS)] if keep else None
@@ -53,7 +65,7 @@ class TiledClass:
         """Rows from `first`, columns from `first`, of the centred speech kernel (see `hsic.centred`)."""
         n, a = self.points, self._diagonal
         block = self._speech[first : first + ROWS] @ self._speech[first:].T
-        if self.estimator != "reference":
+        if self.estimator.unbiased:
             block += (a[first : first + ROWS, None] + a[first:]) / (n - 2)
             block -= a.sum() / ((n - 1) * (n - 2))
             np.fill_diagonal(block, 0.0)
@@ -65,10 +77,10 @@ class TiledClass:
 
     def _kernel_block(self, first: int, weights: np.ndarray) -> np.ndarray:
         """The same block of L_λ."""
-        if self.estimator == "reference":
-            block = np.zeros((min(ROWS, self.points - first), self.points - first))
-            for exponents, weight in zip(self._exponents(first), weights, strict=True):
-                block -= weight * exponents
+        if not self.estimator.unbiased:
+            block = compiled(negative_exponents, any_order=True)(
+                self._columns, self._starts, weights, LARGEST_EXPONENT, first, min(ROWS, self.points - first)
+            )
             return np.exp(block, out=block)
         scaled = self._values[first:] * weights[self._label_of]
         block = scaled[:ROWS] @ self._values[first:].T
@@ -77,17 +89,10 @@ class TiledClass:
         block -= half
         return np.exp(block, out=block)
 
-    def _exponents(self, first: int) -> Iterator[np.ndarray]:
-        """The same block of each label's E, cut."""
-        for z in self._labels:
-            block = cdist(z[first : first + ROWS], z[first:], "sqeuclidean")
-            block /= 2
-            yield np.minimum(block, LARGEST_EXPONENT, out=block)
-
     def value(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         """J of this class and its gradient [labels] at the weights [labels]."""
         n, inner = self.points, 0.0
-        if self.estimator != "cka":
+        if not self.estimator.normalised:
             slopes = _Slopes(self)
             for first in range(0, n, ROWS):
                 slope = self._kernel_block(first, weights)
@@ -134,15 +139,15 @@ class _Slopes:
     """-sum over all pairs of W_ij E_h[i, j], from blocks of W."""
 
     def __init__(self, entry: TiledClass) -> None:
-        self.entry, self.labels = entry, len(entry._labels)
+        self.entry, self.labels = entry, entry.labels
         self.sums, self.products = np.zeros(entry.points), np.zeros(entry._values.shape[1])
         self.cut = np.zeros(self.labels)
 
     def add(self, first: int, W: np.ndarray) -> None:
         own, values = len(W), self.entry._values[first:]
-        if self.entry.estimator == "reference":
-            for label, exponents in enumerate(self.entry._exponents(first)):
-                self.cut[label] += _both_halves(W, exponents)
+        if not self.entry.estimator.unbiased:
+            add = compiled(slopes, any_order=True)
+            self.cut += add(self.entry._columns, self.entry._starts, W, LARGEST_EXPONENT, first)
             return
         self.sums[first : first + own] += W.sum(axis=1)
         self.sums[first + own :] += W[:, own:].sum(axis=0)
@@ -150,7 +155,7 @@ class _Slopes:
         self.products += np.einsum("ij,ij->j", values[:own], W @ values)
 
     def total(self) -> np.ndarray:
-        if self.entry.estimator == "reference":
+        if not self.entry.estimator.unbiased:
             return -self.cut
         columns = self.sums @ np.square(self.entry._values) - self.products
         return -np.bincount(self.entry._label_of, columns, self.labels)

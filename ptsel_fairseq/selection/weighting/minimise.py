@@ -14,6 +14,7 @@ from ptsel_fairseq.selection.points import Points
 from ptsel_fairseq.selection.weighting import simplex as solve
 from ptsel_fairseq.selection.weighting.group import GroupObjective
 from ptsel_fairseq.selection.weighting.simplex import Objective, Solution
+from ptsel_fairseq.selection.weighting.way import Candidates, Options
 
 SEEDED_STARTS, RANDOM_CANDIDATES = 4, 200
 REFERENCE_RESTARTS = 10
@@ -24,6 +25,17 @@ WORTH_SAMPLING = 2e7  # pairs times labels
 SAMPLED_POINTS, SAMPLED_CLASSES = 200, 100
 SOFTMAX_NOTE = "softmax reaches no edge of the simplex; where the minimum lies on one, it is only approached"
 PROJECTED_NOTE = "sparsemax and entmax15 reach every point of the simplex, so their minimum is the same"
+
+
+def weigh_group(candidates: Candidates, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
+    """The way ``group``."""
+    prepared = candidates.points("group")
+    found, details = prepared.minimum(
+        options.projection, options.seed, options.reference_optimizer, options.progress
+    )
+    if prepared.kernels is not candidates.estimator:
+        details = {"group_estimator": prepared.kernels.name, **details}
+    return np.array([found.get(name, 0.0) for name in candidates.names]), details
 
 
 def minimise_group(

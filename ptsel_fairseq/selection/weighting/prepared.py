@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ptsel_fairseq.selection.estimators import Estimator, KernelEstimator
+from ptsel_fairseq.selection.estimators.known import CKA
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
+from ptsel_fairseq.selection.estimators.relevance import Relevance
+from ptsel_fairseq.selection.estimators.task import Task, large_classes
 from ptsel_fairseq.selection.points import Points
 from ptsel_fairseq.selection.weighting.dependence import label_dependence
 from ptsel_fairseq.selection.weighting.group import GroupObjective
@@ -20,20 +24,42 @@ class Prepared:
 
     Args:
         points: of one task.
-        estimator: of the group's score.
+        estimator: of the scores. The group's kernel score is by it, or by cka if it is not one of kernels.
         memory: bytes that the computations may take.
     """
 
-    def __init__(self, points: Points, estimator: str, memory: float = MEMORY) -> None:
+    def __init__(self, points: Points, estimator: Estimator, memory: float = MEMORY) -> None:
         self.points, self.estimator, self.memory = points, estimator, memory
+        self.kernels: KernelEstimator = estimator if isinstance(estimator, KernelEstimator) else CKA
+        self._subsets: dict[tuple[str, ...], Prepared] = {}
+        self._relevance: dict[int, Relevance] = {}
         self._dependence: dict[tuple[str, ...], tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = {}
         self._minima: dict[tuple[str, int, bool], tuple[dict[str, float], dict[str, Any]]] = {}
 
     @cached_property
     def objective(self) -> GroupObjective:
         return GroupObjective(
-            self.points.x, self.points.labels, self.points.classes, self.estimator, self.memory
+            self.points.x, self.points.labels, self.points.classes, self.kernels, self.memory
         )
+
+    def only(self, names: Sequence[str]) -> Prepared:
+        """The same points with these labels only."""
+        key = tuple(names)
+        if set(key) == set(self.points.labels):
+            return self
+        if key not in self._subsets:
+            self._subsets[key] = Prepared(self.points.only(names), self.estimator, self.memory)
+        return self._subsets[key]
+
+    def relevance(self, seed: int = 0) -> Relevance:
+        """The labels' relevance for the classes of two points or more, which has no other estimator's settings."""
+        if seed not in self._relevance:
+            points = self.points
+            rows = large_classes(points.classes, 2)
+            groups = None if points.groups is None else points.groups[rows]
+            task = Task(points.x[rows], points.classes[rows], groups, seed)
+            self._relevance[seed] = Relevance(task, {name: z[rows] for name, z in points.labels.items()})
+        return self._relevance[seed]
 
     def dependence(self, names: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray, dict[str, str]]:
         """`label_dependence` of some of the labels."""

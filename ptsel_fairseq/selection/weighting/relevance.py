@@ -23,7 +23,8 @@ from ptsel_fairseq.base.errors import PtselError
 
 GAP = 1e-9  # of V, at which the maximum counts as found
 MAX_STEPS = 200
-PAIR_STEPS = 20_000
+ACTIVE_STEPS = 20  # a label, at most, of the quadratic model
+QUADRATIC_TOLERANCE = 1e-13  # of the largest slope
 SMALLEST_STEP = 1e-10
 
 
@@ -145,27 +146,39 @@ def maximise(objective: GroupRelevance, start: np.ndarray | None = None) -> Maxi
 
 
 def _largest_quadratic(gradient: np.ndarray, curvature: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The λ of the simplex with the largest <g, λ - w> + (λ - w)' H (λ - w) / 2, by exact steps along pairs of labels.
+    """The λ of the simplex with the largest <g, λ - w> + (λ - w)' H (λ - w) / 2, by an active set.
 
-    Each step moves weight from the label of the smallest slope that has some to the label of the largest (pairwise
-    Frank-Wolfe; for a quadratic the best step is known).
+    On the labels that have weight the best point is the solution of linear equations. A label whose weight would fall
+    below 0 on the way there is left out; once there, the label that promises most is let in.
     """
-    found, slopes = weights.copy(), gradient.copy()
-    limit = 1e-13 * max(1e-300, float(np.abs(gradient).max()))
-    for _ in range(PAIR_STEPS):
-        up = int(np.argmax(slopes))
-        down = int(np.argmin(np.where(found > 0, slopes, np.inf)))
-        rise = slopes[up] - slopes[down]
-        if rise <= limit:
+    k = len(weights)
+    found, used = weights.copy(), weights > 0
+    scale = max(1e-300, float(np.abs(gradient).max()))
+    ridge = 1e-13 * max(1e-300, float(np.abs(curvature).max()))
+    for _ in range(ACTIVE_STEPS * k):
+        slopes = gradient + curvature @ (found - weights)
+        rows = np.flatnonzero(used)
+        m = len(rows)
+        system = np.zeros((m + 1, m + 1))
+        system[:m, :m] = curvature[np.ix_(rows, rows)]
+        system[np.arange(m), np.arange(m)] -= ridge
+        system[:m, m] = system[m, :m] = 1.0
+        move = np.linalg.solve(system, np.append(-slopes[rows], 0.0))[:m]
+        falling = move < 0
+        limits = np.where(falling, -found[rows] / np.where(falling, move, -1.0), np.inf)
+        step = min(1.0, float(limits.min()))
+        found[rows] += step * move
+        if step < 1:
+            out = rows[int(np.argmin(limits))]
+            found[out], used[out] = 0.0, False
+            continue
+        found[rows] = np.maximum(found[rows], 0.0)
+        slopes = gradient + curvature @ (found - weights)
+        level = float(slopes[rows].mean())
+        best = int(np.argmax(np.where(used, -np.inf, slopes)))
+        if used.all() or slopes[best] - level <= QUADRATIC_TOLERANCE * scale:
             break
-        bend = curvature[up, up] + curvature[down, down] - 2 * curvature[up, down]
-        moved = found[down] if bend >= 0 else min(found[down], -rise / bend)
-        if moved == found[down]:
-            found[down] = 0.0
-        else:
-            found[down] -= moved
-        found[up] += moved
-        slopes += moved * (curvature[:, up] - curvature[:, down])
+        used[best] = True
     return found
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.selection.choices import PROJECTIONS
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -29,29 +29,31 @@ def softmax(w: np.ndarray) -> np.ndarray:
 
 
 def sparsemax(w: np.ndarray) -> np.ndarray:
-    """The point of the simplex nearest to w [k]: argmin over λ of |λ - w|² (Martins and Astudillo 2016)."""
-    import entmax
-
-    return _by_entmax(entmax.sparsemax, w)
-
-
-def entmax15(w: np.ndarray) -> np.ndarray:
-    """Between softmax and sparsemax: argmax over λ of <λ, w> + Tsallis entropy of order 1.5 (Peters et al. 2019)."""
-    import entmax
-
-    return _by_entmax(entmax.entmax15, w)
-
-
-def _by_entmax(projection: Callable[..., Any], w: np.ndarray) -> np.ndarray:
-    """A projection of the library entmax, in float64 and with the rounding taken out of the sum."""
-    import torch
-
+    """The point of the simplex nearest to w [k]: argmin over λ of |λ - w|² (Martins and Astudillo 2016, alg. 1)."""
     # The projections do not change when a constant is added; without it large values keep their digits.
-    weights = projection(torch.from_numpy(w - w.max()), dim=-1).numpy()
+    w = w - w.max()
+    falling = np.sort(w)[::-1]
+    thresholds = (np.cumsum(falling) - 1) / np.arange(1, len(w) + 1)  # if the first 1, 2, ... are kept
+    weights = np.maximum(w - thresholds[np.flatnonzero(falling > thresholds)[-1]], 0)
     return weights / weights.sum()
 
 
-PROJECTIONS = {"sparsemax": sparsemax, "softmax": softmax, "entmax15": entmax15}
+def entmax15(w: np.ndarray) -> np.ndarray:
+    """Between softmax and sparsemax: argmax over λ of <λ, w> + Tsallis entropy of order 1.5.
+
+    λ is max(w/2 - t, 0)², with t such that it sums to one (Peters et al. 2019, alg. 2).
+    """
+    w = (w - w.max()) / 2
+    falling, kept = np.sort(w)[::-1], np.arange(1, len(w) + 1)
+    mean = np.cumsum(falling) / kept
+    spread = np.cumsum(np.square(falling)) - kept * np.square(mean)  # of the values kept, around their mean
+    thresholds = mean - np.sqrt(np.maximum(1 - spread, 0) / kept)
+    weights = np.square(np.maximum(w - thresholds[np.flatnonzero(falling >= thresholds)[-1]], 0))
+    return weights / weights.sum()
+
+
+_FUNCTIONS = (sparsemax, softmax, entmax15)
+PROJECTED = dict(zip(PROJECTIONS, _FUNCTIONS, strict=True))
 # The Jacobian of each at λ is diag(s) - s s' / sum(s), with these s:
 _SENSITIVITY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sparsemax": lambda weights: (weights > 0).astype(np.float64),
@@ -66,7 +68,7 @@ def project(w: np.ndarray, projection: str) -> np.ndarray:
         raise PtselError(f"expected a projection among {', '.join(PROJECTIONS)}, found {projection!r}")
     if not np.isfinite(w).all() or not len(w):
         raise PtselError(f"projection: expected finite values, at least one, found {w}")
-    return PROJECTIONS[projection](np.asarray(w, dtype=np.float64))
+    return PROJECTED[projection](np.asarray(w, dtype=np.float64))
 
 
 def pull_back(gradient: np.ndarray, weights: np.ndarray, projection: str) -> np.ndarray:

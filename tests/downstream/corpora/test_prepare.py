@@ -16,9 +16,10 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.data import conversion
 from ptsel_fairseq.downstream.corpora import catalogue
-from ptsel_fairseq.downstream.corpora.prepare import letters, prepare_command, split_order
+from ptsel_fairseq.downstream.corpora.prepare import prepare_command, split_order
 from ptsel_fairseq.downstream.corpora.registry import CORPORA, fetched_names, prepared_names
-from ptsel_fairseq.downstream.corpora.splits import normalise
+from ptsel_fairseq.downstream.corpora.texts import normalise
+from ptsel_fairseq.downstream.speech.spelling import letters
 
 
 def test_librispeech(librispeech, tmp_path, capsys):

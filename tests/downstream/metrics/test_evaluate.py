@@ -12,7 +12,8 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.downstream.metrics.compare import compare_command
 from ptsel_fairseq.downstream.metrics.evaluate import evaluate_command
-from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS, MEASURES, help_lines
+from ptsel_fairseq.downstream.metrics.evaluations import EVALUATIONS, help_lines
+from ptsel_fairseq.downstream.metrics.measures import MEASURES
 from ptsel_fairseq.downstream.metrics.results import read_result
 
 TRIALS = "1 a/1.wav a/2.wav\n0 a/1.wav b/1.wav\n1 b/1.wav b/2.wav\n0 b/2.wav a/2.wav\n"

@@ -1,8 +1,7 @@
-"""Probes on frozen features: vectors against literal formulas and fairseq, folds that do not leak, real speech."""
+"""Probes of classes: logistic regression against scikit-learn, folds that do not leak, real speech."""
 
 from __future__ import annotations
 
-import argparse
 import json
 
 import numpy as np
@@ -10,240 +9,15 @@ import pytest
 from conftest import ASTERISK, run_command
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from stock_tools import save_stock
 
-from ptsel_fairseq.base.audio import read_audio
-from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.base.manifest import read_manifest
-from ptsel_fairseq.downstream.asr.probe import probe_asr_command
-from ptsel_fairseq.downstream.features import front_end as features_module
-from ptsel_fairseq.downstream.features.front_end import FrontEnd, cache_key, extract, front_ends
 from ptsel_fairseq.downstream.metrics.answer_files import read_class_table
 from ptsel_fairseq.downstream.metrics.results import read_result
 from ptsel_fairseq.downstream.probing.classifiers import Part, fit_and_answer
 from ptsel_fairseq.downstream.probing.probe import Items, make_folds, probe, probe_command
-from ptsel_fairseq.labels.pools import ZAIEM_SPEECH
-from ptsel_fairseq.labels.signal.analysis import Analysis
-from ptsel_fairseq.labels.signal.cepstral import mfcc
-from ptsel_fairseq.labels.signal.pitch import f0
-from ptsel_fairseq.labels.user import read_user_files
 
 PHONES, VOICES = (ASTERISK / "classes" / f"{name}.tsv" for name in ("phone", "voice"))
-
-
-@pytest.fixture(scope="module")
-def voices(tmp_path_factory):
-    """Manifests train, valid and test of two thirds of the bundled clips in five voices."""
-    folder = tmp_path_factory.mktemp("voices")
-    lines = (ASTERISK / "train.tsv").read_text().splitlines()[1:]
-    parts = {
-        "train": lines[0::3],
-        "valid": lines[1::9],
-        "test": (ASTERISK / "valid.tsv").read_text().splitlines()[1:],
-    }
-    for split, chosen in parts.items():
-        (folder / f"{split}.tsv").write_text("\n".join([str(ASTERISK / "audio"), *chosen]) + "\n")
-    return folder
-
-
-@pytest.fixture
-def split(voices):
-    manifest = read_manifest(voices / "valid.tsv")
-    return manifest, read_classes(PHONES, manifest, 16000)
-
-
-def test_vectors_are_mean_and_deviation_of_the_segments_frames(split, tmp_path):
-    manifest, class_file = split
-    segments = class_file.in_order()
-    found = {
-        name: extract(FrontEnd(name, name), manifest, class_file, tmp_path) for name in ("mfcc", "log_mel")
-    }
-    assert found["mfcc"].shape == (len(segments), 1, 2 * 39)
-    assert found["log_mel"].shape == (len(segments), 1, 2 * 80)
-    for i in (0, len(segments) // 2, len(segments) - 1):
-        utterance = manifest.utterances[segments[i].utterance]
-        mels = Analysis(read_audio(manifest.audio_path(utterance), 16000), FrameGrid()).log_mel
-        centres = (320 * np.arange(len(mels)) + 200) / 16000
-        inside = (centres >= segments[i].start) & (centres < segments[i].end)
-        assert inside.any()
-        for name, frames in (("log_mel", mels), ("mfcc", mfcc(mels))):
-            expected = [*frames[inside].mean(axis=0), *frames[inside].std(axis=0)]
-            np.testing.assert_allclose(found[name][i, 0], expected, rtol=1e-4, atol=1e-4)
-
-
-def test_a_label_that_can_be_undefined_is_pooled_where_it_is_defined(split, tmp_path):
-    manifest, class_file = split
-    segments = class_file.in_order()
-    found = extract(FrontEnd("pitch", "f0"), manifest, class_file, tmp_path)[:, 0]
-    assert found.shape == (len(segments), 3)
-    shares = set()
-    for vector, segment in zip(found, segments, strict=True):
-        utterance = manifest.utterances[segment.utterance]
-        grid = FrameGrid()
-        pitch = Analysis(read_audio(manifest.audio_path(utterance), 16000), grid).pitch
-        first, last = grid.frames_between(segment.start, segment.end, utterance.samples)
-        values, mask = (column[first:last] for column in f0(pitch))
-        voiced = values[mask].ravel()
-        expected = (voiced.mean(), voiced.std(), mask.mean()) if len(voiced) else (0, 0, 0)
-        np.testing.assert_allclose(vector, expected, rtol=1e-4, atol=1e-4)
-        shares.add(round(float(mask.mean()), 3))
-    assert {0.0, 1.0} < shares  # phones without voice, wholly voiced ones, and some of both
-
-
-def test_a_pool_is_its_labels_side_by_side_and_a_users_label_is_a_feature(split, tmp_path):
-    manifest, class_file = split
-    own = tmp_path / "own.py"
-    own.write_text(OWN_LABEL.format(value=1))
-    users = read_user_files([own])
-    (pool, peak) = front_ends(["zaiem_speech", "own_peak"], users)
-    vectors = extract(pool, manifest, class_file, tmp_path)[:, 0]
-    singly = [extract(end, manifest, class_file, tmp_path)[:, 0] for end in front_ends(sorted(ZAIEM_SPEECH))]
-    np.testing.assert_array_equal(vectors, np.concatenate(singly, axis=1))
-    assert extract(peak, manifest, class_file, tmp_path).shape[2] == 2
-    own.write_text(OWN_LABEL.format(value=2))
-    assert front_ends(["own_peak"], read_user_files([own]))[0].checksum != peak.checksum
-
-
-OWN_LABEL = """
-import numpy as np
-from ptsel_fairseq.labels.user import register
-
-@register("own_peak", unit="full scale", description="peak times {value}")
-def own_peak(analysis):
-    return {value} * np.abs(analysis.frames(0.025)).max(axis=1)
-"""
-
-
-def test_features_are_computed_once_and_an_interruption_loses_little(split, tmp_path, monkeypatch):
-    manifest, class_file = split
-    monkeypatch.setattr(features_module, "BLOCK", 2)
-    read, seen = features_module.read_whole_audio, []
-
-    def counting(file, *arguments):
-        seen.append(file.name)
-        if len(seen) == 5:
-            raise KeyboardInterrupt
-        return read(file, *arguments)
-
-    monkeypatch.setattr(features_module, "read_whole_audio", counting)
-    front_end = FrontEnd("mfcc", "mfcc")
-    with pytest.raises(KeyboardInterrupt):
-        extract(front_end, manifest, class_file, tmp_path)
-    whole = extract(front_end, manifest, class_file, tmp_path)
-    labelled = len({segment.utterance for segment in class_file.segments})
-    assert len(seen) == 5 + labelled - 4  # two blocks of two were kept
-    np.testing.assert_array_equal(extract(front_end, manifest, class_file, tmp_path), whole)
-    assert len(seen) == labelled + 1
-    sorted(tmp_path.rglob("*.npy"))[1].write_bytes(b"cut off")
-    np.testing.assert_array_equal(extract(front_end, manifest, class_file, tmp_path), whole)
-    assert len(seen) == labelled + 3
-
-
-def test_the_cache_key_is_of_checkpoint_manifest_and_segments(voices, split):
-    manifest, _ = split
-    work = [(0, [(0.0, 1.0)])]
-    front_end = FrontEnd("w", "wav2vec2", ASTERISK / "x.pt", "abc")
-    keys = {
-        cache_key(front_end, manifest, work),
-        cache_key(FrontEnd("w", "wav2vec2", ASTERISK / "x.pt", "abd"), manifest, work),
-        cache_key(front_end, read_manifest(voices / "train.tsv"), work),
-        cache_key(front_end, manifest, [(0, [(0.0, 1.5)])]),
-        cache_key(FrontEnd("mfcc", "mfcc"), manifest, work),
-    }
-    assert len(keys) == 5
-    moved = FrontEnd("other", "wav2vec2", ASTERISK / "y.pt", "abc")
-    assert cache_key(moved, manifest, work) in keys
-
-
-def save_stock(file, normalize=False, name="wav2vec2"):
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("fairseq")
-    from ctc_tools import SMALL
-    from fairseq.models.wav2vec import Wav2Vec2Config, Wav2Vec2Model
-    from omegaconf import OmegaConf
-
-    settings = {**SMALL, "layer_norm_first": True}
-    torch.manual_seed(0)
-    model = Wav2Vec2Model(OmegaConf.merge(OmegaConf.structured(Wav2Vec2Config), settings))
-    cfg = {
-        "common": {"user_dir": None},
-        "criterion": {"_name": "wav2vec"},
-        "model": {"_name": name, **settings},
-        "task": {"_name": "audio_pretraining", "normalize": normalize},
-    }
-    heads = {"pretext_heads.f0.weight": torch.zeros(1, 32)} if name == "ptsel_wav2vec2" else {}
-    torch.save({"cfg": cfg, "model": {**model.state_dict(), **heads}}, file)
-    return model.eval()
-
-
-def test_a_checkpoint_of_the_plugin_is_as_good_as_its_export(tmp_path):
-    from ptsel_fairseq.downstream.features.wav2vec import load_encoder
-
-    waveform = read_audio(ASTERISK / "audio" / "en" / "agent-pass.ogg", 16000)
-    states = []
-    for name in ("wav2vec2", "ptsel_wav2vec2"):
-        save_stock(tmp_path / f"{name}.pt", name=name)
-        states.append(load_encoder(tmp_path / f"{name}.pt").hidden_states(waveform))
-    np.testing.assert_array_equal(*states)
-
-
-def test_a_checkpoint_of_2020_is_read_from_its_command_line(tmp_path):
-    torch = pytest.importorskip("torch")
-    from ptsel_fairseq.downstream.features.wav2vec import load_encoder
-
-    save_stock(tmp_path / "new.pt", normalize=True)
-    state = torch.load(tmp_path / "new.pt")
-    settings = {key: value for key, value in state["cfg"]["model"].items() if key != "_name"}
-    args = argparse.Namespace(
-        arch="wav2vec2", normalize=True, latent_temp="(2, 0.5, 0.999995)", lr=[0.1], data="/gone", **settings
-    )
-    torch.save({"args": args, "cfg": None, "model": state["model"]}, tmp_path / "old.pt")
-    waveform = read_audio(ASTERISK / "audio" / "en" / "agent-pass.ogg", 16000)
-    states = [load_encoder(tmp_path / name).hidden_states(waveform) for name in ("new.pt", "old.pt")]
-    np.testing.assert_array_equal(*states)
-    torch.save({"model": state["model"]}, tmp_path / "bare.pt")
-    with pytest.raises(PtselError, match="with 'cfg' or 'args', found neither"):
-        load_encoder(tmp_path / "bare.pt")
-
-
-@pytest.mark.parametrize("normalize", [False, True])
-@pytest.mark.parametrize("samples", [16000, 16320])  # odd and even numbers of frames: the blocks see pairs
-def test_hidden_states_are_fairseqs(tmp_path, normalize, samples):
-    torch = pytest.importorskip("torch")
-    from ptsel_fairseq.downstream.features.wav2vec import load_encoder
-
-    model = save_stock(tmp_path / "stock.pt", normalize)
-    waveform = read_audio(ASTERISK / "audio" / "en" / "agent-pass.ogg", 16000)[:samples]
-    encoder = load_encoder(tmp_path / "stock.pt")
-    states = encoder.hidden_states(waveform)
-    assert states.shape == (3, encoder.grid.num_frames(samples), 32)
-    scaled = (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-5) if normalize else waveform
-    with torch.no_grad():
-        found = model.extract_features(torch.from_numpy(scaled)[None].float(), None)
-    first_block_output = found["layer_results"][0][0][:, 0]
-    np.testing.assert_allclose(states[1], first_block_output.numpy(), atol=1e-4)
-    np.testing.assert_allclose(states[2], found["x"][0].numpy(), atol=1e-4)
-    assert not np.allclose(states[0], states[1], atol=1e-2)
-
-
-def test_checkpoints_that_cannot_be_used(tmp_path):
-    from ptsel_fairseq.downstream.features.wav2vec import load_encoder
-
-    save_stock(tmp_path / "ctc.pt", name="wav2vec_ctc")
-    with pytest.raises(PtselError, match="'wav2vec_ctc'; give the checkpoint that it was fine-tuned from"):
-        load_encoder(tmp_path / "ctc.pt")
-    with pytest.raises(
-        PtselError, match=r"expected a label or a pool .* or the file of a checkpoint, found 'none.pt'"
-    ):
-        front_ends(["mfcc", "none.pt"])
-    with pytest.raises(PtselError, match="expected each once"):
-        front_ends(["mfcc", "mfcc"])
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "last.pt").write_text(folder)
-    names = [end.name for end in front_ends([str(tmp_path / folder / "last.pt") for folder in ("a", "b")])]
-    assert names == ["a-last", "b-last"]
 
 
 def parts(layers=1, informative=0, items=240, seed=0):
@@ -343,22 +117,6 @@ def test_utterances_without_a_class_are_counted(voices, tmp_path, capsys):
         (tmp_path / "classes.tsv").write_text("\n".join(["path\tclass", *labelled]) + "\n")
         probe_command(tmp_path, tmp_path / "classes.tsv", ["zcr"], tmp_path / "out")
         assert capsys.readouterr().out.splitlines()[0].endswith(said)
-
-
-def test_features_that_are_no_numbers_are_refused_and_not_kept(voices, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        FrontEnd, "vectors", lambda self, waveform, spans: [np.full((1, 2), np.nan)] * len(spans)
-    )
-    with pytest.raises(
-        PtselError, match=r"train.tsv, line 2 .* features of zcr are not finite numbers; take another"
-    ):
-        probe_command(voices, VOICES, ["zcr"], tmp_path / "out", jobs=1)
-    monkeypatch.setattr(FrontEnd, "frames", lambda self, waveform: np.full((1, 9, 2), np.inf))
-    (tmp_path / "train.tsv").write_text((voices / "train.tsv").read_text())
-    (tmp_path / "train.wrd").write_text("A B\n" * (len(read_manifest(tmp_path / "train.tsv"))))
-    with pytest.raises(PtselError, match=r"train.tsv, line 2 .* features of zcr are not finite numbers"):
-        probe_asr_command(tmp_path, ["zcr"], tmp_path / "out", ["train"] * 3, jobs=1)
-    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
 from ptsel_fairseq.downstream.corpora.packages import Package
-from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, sentence_of, split_of
+from ptsel_fairseq.downstream.corpora.splits import fold_of, sentence_of, split_of
+from ptsel_fairseq.downstream.corpora.texts import normalise
 
 MAGIC = b"QTBLC"
 HERO = "JOE"

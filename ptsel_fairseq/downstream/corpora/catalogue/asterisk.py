@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
 from ptsel_fairseq.downstream.corpora.packages import Package
-from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, split_of
+from ptsel_fairseq.downstream.corpora.splits import fold_of, split_of
+from ptsel_fairseq.downstream.corpora.texts import normalise
 
 VOICES = {
     "en": "en_US_f_Allison",

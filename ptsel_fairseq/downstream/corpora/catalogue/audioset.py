@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.json_file import read_json
 from ptsel_fairseq.base.manifest import read_lines
 from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.data.audio_folder import look_into
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
 
 ONTOLOGY = "ontology.json"
@@ -89,7 +90,7 @@ def read(root: Path) -> Reading:
 def instruments(file: Path) -> tuple[dict[str, str], dict[str, set[str]]]:
     """Names of all marks below "Musical instrument", in the file's order, and the marks above each."""
     try:
-        entries = {entry["id"]: entry for entry in json.loads(file.read_text(encoding="utf-8-sig"))}
+        entries = {entry["id"]: entry for entry in read_json(file)}
         above: dict[str, set[str]] = {}
         waiting = [(child, set[str]()) for child in entries[INSTRUMENT]["child_ids"]]
         while waiting:
@@ -118,11 +119,7 @@ def rows(file: Path) -> Iterator[tuple[str, set[str]]]:
 
 def audio_below(root: Path) -> Iterator[str]:
     """Paths of audio files, relative to `root`, in an order that does not depend on the file system."""
-    yield from sorted(
-        path.relative_to(root).as_posix()
-        for path in root.rglob("*")
-        if path.suffix.lower() in AUDIO and path.is_file() and not path.name.startswith(".")
-    )
+    yield from look_into(root, AUDIO).files
 
 
 def youtube_id(stem: str) -> str | None:
@@ -140,4 +137,5 @@ CORPUS = Corpus(
     source="no count of this subset",
     convert=True,
     searched=True,
+    seconds=10.0,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, read_csv, wrong_root
-from ptsel_fairseq.downstream.corpora.splits import normalise
+from ptsel_fairseq.downstream.corpora.texts import normalise
 
 HOLDS = "the folder of one language (cv-corpus-VERSION/LANGUAGE) with clips, train.tsv, dev.tsv and test.tsv"
 SPLITS = ("train", "dev", "test")
@@ -20,7 +20,7 @@ def read(root: Path) -> Reading:
         Clip(
             f"clips/{row['path']}",
             (split,),
-            normalise(row["sentence"]),
+            normalise(row["sentence"], row.get("locale") or root.name),
             classes={"speaker": row["client_id"]},
         )
         for split in SPLITS

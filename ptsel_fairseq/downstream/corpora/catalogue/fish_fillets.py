@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, wrong_root
 from ptsel_fairseq.downstream.corpora.packages import Package
-from ptsel_fairseq.downstream.corpora.splits import fold_of, normalise, sentence_of, split_of
+from ptsel_fairseq.downstream.corpora.splits import fold_of, sentence_of, split_of
+from ptsel_fairseq.downstream.corpora.texts import normalise
 
 LANGUAGES = ("cs", "nl")
 HOLDS = "the Debian packages fillets-ng-data, fillets-ng-data-cs and fillets-ng-data-nl 1.0.1-1.1"

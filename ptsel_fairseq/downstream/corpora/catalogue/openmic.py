@@ -64,4 +64,5 @@ CORPUS = Corpus(
     published={"train": (14915, None), "test": (5085, None), "all": (20000, 55.6)},
     source="its partition split01; hours: 20,000 clips of 10 s",
     convert=True,
+    seconds=10.0,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import read_lines
+from ptsel_fairseq.data.audio_folder import look_into
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Corpus, Reading, Span, check_none, wrong_root
 
 HOLDS = "the folder TIMIT with TRAIN/DR1/... and TEST/DR1/... (upper or lower case)"
@@ -90,9 +91,9 @@ def recordings(root: Path) -> dict[tuple[str, str, str, str], Path]:
     Some copies hold them as RIFF, ``SX1.WAV.wav``, beside the originals or instead; an original is preferred.
     """
     found: dict[tuple[str, str, str, str], Path] = {}
-    for audio in sorted(root.rglob("*")):
-        parts = audio.relative_to(root).as_posix().lower().split("/")
-        if len(parts) != 4 or not parts[3].endswith(".wav") or parts[3].startswith("."):
+    for path in look_into(root, (".wav",)).files:
+        audio, parts = root / path, path.lower().split("/")
+        if len(parts) != 4:
             continue
         part, dialect, speaker, name = parts
         if part not in ("train", "test") or not dialect.startswith("dr") or name.startswith("sa"):
@@ -117,7 +118,7 @@ def read_phones(file: Path) -> list[Span]:
     spans = []
     for number, line in enumerate(read_lines(file, "lines such as '0 2260 h#'"), start=1):
         fields = line.split()
-        if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
+        if len(fields) != 3 or not all(field.isdecimal() and len(field) < 12 for field in fields[:2]):
             raise PtselError(f"{file}, line {number}: expected such as '0 2260 h#', found {line!r}")
         start, end, phone = int(fields[0]) / SAMPLE_RATE, int(fields[1]) / SAMPLE_RATE, fields[2].lower()
         if phone not in KEPT.split() and phone not in FOLDED and phone != DELETED:

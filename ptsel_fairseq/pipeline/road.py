@@ -1,0 +1,247 @@
+"""A pipeline file -> the steps of the road, each as the plain commands that a person would type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.pipeline.settings import Settings, as_overrides, as_words
+from ptsel_fairseq.pipeline.step import Step
+
+USER_DIR = Path(__file__).resolve().parents[1]
+EXAMPLE_DATA = "example-data"
+MODELS = ("pretrained", "untrained")  # what `probe: {features: [...]}` may name beside labels
+
+
+def steps_of(settings: Settings) -> list[Step]:
+    """The steps that a pipeline asks for, in the order of the road.
+
+    Raises:
+        PtselError: steps that lack what they need.
+    """
+    return _Road(settings).steps
+
+
+class _Road:
+    """Builds the steps one after the other; each knows where the ones before it have put things."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.out = settings, settings.out
+        self.steps: list[Step] = []
+        self.data = self.classes = None  # type: Path | None
+        self.store, self.ci = self.out / "store", self.out / "ci"
+        self.recipe, self.weights = self.out / "recipe.yaml", self.out / "weights.yaml"
+        self._prepare_data()
+        self._find_classes()
+        self._weigh()
+        self._train()
+        self._use()
+
+    def _add(self, name: str, *commands: list[Any], **more: Any) -> None:
+        shown = tuple(tuple(map(str, command)) for command in commands)
+        self.steps.append(Step(name, shown, **more))
+
+    def _path(self, value: Any) -> Path:
+        return self.settings.base / str(value)
+
+    def _options(self, step: str, *taken: str) -> list[str]:
+        """A step's options in words; those that the pipeline sets itself are refused."""
+        options = self.settings.options(step)
+        for name in taken:
+            if name in options:
+                raise PtselError(
+                    f"{self.settings.file}: {step}: {name}: is set by the pipeline (below {self.out}); leave it out"
+                )
+        return as_words(options)
+
+    def _need(self, step: str, condition: bool, what: str) -> None:
+        if not condition:
+            raise PtselError(f"{self.settings.file}: {step}: needs {what}")
+
+    def _prepare_data(self) -> None:
+        settings, made = self.settings, self.out / "data"
+        if settings.has("data"):
+            self._need(
+                "data", not settings.has("convert"), "manifests that are there; convert goes with audio"
+            )
+            self.data = self._path(settings.values["data"])
+            return
+        source, name = self._path(settings.values["audio"]), settings.values["audio"]
+        if name == EXAMPLE_DATA:
+            source = self.out / "speech"
+            self._add(EXAMPLE_DATA, ["ptsel", EXAMPLE_DATA, source], makes=(source / "train.tsv",))
+        step = "convert" if settings.has("convert") else "manifest"
+        words = self._options(step, "out")
+        command = ["ptsel", step, source, *([made] if step == "convert" else ["--out", made]), *words]
+        self._add(step, command, reads=(source,), makes=(made / "train.tsv",))
+        self.data = made
+
+    def _find_classes(self) -> None:
+        settings, data = self.settings, self.data
+        asked = settings.values.get("classes")
+        if isinstance(asked, dict):
+            self.classes = self.out / "classes.tsv"
+            table = [self._path(asked["from-table"])] if "from-table" in asked else []
+            words = self._options("classes", "out")
+            self._add("classes", ["ptsel", "classes", data, "--out", self.classes, *words],
+                      reads=(data, *table), makes=(self.classes,))  # fmt: skip
+        elif asked is not None:
+            in_speech = settings.values.get("audio") == EXAMPLE_DATA and not self._path(asked).is_file()
+            self.classes = (self.out / "speech" / str(asked)) if in_speech else self._path(asked)
+        if settings.has("check") or "check" not in settings.values:
+            known = ["--classes", self.classes] if self.classes else []
+            reads = (data, *([self.classes] if self.classes else []))
+            self._add("check", ["ptsel", "check", data, *known, *self._options("check")], reads=reads)
+
+    def _weigh(self) -> None:
+        settings, data = self.settings, self.data
+        if settings.has("extract"):
+            splits = settings.options("extract").get("splits", ["train", "valid"])
+            headers = tuple(self.store / split / "header.json" for split in splits)
+            words = self._options("extract", "store")
+            self._add("extract", ["ptsel", "extract", data, "--store", self.store, *words], reads=(data,),
+                      makes=headers)  # fmt: skip
+        if settings.has("score") or settings.has("select"):
+            self._need("score", settings.has("extract"), "extract: {labels: [...]}")
+            self._need("score", self.classes is not None, "classes: FILE, or options of `ptsel classes`")
+            header = self.store / settings.options("score").get("split", "train") / "header.json"
+            words = self._options("score", "store", "classes", "out")
+            self._add(
+                "score",
+                [
+                    "ptsel",
+                    "score",
+                    data,
+                    "--store",
+                    self.store,
+                    "--classes",
+                    self.classes,
+                    "--out",
+                    self.ci,
+                    *words,
+                ],
+                reads=(data, self.classes, header),
+                makes=(self.ci / "scores.json",),
+            )
+        if settings.has("select"):
+            self._select()
+        if settings.has("report"):
+            self._need("report", settings.has("select"), "select: {...}")
+            page = self.out / "report.html"
+            words = self._options("report", "out", "weights")
+            self._add("report", ["ptsel", "report", self.ci, "--weights", self.weights, "--out", page, *words],
+                      reads=(self.ci / "scores.json", self.weights), makes=(page,))  # fmt: skip
+
+    def _select(self) -> None:
+        words = self._options("select", "out", "config")
+        command = ["ptsel", "select", self.ci, *words, "--out", self.weights]
+        scores = self.ci / "scores.json"
+        if not self.settings.has("recipe"):
+            self._add("select", command, reads=(scores,), makes=(self.weights,))
+            return
+        asked = str(self.settings.values["recipe"])
+        own = self._path(asked)
+        template = own if own.is_file() else _bundled(asked)
+        # The recipe is written anew each time, without the λ that another choice of labels has left in it.
+        get = ["ptsel", "recipe", asked, "--force", "--out", self.recipe]
+        if own.is_file():
+            get = ["cp", own, self.recipe]
+        self._add("select", get, [*command, "--config", self.recipe], reads=(scores, template),
+                  makes=(self.weights, self.recipe))  # fmt: skip
+
+    def _train(self) -> None:
+        settings = self.settings
+        for name, folder in (("train", "pretrain"), ("untrained", "untrained")):
+            if not settings.has(name):
+                continue
+            self._need(
+                name, settings.has("select") and settings.has("recipe"), "select: {...} and recipe: NAME"
+            )
+            run = self.out / folder
+            overrides = settings.options(name)
+            if name == "untrained":  # the weights that a training begins with: one update of size nothing
+                overrides = {**settings.options("train"), "optimization.lr": [0.0], "optimization.max_update": 1,
+                             "dataset.disable_validation": True, **overrides}  # fmt: skip
+            command = ["fairseq-hydra-train", "--config-dir", self.out, "--config-name", self.recipe.stem,
+                       f"task.data={self.data}", f"task.store={self.store}", f"common.user_dir={USER_DIR}",
+                       f"checkpoint.save_dir={run}", f"hydra.run.dir={run}", *as_overrides(overrides)]  # fmt: skip
+            header = self.store / "train" / "header.json"
+            self._add(name, command, reads=(self.recipe, self.data, header),
+                      makes=(run / "checkpoint_last.pt",), run_folder=run)  # fmt: skip
+        if settings.has("train"):
+            picture = self.out / "losses.png"
+            self._add("plot", ["ptsel", "plot", self.out / "pretrain", "--out", picture],
+                      reads=(self.out / "pretrain" / "checkpoint_last.pt",), makes=(picture,))  # fmt: skip
+        if settings.has("export"):
+            self._need("export", settings.has("train"), "train: {...}")
+            checkpoint, stock = self.out / "pretrain" / "checkpoint_last.pt", self.out / "wav2vec2.pt"
+            self._add("export", ["ptsel", "export", checkpoint, "--out", stock, *self._options("export", "out")],
+                      reads=(checkpoint,), makes=(stock,))  # fmt: skip
+
+    def _model(self, name: str) -> Path:
+        folder = "pretrain" if name == "pretrained" else name
+        return self.out / folder / "checkpoint_last.pt"
+
+    def _use(self) -> None:
+        settings = self.settings
+        if settings.has("probe"):
+            self._probe()
+        if settings.has("finetune"):
+            self._finetune()
+
+    def _probe(self) -> None:
+        options = self.settings.options("probe")
+        self._need("probe", self.classes is not None, "classes: FILE, or options of `ptsel classes`")
+        words: list[Any] = []
+        models = []
+        for feature in _listed(options.pop("features", ["pretrained"])):
+            if feature in MODELS:
+                step = "train" if feature == "pretrained" else feature
+                self._need("probe", self.settings.has(step), f"{step}: {{...}} for the feature {feature}")
+                models.append(self._model(feature))
+            words.append(models[-1] if feature in MODELS else feature)
+        out = self.out / "probe"
+        commands: list[list[Any]] = []
+        folds = options.pop("folds", None)
+        groups: list[Any] = []
+        if folds is not None:
+            file = self.out / "folds.tsv"
+            commands.append(["ptsel", "classes", self.data, "--random", folds, "--out", file])
+            groups = ["--leave-out", file]
+            options.setdefault("splits", ["train", "valid"])
+        commands.append(["ptsel", "probe", self.data, "--classes", self.classes, "--features", *words, *groups,
+                         "--out", out, *as_words(options)])  # fmt: skip
+        made = out / "comparison.md" if len(words) > 1 else out
+        self._add("probe", *commands, reads=(self.data, self.classes, *models), makes=(made,))
+
+    def _finetune(self) -> None:
+        options = self.settings.options("finetune")
+        stock = self.out / "wav2vec2.pt"
+        self._need("finetune", self.settings.has("export"), "export: true")
+        self._need("finetune", "recipe" in options and "data" in options, "recipe: NAME and data: DATA_DIR")
+        asked, data = str(options.pop("recipe")), self._path(options.pop("data"))
+        recipe, run = self.out / "finetune.yaml", self.out / "finetune"
+        get = ["ptsel", "recipe", asked, "--force", "--out", recipe]
+        if self._path(asked).is_file():
+            get = ["cp", self._path(asked), recipe]
+        command = ["fairseq-hydra-train", "--config-dir", self.out, "--config-name", recipe.stem, f"task.data={data}",
+                   f"model.w2v_path={stock}", f"checkpoint.save_dir={run}", f"hydra.run.dir={run}",
+                   *as_overrides(options)]  # fmt: skip
+        best = run / "checkpoint_best.pt"
+        self._add("finetune", get, command, reads=(stock, data), makes=(best,), run_folder=run)
+        if self.settings.has("decode"):
+            out = self.out / "decoded"
+            words = self._options("decode", "model", "out")
+            self._add("decode", ["ptsel", "decode", data, "--model", best, "--out", out, *words],
+                      reads=(best, data), makes=(out / "result.json",))  # fmt: skip
+
+
+def _bundled(name: str) -> Path:
+    from ptsel_fairseq.data.recipes import find
+
+    return find(name)
+
+
+def _listed(value: Any) -> list[str]:
+    return [str(item) for item in (value if isinstance(value, list) else [value])]

@@ -1,0 +1,96 @@
+"""Permutations of labels inside classes that keep together what belongs to one group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def ranks_in_classes(values: Mapping[str, np.ndarray], class_of: np.ndarray) -> dict[str, np.ndarray]:
+    """For each label, the rank of each point's value inside its class, over the number of points there, [N] in (0, 1).
+
+    Of a vector label, the rank of its largest principal component in the class. NaN where undefined.
+
+    Args:
+        values: name -> [N, dim], NaN where undefined.
+        class_of: int [N].
+    """
+    by_class = np.split(np.argsort(class_of, kind="stable"), np.cumsum(np.bincount(class_of))[:-1])
+    found = {}
+    for name, z in values.items():
+        ranks = np.full(len(z), np.nan)
+        for rows in by_class:
+            rows = rows[~np.isnan(z[rows, 0])]
+            if len(rows):
+                ranks[rows] = (rankdata(_one_column(z[rows])) - 0.5) / len(rows)
+        found[name] = ranks
+    return found
+
+
+def _one_column(z: np.ndarray) -> np.ndarray:
+    if z.shape[1] == 1:
+        return z[:, 0]
+    centred = z - z.mean(axis=0)
+    direction = np.linalg.svd(centred, full_matrices=False)[2][0]
+    return np.round(centred @ direction, 10)  # equal points stay equal
+
+
+@dataclass(frozen=True)
+class GroupedOrders:
+    """How the points of one class are permuted.
+
+    Attributes:
+        group: number of the group of each point of the class [n].
+        place: of the point in its group, from 0 [n].
+        sizes, starts: of every group, in `by_group` [groups].
+        by_group: all points of the task, one group after the other [N].
+        ranks: of all points, by label; see `ranks_in_classes`.
+    """
+
+    group: np.ndarray
+    place: np.ndarray
+    sizes: np.ndarray
+    starts: np.ndarray
+    by_group: np.ndarray
+    ranks: Mapping[str, np.ndarray]
+    seed: int
+
+    @classmethod
+    def of(
+        cls, groups: np.ndarray, rows: np.ndarray, ranks: Mapping[str, np.ndarray], seed: int
+    ) -> GroupedOrders:
+        """For the points `rows` of a task with these groups [N]."""
+        number = np.unique(groups, return_inverse=True)[1]
+        sizes = np.bincount(number)
+        starts = np.cumsum(sizes) - sizes
+        by_group = np.argsort(number, kind="stable")
+        place = np.empty(len(groups), dtype=np.int64)
+        place[by_group] = np.arange(len(groups)) - np.repeat(starts, sizes)
+        return cls(number[rows], place[rows], sizes, starts, by_group, ranks, seed)
+
+    def of_label(self, name: str, members: np.ndarray, count: int) -> Iterator[np.ndarray]:
+        """Orders of the points `members` of the class [n], for one label, `count` of them.
+
+        As in `hsic.inner_products`, an order says which point's speech comes to each point's label.
+        """
+        own = np.argsort(self.ranks[name][self._rows[members]], kind="stable")
+        group, place = self.group[members], self.place[members]
+        for number in range(count):
+            rng = np.random.default_rng([self.seed, 3, number])
+            donor = rng.permutation(len(self.sizes))[group]
+            taken = self.by_group[self.starts[donor] + place * self.sizes[donor] // self.sizes[group]]
+            ranks = self.ranks[name][taken]
+            ranks = np.where(np.isnan(ranks), rng.uniform(size=len(ranks)), ranks)
+            label_of = np.empty(len(members), dtype=np.intp)
+            label_of[np.lexsort((rng.uniform(size=len(ranks)), ranks))] = own
+            order = np.empty(len(members), dtype=np.intp)
+            order[label_of] = np.arange(len(members))
+            yield order
+
+    @property
+    def _rows(self) -> np.ndarray:
+        """The points of the class among all."""
+        return self.by_group[self.starts[self.group] + self.place]

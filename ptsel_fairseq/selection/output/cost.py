@@ -1,0 +1,98 @@
+"""What scoring will cost, told before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ptsel_fairseq.base.class_file import ClassFile
+from ptsel_fairseq.base.files import readable_size, readable_time
+from ptsel_fairseq.base.manifest import Manifest
+from ptsel_fairseq.labels.store.reader import LabelStore
+from ptsel_fairseq.selection.estimators import Estimator, TaskEstimator
+from ptsel_fairseq.selection.estimators.one_class import class_seconds, matrix_bytes
+from ptsel_fairseq.selection.estimators.relevance import MOST_OPERATIONS
+from ptsel_fairseq.selection.noise import PERMUTATIONS
+from ptsel_fairseq.selection.points import downsampled_frames, summary_width
+
+OPERATIONS_A_SECOND = 1e10  # of one core, multiplying matrices
+FOLDS_HELD = 5  # covariances of the speech that ridge regression keeps
+
+
+def cost_line(
+    manifest: Manifest,
+    store: LabelStore,
+    class_file: ClassFile,
+    labels: Sequence[str],
+    summary: str,
+    permutations: int,
+    jobs: int,
+    embedded: bool,
+    estimator: Estimator,
+) -> str:
+    """What will be scored, and about how long that takes on `jobs` cores; `embedded`: the speech vectors are there."""
+    frames = downsampled_frames(class_file)
+    names = [segment.name for segment in class_file.segments]
+    sizes = np.unique(names, return_counts=True)[1].astype(np.float64)
+    used = {segment.utterance for segment in class_file.segments}
+    seconds = sum(manifest.utterances[index].samples for index in used) / store.grid.sample_rate
+    dims = [
+        [
+            summary_width(store.info(label).dim, summary, frames)
+            for label in labels
+            if (store.info(label).undefined is not None) == optional
+        ]
+        for optional in (False, True)
+    ]  # where a label is undefined the class is another one
+    d, orders = 40 * frames, 1 + permutations
+    columns = sum(map(sum, dims))
+    of_task = isinstance(estimator, TaskEstimator)
+    scoring, largest = task_cost(
+        len(names), d, columns, len(sizes), permutations if of_task else PERMUTATIONS
+    )
+    for group in [] if of_task else filter(None, dims):
+        scalars = group.count(1)
+        for size in sizes.astype(int).tolist():
+            if size < 4:
+                continue
+            by_matrices, by_blocks = class_seconds(size, d, scalars, len(group) - scalars, orders)
+            scoring += min(by_matrices, by_blocks)
+            held = (
+                16 * size * d + 128e6 if by_blocks < by_matrices else matrix_bytes(size, len(group), orders)
+            )
+            largest = max(largest, held)
+    embedding = (
+        "speech embedded already"
+        if embedded
+        else (
+            f"{seconds / 60:.1f} min of audio to embed, about {readable_time(max(1, seconds / 600 / jobs))}"
+        )
+    )
+    points = 4 * d * len(names)
+    lines = [
+        f"{manifest.file}: {len(names)} points in {len(sizes)} classes (of {int(sizes.min())} to {int(sizes.max())}), "
+        f"{len(labels)} labels",
+        f"cost on {jobs} cores: {embedding}; scores about {readable_time(max(1, scoring / jobs))}; memory about "
+        f"{readable_size(100e6 + 3 * points + largest * jobs)}, disk {readable_size(points * (1 if embedded else 2))}",
+    ]
+    if class_file.unlabelled or class_file.other_paths:
+        lines.append(
+            f"left out: {class_file.unlabelled} utterances of the manifest without a class, {class_file.other_paths} "
+            "lines of the class file about other utterances"
+        )
+    return "\n".join(lines)
+
+
+def task_cost(points: int, d: int, columns: int, classes: int, permutations: int) -> tuple[float, float]:
+    """Seconds of one core and bytes, about, of the labels' relevance with `permutations`.
+
+    Args:
+        points, d: speech vectors [points, d].
+        columns: of all labels together.
+    """
+    each = 2.0 * classes * points * columns
+    permuted = each * permutations if each * permutations < MOST_OPERATIONS else 0.0
+    operations = 2.0 * points * d * (d + 2 * columns) + permuted
+    held = 8.0 * (points * (2 * columns + (classes if permuted else 0)) + 3 * FOLDS_HELD * d * (d + classes))
+    return operations / OPERATIONS_A_SECOND, held
