@@ -13,7 +13,7 @@ from ptsel_fairseq.cli.arguments import (
     add_device,
     add_jobs,
     add_memory,
-    add_user_dirs,
+    add_plugins,
     command_line,
     use_device,
 )
@@ -63,7 +63,7 @@ def add_align(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + ALIGNED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the class files")
     add_splits(parser)
     parser.add_argument(
@@ -152,7 +152,7 @@ def add_decode(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument(
         "--model",
         type=Path,
@@ -204,7 +204,7 @@ def add_probe_asr(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument(
         "--features",
         nargs="+",
@@ -263,7 +263,7 @@ def add_verify(commands) -> None:
         MANIFEST_HELP + VERIFY_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument(
         "--trials", type=Path, required=True, metavar="FILE", help="1 or 0 and two utterances"
     )
