@@ -11,8 +11,8 @@ from ptsel_fairseq.cli.arguments import (
     add_command,
     add_device,
     add_jobs,
+    add_plugins,
     add_splits,
-    add_user_dirs,
     command_line,
     use_device,
 )
@@ -35,7 +35,7 @@ def add_align(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + ALIGNED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the class files")
     add_splits(parser)
     parser.add_argument(

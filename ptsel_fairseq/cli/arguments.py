@@ -153,18 +153,6 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_user_dirs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--user-dir",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="folder that registers an encoder of your own, as common.user_dir in training (docs/extending.md); may be "
-        "given more than once",
-    )
-
-
 def command_line() -> str:
     """The command as typed, for the provenance of outputs."""
     return shlex.join(["ptsel", *sys.argv[1:]])

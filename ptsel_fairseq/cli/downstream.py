@@ -16,7 +16,6 @@ from ptsel_fairseq.cli.arguments import (
     add_device,
     add_jobs,
     add_plugins,
-    add_user_dirs,
     add_user_labels,
     command_line,
     use_device,
@@ -132,7 +131,7 @@ def add_probe(commands) -> None:
         "f0+loudness (side by side) or "
         "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
-    add_user_dirs(parser)
+    add_plugins(parser)
     add_user_labels(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"

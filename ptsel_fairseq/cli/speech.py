@@ -14,8 +14,8 @@ from ptsel_fairseq.cli.arguments import (
     add_device,
     add_jobs,
     add_memory,
+    add_plugins,
     add_splits,
-    add_user_dirs,
     command_line,
     use_device,
 )
@@ -53,7 +53,7 @@ def add_decode(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument(
         "--model",
         type=Path,
@@ -105,7 +105,7 @@ def add_probe_asr(commands) -> None:
         MANIFEST_HELP + TRANSCRIPTS_HELP + DECODED_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument(
         "--features",
         nargs="+",
@@ -164,7 +164,7 @@ def add_verify(commands) -> None:
         MANIFEST_HELP + VERIFY_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
-    add_user_dirs(parser)
+    add_plugins(parser)
     parser.add_argument(
         "--trials", type=Path, required=True, metavar="FILE", help="1 or 0 and two utterances"
     )
