@@ -265,7 +265,8 @@ def _number(value: float | None, digits: int = 4) -> Cell:
 def _p(p: float | None, permutations: int) -> Cell:
     """p; at 1 / (permutations + 1) none of them reaches the score, and more of them might say less."""
     cell = Cell("–", float("nan")) if p is None else Cell(f"{p:.2g}", p)
-    return Cell(f"≤ {cell.text}", p) if p is not None and p * (permutations + 1) < 1.5 else cell
+    at_floor = p is not None and permutations > 0 and p * (permutations + 1) < 1.5
+    return Cell(f"≤ {cell.text}", p) if at_floor else cell
 
 
 def _count(value: int) -> Cell:
