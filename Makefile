@@ -13,8 +13,8 @@ help:  ## show this list
 setup:  ## make .venv and install everything into it
 	@$(PYTHON) tools/setup_venv.py
 
-demo: setup  ## the whole road on the bundled speech, into $(OUTPUT) (about 10 minutes on 2 cores)
-	@$(VENV_PYTHON) examples/demo.py --out $(OUTPUT)
+demo: setup  ## the whole road on the bundled speech, into $(OUTPUT) (a few minutes)
+	@$(VENV_PYTHON) examples/demo/demo.py --out $(OUTPUT)
 
 test: setup  ## all tests
 	@$(VENV_PYTHON) -m pytest $(PARALLEL)

@@ -6,6 +6,7 @@ contrastive loss and pretext heads are left out: they have no part in the encode
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import WholeFile, write_text
+from ptsel_fairseq.base.files import WholeFile, output_folder, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -47,18 +48,26 @@ def write_hf(stock: Mapping[str, Any], out: Path) -> int:
         PtselError: an architecture that ``Wav2Vec2Model`` does not have, safetensors is not installed, or the
             folder cannot be written.
     """
-    try:
-        from safetensors.torch import save
-    except ImportError:
+    if importlib.util.find_spec("safetensors") is None:
         raise PtselError(
             "--format hf: writing safetensors needs the package safetensors; pip install 'ptsel_fairseq[hf]'"
-        ) from None
+        )
     model_cfg = _with_defaults(stock["cfg"]["model"])
     config = hf_config(model_cfg)
     tensors = hf_tensors(stock["model"], model_cfg)
     normalize = bool(stock["cfg"]["task"].get("normalize", False))
+    with output_folder(out):
+        _write(out, tensors, config, normalize)
+    return len(tensors)
+
+
+def _write(
+    out: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any], normalize: bool
+) -> None:
+    from safetensors.torch import save
+
     with WholeFile(out / "model.safetensors") as file:
-        file.write(save(tensors, metadata={"format": "pt"}))
+        file.write(save(dict(tensors), metadata={"format": "pt"}))
     preprocessor = {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,
@@ -70,7 +79,6 @@ def write_hf(stock: Mapping[str, Any], out: Path) -> int:
     }
     for name, content in (("preprocessor_config.json", preprocessor), ("config.json", config)):
         write_text(out / name, json.dumps(content, indent=2) + "\n")
-    return len(tensors)
 
 
 def hf_config(cfg: Mapping[str, Any]) -> dict[str, Any]:

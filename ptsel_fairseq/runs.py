@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.json_file import parse_json
 
 # [2026-01-31 12:00:00,123][train_inner][INFO] - {"epoch": 1, "update": 0.5, "loss": "6.6", ...}
 LINE = re.compile(
@@ -83,8 +84,11 @@ def parse_line(line: str) -> Record | None:
     if match is None:
         return None
     try:
-        logged = json.loads(match["json"])
-    except json.JSONDecodeError:
+        logged = parse_json(match["json"], finite=False)
+        time = datetime.strptime(match["time"], "%Y-%m-%d %H:%M:%S,%f")
+    except ValueError:  # a line that two processes wrote into at once
+        return None
+    if not isinstance(logged, dict):
         return None
     prefix = f"{match['kind']}_"
     values: dict[str, float] = {}
@@ -92,12 +96,11 @@ def parse_line(line: str) -> Record | None:
         try:
             # fairseq writes valid_loss, train_loss; one name for one quantity is enough.
             values[key.removeprefix(prefix) if key != "train_wall" else key] = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
     update = values.get("num_updates")
-    if update is None:
+    if update is None or not math.isfinite(update):
         return None
-    time = datetime.strptime(match["time"], "%Y-%m-%d %H:%M:%S,%f")
     return Record(time, match["kind"], int(update), values)
 
 

@@ -54,11 +54,11 @@ def pretrain(
     encoder = new_encoder(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1000 + seed)
-        heads = nn.ModuleDict(
-            {name: nn.Linear(CHANNELS, tracks[name].values.shape[1]) for name in sorted(weights)}
-        )
+        heads = {name: nn.Linear(CHANNELS, tracks[name].values.shape[1]) for name in sorted(weights)}
     optimizer = torch.optim.AdamW(
-        [*encoder.parameters(), *heads.parameters()], lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
+        [*encoder.parameters(), *(p for head in heads.values() for p in head.parameters())],
+        lr=LEARNING_RATE,
+        weight_decay=WEIGHT_DECAY,
     )
     rng = np.random.default_rng(seed)
     last: dict[str, list[float]] = {name: [] for name in heads}

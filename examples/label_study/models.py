@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from controls import oracle_names
-from settings import CONTROLS, PAPERS, POOLS, Settings
+from settings import CONTROLS, PAPERS, POOLS, TASKS, Settings
 
 RANDOM = "random"
 
@@ -51,7 +51,8 @@ def plan(settings: Settings, labels: Sequence[str], chosen: Sequence[Model] = ()
     yield from chosen
     for seed in others:
         yield from in_turn([singles(labels, pool, seed) + named(labels, pool, seed) for pool in POOLS])
-        yield from (Model(m.name, m.kind, m.pool, seed, m.weights) for m in chosen)
+    for model in chosen:
+        yield from (Model(model.name, model.kind, model.pool, seed, model.weights) for seed in others)
     yield from in_turn([groups[pool][half:] for pool in POOLS])
     for seed in settings.seeds:
         yield from in_turn([[single(n, "oracle", pool, seed) for n in oracle_names(pool)] for pool in POOLS])
@@ -95,3 +96,9 @@ def in_turn(lists: Sequence[Sequence[Model]]) -> Iterator[Model]:
     """One of each list after the other, until all are through."""
     for i in range(max(map(len, lists))):
         yield from (models[i] for models in lists if i < len(models))
+
+
+def task_of_way(model: str) -> str:
+    """The task that a chosen group was chosen for, by the name of its encoder."""
+    rest = model.removeprefix("way_")
+    return max((task for task in TASKS if rest.startswith(f"{task}_")), key=len)

@@ -10,12 +10,12 @@ from functools import cached_property
 import numpy as np
 from controls import oracle_names, planted, task_of_oracle
 from encoder import features, new_encoder, pretrain
-from models import RANDOM, Model
+from models import RANDOM, Model, task_of_way
 from points import Points, points_of
 from pool import Pool, Track
 from probes import few_examples, linear, mlp
 from ridge import RandomFeatures
-from settings import CONTROLS, EXAMPLES, POOLS, SAME_AS_ANOTHER, SEEDS, TASKS, Settings
+from settings import CONTROLS, EXAMPLES, POOLS, SAME_AS_ANOTHER, SEEDS, TASKS, TIER3_DEFAULT, Settings
 from tables import OUTCOME_KEY, OUTCOMES, Table
 
 HEADS = ("linear", "mlp")
@@ -29,7 +29,7 @@ class Study:
     settings: Settings
     _pools: dict[str, Pool] = field(default_factory=dict)
     _planted: dict[tuple[str, str], Track] = field(default_factory=dict)
-    _needed: dict[str, np.ndarray] = field(default_factory=dict)
+    _needed: dict[tuple[str, tuple[str, ...]], np.ndarray] = field(default_factory=dict)
 
     def pool(self, name: str) -> Pool:
         if name not in self._pools:
@@ -56,22 +56,23 @@ class Study:
     def tasks(self, pool: str) -> list[Points]:
         return [self.points[task.name] for task in TASKS.values() if task.pool == pool]
 
-    def needed(self, pool: str) -> np.ndarray:
-        """The frames of a pool's stream that lie in a point of any task, bool [frames]."""
-        if pool not in self._needed:
+    def needed(self, pool: str, tasks: tuple[str, ...] = ()) -> np.ndarray:
+        """The frames of a pool's stream in points of some tasks (default: all of the pool), bool [frames]."""
+        if (pool, tasks) not in self._needed:
             found = np.zeros(self.pool(pool).total, bool)
             for points in self.tasks(pool):
-                for first, last in zip(points.start, points.end, strict=True):
-                    found[first:last] = True
-            self._needed[pool] = found
-        return self._needed[pool]
+                if not tasks or points.task.name in tasks:
+                    for first, last in zip(points.start, points.end, strict=True):
+                        found[first:last] = True
+            self._needed[pool, tasks] = found
+        return self._needed[pool, tasks]
 
     def table(self, name: str) -> Table:
         return Table(self.settings.results / f"{name}.csv", OUTCOMES, OUTCOME_KEY)
 
     @cached_property
     def summaries(self) -> dict[str, np.ndarray]:
-        """The summaries of all labels side by side, by task: what there is without any encoder."""
+        """The summaries of all labels side by side, by task: the features without any encoder."""
         return {
             name: np.hstack(
                 [points.summarise_track(self.track(points.task.pool, label)) for label in self.labels]
@@ -196,13 +197,22 @@ def tier2(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
     for model in models:
         for label, weight in model.weights.items():
             weights.add({"pool": model.pool, "model": model.name, "label": label, "weight": weight})
-        encoded = Encoded(study, model, losses)
+        own = tasks_of(model)
+        encoded = Encoded(study, model, losses, own)
         row = {"tier": "2", "pool": model.pool, "kind": model.kind, "model": model.name, "seed": model.seed}
-        own = (task_of_oracle(model.name),) if model.kind == "oracle" else ()
         curves = model.seed == SEEDS[0] and model.kind in ("random", "named", "chosen")
         yield Judged({**row, "features": "encoder"}, encoded.vectors, curves=curves, tasks=own)
-        if model.seed == SEEDS[0] and model.kind in ("random", "named", "chosen"):
-            yield Judged({**row, "features": "joined"}, encoded.joined)
+        by_default = model.kind == "chosen" and model.name.endswith(f"_{TIER3_DEFAULT}")
+        if model.seed == SEEDS[0] and (model.kind in ("random", "named") or by_default):
+            heads = ("linear",) if by_default else HEADS
+            yield Judged({**row, "features": "joined"}, encoded.joined, heads=heads, tasks=own)
+
+
+def tasks_of(model: Model) -> tuple[str, ...]:
+    """The tasks that an encoder is judged on: its own, if it was made for one; empty for all of its pool."""
+    if model.kind == "oracle":
+        return (task_of_oracle(model.name),)
+    return (task_of_way(model.name),) if model.kind == "chosen" else ()
 
 
 @dataclass
@@ -212,10 +222,15 @@ class Encoded:
     study: Study
     model: Model
     losses: Table
+    tasks: tuple[str, ...] = ()
 
     @cached_property
     def frames(self) -> np.ndarray:
-        model, pool, needed = self.model, self.study.pool(self.model.pool), self.study.needed(self.model.pool)
+        model, pool, needed = (
+            self.model,
+            self.study.pool(self.model.pool),
+            self.study.needed(self.model.pool, self.tasks),
+        )
         if model.name == RANDOM:
             return features(new_encoder(model.seed), pool, needed)
         tracks = {name: self.study.track(model.pool, name) for name in model.weights}

@@ -7,7 +7,7 @@ from types import TracebackType
 
 import numpy as np
 
-from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.errors import RecordingError
 
 PIECE = 1 << 20  # samples (66 s) decoded at once
 LOUDEST = 32.0  # of full scale: far beyond what any recording reaches, far below integers taken for floats
@@ -25,7 +25,7 @@ class AudioFile:
         where: how messages name the utterance; default, the file.
 
     Raises:
-        PtselError: missing or unreadable file, or another rate.
+        RecordingError: missing or unreadable file, or another rate.
     """
 
     def __init__(self, file: Path | str, sample_rate: int, where: str | None = None) -> None:
@@ -34,7 +34,7 @@ class AudioFile:
         self._where = where or str(file)
         self.position = 0  # samples read so far
         if not Path(file).is_file():
-            raise PtselError(f"{self._where}: no such audio file: {file}")
+            raise RecordingError(self._where, f"no such audio file: {file}")
         try:
             self._sound = soundfile.SoundFile(file)
         except soundfile.LibsndfileError as error:
@@ -42,9 +42,10 @@ class AudioFile:
         self._sound.seekable = lambda: False  # or soundfile seeks after each piece, to where it is
         if self._sound.samplerate != sample_rate:
             self._sound.close()
-            raise PtselError(
-                f"{self._where}: expected audio at {sample_rate} Hz, found {self._sound.samplerate} Hz; resample it "
-                f"first (for example: sox IN -r {sample_rate} -c 1 OUT), since fairseq does not"
+            raise RecordingError(
+                self._where,
+                f"expected audio at {sample_rate} Hz, found {self._sound.samplerate} Hz; resample it "
+                f"first (for example: sox IN -r {sample_rate} -c 1 OUT), since fairseq does not",
             )
 
     def __enter__(self) -> AudioFile:
@@ -62,7 +63,7 @@ class AudioFile:
         """The next `samples` samples, float32, fewer only at the end of the file.
 
         Raises:
-            PtselError: audio that cannot be decoded, or samples that are not finite.
+            RecordingError: audio that cannot be decoded, or samples that are not finite.
         """
         pieces = []
         while samples > 0:
@@ -83,35 +84,37 @@ class AudioFile:
         mono = np.ascontiguousarray(waveform[:, 0]) if waveform.shape[1] == 1 else waveform.mean(axis=1)
         if not np.isfinite(mono).all():
             bad = self.position + int(np.flatnonzero(~np.isfinite(mono))[0])
-            raise PtselError(
-                f"{self._where}: sample {bad} of the audio is not a finite number; the file is damaged"
+            raise RecordingError(
+                self._where, f"sample {bad} of the audio is not a finite number; the file is damaged"
             )
         if len(mono) and np.abs(mono).max() > LOUDEST:
-            raise PtselError(
-                f"{self._where}: the audio reaches {np.abs(mono).max():g} times full scale; it holds integers saved as "
-                "floats, divide them by their full scale (32768 for 16 bit)"
+            raise RecordingError(
+                self._where,
+                f"the audio reaches {np.abs(mono).max():g} times full scale; it holds integers saved as "
+                "floats, divide them by their full scale (32768 for 16 bit)",
             )
         self.position += len(mono)
         return mono
 
     def check_length(self, samples: int) -> None:
-        """Read what is left; raise PtselError if the audio has not as many `samples` as the manifest says."""
+        """Read what is left; raise RecordingError if the audio has not as many `samples` as the manifest says."""
         while len(self._read_piece(PIECE)):
             pass
         if self.position != samples:
-            raise PtselError(
-                f"{self._where}: the manifest says {samples} samples, the audio has {self.position}; "
-                "the file is cut off or the manifest old"
+            raise RecordingError(
+                self._where,
+                f"the manifest says {samples} samples, the audio has {self.position}; "
+                "the file is cut off or the manifest old",
             )
 
-    def _undecodable(self, error: Exception) -> PtselError:
-        return PtselError(
-            f"{self._where}: the audio cannot be decoded ({getattr(error, 'error_string', error)})"
+    def _undecodable(self, error: Exception) -> RecordingError:
+        return RecordingError(
+            self._where, f"the audio cannot be decoded ({getattr(error, 'error_string', error)})"
         )
 
 
 def read_whole_audio(file: Path | str, sample_rate: int, samples: int, where: str) -> np.ndarray:
-    """As `read_audio`; raises PtselError too if the audio has not as many `samples` as the manifest says."""
+    """As `read_audio`; raises RecordingError too if the audio has not as many `samples` as the manifest says."""
     with AudioFile(file, sample_rate, where) as audio:
         waveform = audio.read(samples)
         audio.check_length(samples)
@@ -122,7 +125,7 @@ def read_audio(file: Path | str, sample_rate: int, where: str | None = None) -> 
     """The waveform of an audio file, float32 [samples], channels averaged, full scale 1.
 
     Raises:
-        PtselError: missing or unreadable file, another rate, or samples that are not finite.
+        RecordingError: missing or unreadable file, another rate, or samples that are not finite.
     """
     with AudioFile(file, sample_rate, where) as audio:
         pieces = [audio.read(PIECE)]

@@ -37,8 +37,8 @@ def load_state(checkpoint: Path, allowed: Sequence[type] = ()) -> dict[str, Any]
         allowed: classes whose objects the checkpoint may hold beyond tensors and plain values.
 
     Raises:
-        PtselError: no such file, or none that fairseq wrote: code in it, damage, tensors larger than the file, a
-            configuration that is none.
+        PtselError: no such file, or not a checkpoint of fairseq: it holds code, is damaged, has tensors larger than
+            the file, or has an invalid configuration.
     """
     import torch
 
@@ -75,6 +75,11 @@ def check_configuration(cfg: Any, where: object) -> None:
             raise PtselError(
                 f"{where}: expected a configuration with the sections {' and '.join(SECTIONS)}, found no {name}; the "
                 "checkpoint is damaged or not of fairseq"
+            )
+    for name in ("criterion", "common"):
+        if not isinstance(sections.get(name) or {}, Mapping):
+            raise PtselError(
+                f"{where}: expected settings in the section {name}, found {sections[name]!r:.80}"
             )
     for name, section in sections.items():
         if (

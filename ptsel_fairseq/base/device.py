@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 CPU = "cpu"
 
+_of_models = CPU
+
 
 def check_device(device: str) -> None:
     """Raise PtselError unless `device` is cpu, or a GPU that torch can use."""
@@ -37,6 +39,21 @@ def torch_device(word: str) -> torch.device | None:
     import torch
 
     return torch.device(word)
+
+
+def put_models_on(device: str) -> None:
+    """From now on pretrained models that this process loads compute on `device`; raise PtselError if torch cannot.
+
+    Other processes are not told: with a GPU the work stays in this one.
+    """
+    check_device(device)
+    global _of_models
+    _of_models = device
+
+
+def device_of_models() -> str:
+    """Where pretrained models compute: ``cpu`` unless `put_models_on` said otherwise."""
+    return _of_models
 
 
 def describe_device(device: torch.device) -> str:

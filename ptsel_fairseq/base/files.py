@@ -154,16 +154,23 @@ def write_lines(file: Path | str, lines: Iterable[str]) -> Path:
     return Path(file)
 
 
+def output_folder(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """`locked_folder` for what a command writes, with the message that any command gives."""
+    return locked_folder(folder, f"{folder}: another ptsel is writing here; wait for it to end")
+
+
 @contextlib.contextmanager
 def locked_folder(folder: Path, busy: str) -> Iterator[None]:
     """Make a folder, and keep other processes that lock it out for as long as the block runs.
 
-    The folder itself is locked, which leaves no file behind and ends with the process.
+    The folder itself is locked, which leaves no file behind and ends with the process. If the block fails before it
+    has written anything into a folder that was made here, the folder is removed.
 
     Raises:
         PtselError: `busy`, if another process has it.
         OSError: it cannot be made or opened.
     """
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder, os.O_RDONLY)
     try:
@@ -172,6 +179,11 @@ def locked_folder(folder: Path, busy: str) -> Iterator[None]:
         except BlockingIOError:
             raise PtselError(busy) from None
         yield
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):  # it holds finished work, which is kept
+                folder.rmdir()
+        raise
     finally:
         os.close(lock)
 

@@ -16,7 +16,9 @@ class LateModule(ModuleType):
     """
 
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(importlib.import_module(self.__name__), attribute)
+        package = self.__dict__.get("_package") or importlib.import_module(self.__name__)
+        self._package = package
+        return getattr(package, attribute)
 
 
 def late_attributes(

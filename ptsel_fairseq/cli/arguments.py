@@ -23,6 +23,10 @@ CLASSES_HELP = f"""\
   or of segments in seconds (header path<TAB>start<TAB>end<TAB>class)
     {SEGMENTS_EXAMPLE}
 """
+TRANSCRIPTS_HELP = """\
+DATA_DIR/<split>.wrd  what is said, one line for each line of the manifest
+    PRESS ZERO FOR HELP
+"""
 STORE_HELP = """\
 --store STORE  folder of the label store; STORE/<split>/header.json says what it holds
     {"labels": {"f0": {"dim": 1, "unit": "Hz", ...}, ...}, ...}
@@ -65,6 +69,32 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device`` for commands that read models; `use_device` obeys it."""
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="of pretrained models: cpu (default), cuda or cuda:N, which one process then uses",
+    )
+
+
+def use_device(options: dict[str, Any]) -> None:
+    """Take ``device`` out of the options: models compute there, on a GPU in this process alone.
+
+    Raises:
+        PtselError: a device that torch cannot use, or several processes for one GPU.
+    """
+    from ptsel_fairseq.base.device import CPU, put_models_on
+    from ptsel_fairseq.base.errors import PtselError
+
+    device = options.pop("device")
+    put_models_on(device)
+    if device != CPU:
+        if options["jobs"] not in (None, 1):
+            raise PtselError(f"--jobs: expected 1 with --device {device}, found {options['jobs']}")
+        options["jobs"] = 1
+
+
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--json", action="store_true", help=f"print {what} as JSON, for a program to read")
 
@@ -77,6 +107,12 @@ def add_user_labels(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE.py",
         help="labels of your own, as in examples/own_label.py; may be given more than once",
+    )
+
+
+def add_splits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--splits", nargs="+", default=["train", "valid"], metavar="SPLIT", help="default: train valid"
     )
 
 
@@ -114,18 +150,6 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE.py",
         help="file that registers something of your own, see docs/extending.md; may be given more than once",
-    )
-
-
-def add_user_dirs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--user-dir",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="folder that registers an encoder of your own, as common.user_dir in training (docs/extending.md); may be "
-        "given more than once",
     )
 
 

@@ -7,17 +7,18 @@ from pathlib import Path
 
 from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE
 from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
-from ptsel_fairseq.cli import speech
+from ptsel_fairseq.cli import alignment, speech
 from ptsel_fairseq.cli.arguments import (
     CLASSES_HELP,
     MANIFEST_HELP,
     Names,
     add_command,
+    add_device,
     add_jobs,
     add_plugins,
-    add_user_dirs,
     add_user_labels,
     command_line,
+    use_device,
 )
 from ptsel_fairseq.downstream.asr.settings import SUFFIXES
 from ptsel_fairseq.downstream.metrics import answer_files as tables
@@ -127,9 +128,10 @@ def add_probe(commands) -> None:
         required=True,
         metavar="FEATURES",
         help="labels or pools, as in `ptsel labels` (mean and standard deviation over frames), such as mfcc_deltas or "
+        "f0+loudness (side by side) or "
         "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
-    add_user_dirs(parser)
+    add_plugins(parser)
     add_user_labels(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
@@ -162,11 +164,13 @@ def add_probe(commands) -> None:
     parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="trainings of a network (default 3)"
     )
+    add_device(parser)
     add_jobs(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.probing.probe import probe_command
 
+        use_device(options)
         probe_command(**options, command_line=command_line())
 
     parser.set_defaults(command=run)
@@ -241,4 +245,4 @@ def add_compare(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_prepare, add_fetch, *speech.ADDED, add_probe, add_evaluate, add_compare)
+ADDED = (add_prepare, add_fetch, *alignment.ADDED, *speech.ADDED, add_probe, add_evaluate, add_compare)

@@ -54,7 +54,7 @@ def one_line_failures(debug: Callable[[], bool], usage: Callable[[], None] = lam
         if debug():
             raise
         fail(
-            f"expected text in UTF-8, found bytes that are not ({error.reason} at byte {error.start}); convert the file"
+            f"expected UTF-8, found other bytes ({error.reason} at byte {error.start}); convert the file to UTF-8"
         )
     except UnicodeEncodeError as error:
         if debug():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -168,18 +170,58 @@ def write_flac(file: Path, blocks: Iterable[np.ndarray], made_of: str = "") -> i
     blocks = iter(blocks)
     first = next(blocks, np.zeros(0, np.float32))  # what cannot be decoded at all makes no file
     with WholeFile(file, sync=False) as out:  # its header is read before it is used again
+        checked = _Checked(out)
         try:
-            with soundfile.SoundFile(
-                out.fileno(), "w", SAMPLE_RATE, 1, "PCM_16", format="FLAC", closefd=False
-            ) as flac:
+            with soundfile.SoundFile(checked, "w", SAMPLE_RATE, 1, "PCM_16", format="FLAC") as flac:
                 if made_of:
                     flac.comment = MADE_OF + made_of
                 for block in chain([first], blocks):
                     flac.write(np.nan_to_num(block))
                     samples += len(block)
+                    checked.raise_error()
         except soundfile.LibsndfileError as error:
+            checked.raise_error()
             raise OSError(f"{error.error_string} Is the disk full?") from None
+        checked.raise_error()
     return samples
+
+
+class _Checked:
+    """A file for libsndfile, which does not report that the disk is full while it finishes a FLAC.
+
+    After the first error everything written is discarded, so that the encoder can finish.
+    """
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._error: OSError | None = None
+
+    def raise_error(self) -> None:
+        """Raise what the operating system has refused since the beginning."""
+        if self._error is not None:
+            raise self._error
+
+    def _tried(self, action: Callable[[BinaryIO], int]) -> int:
+        try:
+            return action(self._out)
+        except OSError as error:
+            self._error, self._out = error, io.BytesIO()
+            return action(self._out)
+
+    def write(self, data: bytes) -> int:
+        return self._tried(lambda out: out.write(data))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._tried(lambda out: out.seek(offset, whence))
+
+    def tell(self) -> int:
+        return self._tried(lambda out: out.tell())
+
+    def read(self, size: int = -1) -> bytes:
+        return self._out.read(size)
+
+    def flush(self) -> None:
+        self._tried(lambda out: out.flush() or 0)
 
 
 def _remove(files: Iterable[Path]) -> None:

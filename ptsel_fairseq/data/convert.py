@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import readable_size, write_text
+from ptsel_fairseq.base.files import output_folder, readable_size, write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import available_cores, map_ordered
@@ -58,6 +59,21 @@ def convert_command(
     source, out = Path(source).resolve(), Path(out).resolve()
     check_longest(split_long)
     folder = look(source, out)
+    with output_folder(out):
+        _convert_folder(source, out, folder, skip_bad, split_long, valid_percent, seed, resampler, jobs)
+
+
+def _convert_folder(
+    source: Path,
+    out: Path,
+    folder: AudioFolder,
+    skip_bad: bool,
+    split_long: float | None,
+    valid_percent: float,
+    seed: int,
+    resampler: str | None,
+    jobs: int | None,
+) -> None:
     names = copy_names(folder.files)
     settings = {
         "resampler": resampler or _used_before(out) or default_resampler(),
@@ -143,7 +159,7 @@ class Journal:
     def __init__(self, file: Path, settings: Mapping[str, Any]) -> None:
         self.file = file
         self.entries: dict[str, dict[str, Any]] = {}
-        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
         whole = [entry for entry in map(_parse, lines) if entry is not None]
         if whole and whole[0] != {"settings": dict(settings)}:
             raise PtselError(
@@ -151,11 +167,11 @@ class Journal:
                 f"{_said(settings)}; convert with the same settings, or into another folder"
             )
         for entry in whole[1:]:
-            self.entries[entry["path"]] = entry
-        if not whole:
-            self._append({"settings": dict(settings)})
-        elif lines and _parse(lines[-1]) is None:  # cut off by a kill: begin a line of its own
-            self._append(None)
+            if _is_whole(entry):
+                self.entries[entry["path"]] = entry
+        told = [json.dumps(entry) for entry in ({"settings": dict(settings)}, *self.entries.values())]
+        if lines != told:  # there is none yet, a kill or a full disk has cut it off, or some are there twice
+            write_text(file, "\n".join(told) + "\n")
 
     def add(self, path: str, source: Path, name: str, converted: Converted) -> None:
         self._append({"path": path, "copy": name, **_stamp(source), **asdict(converted)})
@@ -175,16 +191,27 @@ class Journal:
                 good[path] = Converted(**{**fields, "pieces": tuple(entry["pieces"])})
         return good
 
-    def _append(self, entry: Mapping[str, Any] | None) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.open("a", encoding="utf-8", errors="surrogateescape") as out:
-            out.write("\n" if entry is None else json.dumps(entry) + "\n")
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        with open(self.file, "a", encoding="utf-8", opener=_never_a_link) as out:
+            out.write(json.dumps(entry) + "\n")
+
+
+def _never_a_link(file: str, flags: int) -> int:
+    return os.open(file, flags | os.O_NOFOLLOW, 0o666)
+
+
+def _is_whole(entry: Mapping[str, Any]) -> bool:
+    """Whether a line of the journal has all that it is to say."""
+    kinds = {"path": str, "copy": str, "size": int, "changed": int, "fault": str, "pieces": list}
+    return all(isinstance(entry.get(key), kind) for key, kind in kinds.items()) and all(
+        key in entry for key in Converted.__dataclass_fields__
+    )
 
 
 def _parse(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from ptsel_fairseq.base.audio_length import audio_length
 from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import WholeFile, write_lines
+from ptsel_fairseq.base.files import WholeFile, output_folder, write_lines
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import LINE_ALIGNED, read_manifest
+from ptsel_fairseq.base.manifest import LINE_ALIGNED, Manifest, read_manifest
 from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.data.audio_folder import SUFFIXES as ALL_SUFFIXES
@@ -46,7 +46,13 @@ def manifest_command(source: Path | str, out: Path | str, valid_percent: float =
 
 def rewrite_manifests(source: Path, files: Sequence[Path], out: Path) -> None:
     """Copy manifests, the audio folder made absolute, and the texts and dictionaries beside them."""
-    for manifest in [read_manifest(file) for file in files]:
+    manifests = [read_manifest(file) for file in files]
+    with output_folder(out):
+        _rewrite(source, manifests, out)
+
+
+def _rewrite(source: Path, manifests: Sequence[Manifest], out: Path) -> None:
+    for manifest in manifests:
         lines = [f"{utterance.path}\t{utterance.samples}" for utterance in manifest]
         written = write_lines(out / manifest.file.name, [str(manifest.root), *lines])
         print(f"{written}: {len(manifest)} utterances, {hours(u.samples for u in manifest):.2f} h")
@@ -94,7 +100,8 @@ def scan_audio(source: Path, out: Path, valid_percent: float, seed: int) -> None
         "train": [line for i, line in enumerate(found) if i not in chosen],
         "valid": [line for i, line in enumerate(found) if i in chosen],
     }
-    write_splits(out, source.resolve(), splits, seconds)
+    with output_folder(out):
+        write_splits(out, source.resolve(), splits, seconds)
     warn(folder, rates, others, seconds)
 
 

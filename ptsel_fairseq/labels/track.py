@@ -42,8 +42,9 @@ def checked_track(
             f"label {label.name}: expected numbers of shape {(frames, label.dim)} (frames, dim), found "
             f"{values.dtype} of shape {values.shape}"
         )
-    with np.errstate(over="ignore"):
-        values = values.astype(np.float32, copy=False)
+    if values.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32)
     if (valid is None) != (label.undefined is None):
         found = "no mask" if valid is None else "a mask, though it says that it is always defined"
         raise PtselError(
@@ -58,8 +59,8 @@ def checked_track(
         )
     else:
         values = np.where(valid[:, None], values, np.float32(0))
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
+    if not np.isfinite(values).all():
+        finite = np.isfinite(values).all(axis=1)
         later = f" behind frame {first}" if first else ""
         raise PtselError(
             f"label {label.name}: a value that is not finite where the label is defined, first in frame "

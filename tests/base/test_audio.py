@@ -65,3 +65,16 @@ def test_a_header_that_promises_more_than_memory_holds(speech, tmp_path):
     content[4:8] = content[place : place + 4] = b"\xff\xff\xff\x7f"
     (tmp_path / "speech.wav").write_bytes(content)
     assert len(read_audio(tmp_path / "speech.wav", 16_000)) == 16_000
+
+
+def test_a_fault_of_a_recording_comes_whole_from_another_process(tmp_path):
+    import pickle
+
+    from ptsel_fairseq.base.errors import RecordingError
+
+    with pytest.raises(RecordingError) as caught:
+        read_audio(tmp_path / "none.wav", 16000, "train.tsv, line 2 (none.wav)")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.where, str(again)) == (caught.value.where, str(caught.value))
+    assert again.fault.startswith("no such audio file")
+    assert str(again) == f"train.tsv, line 2 (none.wav): {again.fault}"

@@ -113,7 +113,7 @@ def test_all_but_the_training_runs_on_a_miniature(recipe, corpus, absent, items,
     kept = [
         re.sub(r'"\$WORK/(sparsemax|redundancy|none)\.pt"', "", line)
         for line in lines
-        if not re.match(r"\s*(fairseq-hydra-train|ptsel export|[A-Z_]+=)", line)
+        if not re.match(r"\s*(fairseq-hydra-train|ptsel export|ptsel plot|[A-Z_]+=)", line)
         and not any(word in line for word in absent)
     ]
     done = subprocess.run(

@@ -314,3 +314,10 @@ def test_an_oracle_belongs_to_one_task_even_if_names_begin_alike(label_study):
         name for pool in ("speech", "music") for name in controls.oracle_names(pool)
     )
     assert all(controls.task_of_oracle(name) in tasks for name in every)
+
+
+def test_a_chosen_group_is_judged_on_the_task_it_was_chosen_for(label_study):
+    model = label_study.models.Model("way_question_cs_v_0.1", "chosen", "speech", 1, {"f0": 1.0})
+    assert label_study.tiers.tasks_of(model) == ("question_cs",)
+    model = label_study.models.Model("way_instruments_papers_sparsemax", "chosen", "music", 1, {"f0": 1.0})
+    assert label_study.tiers.tasks_of(model) == ("instruments",)

@@ -84,7 +84,7 @@ def test_training_in_half_precision_stays_near_float32(
             assert record["logged"][f"pretext_{label}"] == pytest.approx(expected, rel=0.1)
 
 
-@pytest.mark.parametrize(("processes", "signal"), [(1, "SIGTERM"), (2, "SIGUSR1")])
+@pytest.mark.parametrize(("processes", "signal"), [(1, "SIGTERM"), (1, "SIGINT"), (2, "SIGUSR1")])
 def test_killed_and_asked_to_stop_at_random_it_ends_as_if_never_stopped(
     recipe_dir, data_dir, store_dir, tmp_path, request, processes, signal
 ):

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ptsel_fairseq.base.class_file import segment_line, write_class_file
-from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import write_lines, write_text
+from ptsel_fairseq.base.errors import PtselError, RecordingError
+from ptsel_fairseq.base.files import output_folder, write_lines, write_text
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.downstream.alignment.aligner import Aligner, NotAligned, Stretch
@@ -28,7 +28,7 @@ CONFIDENCE = "confidence.txt"
 REPORT = "alignment.json"
 FAILURE = "failed"  # of one utterance: why it has no alignment
 WORDS = "words"  # that the dictionary lacks, if that is why
-UNREADABLE = "unreadable"  # marks a failure that says nothing of the utterance
+UNREADABLE = "unreadable"  # marks a failure that is not about the utterance itself
 
 Found = Mapping[str, Any]  # of one utterance: stretches by kind, or the reason under `FAILURE`
 
@@ -100,6 +100,20 @@ def align_command(
     if isinstance(aligner, TextGridAligner):
         aligner = aligner.for_recordings(utterance.path for utterance in spoken)
     out = Path(out)
+    with output_folder(out):
+        _align(spoken, aligner, data_dir, out, splits, min_confidence, jobs, command_line)
+
+
+def _align(
+    spoken: list[Spoken],
+    aligner: Aligner,
+    data_dir: Path | str,
+    out: Path,
+    splits: Sequence[str],
+    min_confidence: float,
+    jobs: int | None,
+    command_line: str,
+) -> None:
     # TextGrids are read in this process: that is faster than sending their index to others.
     found = in_blocks(
         partial(_align_block, aligner),
@@ -163,8 +177,10 @@ def _align_block(aligner: Aligner, block: Sequence[Spoken]) -> list[Found]:
             found.append({kind: list(stretches) for kind, stretches in aligner.align(spoken).items()})
         except NotAligned as reason:
             found.append({FAILURE: str(reason)} | ({WORDS: reason.words} if reason.words else {}))
-        except PtselError as error:  # audio that is missing or damaged, which can be mended
-            found.append({FAILURE: str(error).removeprefix(f"{spoken.where}: "), UNREADABLE: True})
+        except RecordingError as error:  # missing or damaged, which can be mended
+            found.append({FAILURE: error.fault, UNREADABLE: True})
+        except PtselError as error:
+            found.append({FAILURE: str(error), UNREADABLE: True})
     return found
 
 
@@ -179,8 +195,8 @@ def write_classes(
         for path, stretch in outcome.stretches(kind):
             if stretch.confidence is not None:
                 confidences.append(stretch.confidence)
-                named = f"{kind}\t{stretch.name}\t{stretch.confidence:.4f}"
-                rows.append(segment_line(path, stretch.start, stretch.end, named))
+                times = f"{stretch.start:.6g}\t{stretch.end:.6g}"
+                rows.append(f"{path}\t{times}\t{kind}\t{stretch.name}\t{stretch.confidence:.4f}")
             if stretch.confidence is None or stretch.confidence >= min_confidence:
                 lines.append(segment_line(path, stretch.start, stretch.end, stretch.name))
                 names.append(stretch.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ptsel_fairseq.base.audio import read_whole_audio
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import write_lines
+from ptsel_fairseq.base.files import output_folder, write_lines
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.provenance import checksums
 from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, text_of
@@ -83,34 +83,35 @@ def decode_command(
         "files": checksums([model, lexicon, lm]),
         "search": None if search is None else [lm_weight, word_score, beam],
     }
-    texts = in_blocks(
-        partial(_decode_block, model, search), spoken, out / "blocks", described, "decoding", jobs
-    )
-    pairs = [(utterance.path, text) for utterance, text in zip(spoken, texts, strict=True)]
-    write_lines(out / HYPOTHESIS, ["\t".join(pair) for pair in pairs])
-    if not (Path(data_dir) / f"{split}{suffix}").is_file():
-        print(f"no {split}{suffix} beside the manifest: no error rates")
-        print(out / HYPOTHESIS)
-        return
-    reference = [s.text for s in read_spoken(Path(data_dir), split, suffix)]
-    rows = [f"{path}\t{text}" for (path, _), text in zip(pairs, reference, strict=True)]
-    write_lines(out / REFERENCE, rows)
-    paths = [path for path, _ in pairs]
-    answers = Answers(
-        "asr",
-        tuple(paths),
-        tuple(reference),
-        (tuple(texts),),
-        tuple(paths if groups is None else read_class_table(groups).of_paths(paths)),
-        unit,
-    )
-    result = score(
-        name or model.resolve().parent.name, answers, {"command": command_line, **described}, RESAMPLES
-    )
-    write_result(out / RESULT, result)
-    for line in [*result_lines(result), *notes(answers)]:
-        print(line)
-    print(f"{out}: {HYPOTHESIS}, {REFERENCE}, {RESULT}")
+    with output_folder(out):
+        texts = in_blocks(
+            partial(_decode_block, model, search), spoken, out / "blocks", described, "decoding", jobs
+        )
+        pairs = [(utterance.path, text) for utterance, text in zip(spoken, texts, strict=True)]
+        write_lines(out / HYPOTHESIS, ["\t".join(pair) for pair in pairs])
+        if not (Path(data_dir) / f"{split}{suffix}").is_file():
+            print(f"no {split}{suffix} beside the manifest: no error rates")
+            print(out / HYPOTHESIS)
+            return
+        reference = [s.text for s in read_spoken(Path(data_dir), split, suffix)]
+        rows = [f"{path}\t{text}" for (path, _), text in zip(pairs, reference, strict=True)]
+        write_lines(out / REFERENCE, rows)
+        paths = [path for path, _ in pairs]
+        answers = Answers(
+            "asr",
+            tuple(paths),
+            tuple(reference),
+            (tuple(texts),),
+            tuple(paths if groups is None else read_class_table(groups).of_paths(paths)),
+            unit,
+        )
+        result = score(
+            name or model.resolve().parent.name, answers, {"command": command_line, **described}, RESAMPLES
+        )
+        write_result(out / RESULT, result)
+        for line in [*result_lines(result), *notes(answers)]:
+            print(line)
+        print(f"{out}: {HYPOTHESIS}, {REFERENCE}, {RESULT}")
 
 
 def search_of(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ptsel_fairseq.base.audio import PIECE, AudioFile
 from ptsel_fairseq.base.audio_length import audio_length
-from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.errors import RecordingError
 from ptsel_fairseq.base.files import file_checksum
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.progress import progress_bar
@@ -59,13 +59,12 @@ def _decoded_length(root: Path, path: str) -> Measured:
     found = _length_of(root, path)
     if found.fault:
         return found
-    where = str(root / path)
     try:
         with AudioFile(root / path, SAMPLE_RATE) as audio:
             while len(audio.read(PIECE)):
                 pass
-    except PtselError as error:
-        return Measured(0, " ".join(str(error).removeprefix(f"{where}: ").split()))
+    except RecordingError as error:
+        return Measured(0, " ".join(error.fault.split()))
     if audio.position < found.samples:
         return Measured(0, f"is cut off, expected {found.samples} samples, found {audio.position}")
     return found
@@ -77,7 +76,7 @@ def _convert(root: Path, copies: Path, path: str) -> Measured:
         return Measured(0, f"would be written outside {copies}")
     if copy.is_file() and _is_copy_of(copy, source):
         there = _length_of(copies, copy_of(path))
-        if not there.fault:  # a damaged copy says nothing of the recording: it is made again
+        if not there.fault:  # a damaged copy is made again
             return there
     # One resampler for all: copies of a published corpus are the same on every machine.
     try:

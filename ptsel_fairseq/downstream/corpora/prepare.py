@@ -15,7 +15,7 @@ from ptsel_fairseq.base.class_file import (
     write_class_file,
 )
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import locked_folder, write_lines, write_text
+from ptsel_fairseq.base.files import output_folder, write_lines, write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.messages import examples
@@ -83,7 +83,7 @@ def write_corpus(
     Raises:
         PtselError: bad recordings, with `advice` on them; with `skip_bad`, more than half of them, or all of a split.
     """
-    with locked_folder(out, f"{out}: another ptsel is writing here; wait for it to end"):
+    with output_folder(out):
         _write_corpus(corpus, reading, out, advice, jobs, skip_bad)
 
 

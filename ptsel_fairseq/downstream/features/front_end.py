@@ -29,6 +29,7 @@ from ptsel_fairseq.labels.user import UserFile, check_workers_can_load, load_use
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.label import Label, Track
 
+JOIN = "+"  # between labels or pools that are one front end together
 VERSION = 1  # raised when the values change, so that kept ones are not used again
 BLOCK = 32  # utterances of one file: what an interruption can lose
 
@@ -67,7 +68,7 @@ class FrontEnd:
         grid = FrameGrid()
         for user_file in self.user_files:
             load_user_file(user_file)
-        labels = resolve([self.kind])
+        labels = resolve(self.kind.split(JOIN))
         tracks = compute_tracks(waveform, labels, grid)
         places = [grid.frames_between(*span, len(waveform)) for span in spans]
         return [
@@ -78,7 +79,7 @@ class FrontEnd:
     def check_processes(self) -> None:
         """Raise PtselError if other processes could not find the labels."""
         if self.checkpoint is None:
-            check_workers_can_load(resolve([self.kind]))
+            check_workers_can_load(resolve(self.kind.split(JOIN)))
 
     def frames(self, waveform: np.ndarray) -> np.ndarray:
         """Every frame of a waveform, float32 [layers, frames, dim]; a label is 0 where it is undefined."""
@@ -88,7 +89,7 @@ class FrontEnd:
             return load_encoder(self.checkpoint).hidden_states(waveform)
         for user_file in self.user_files:
             load_user_file(user_file)
-        tracks = compute_tracks(waveform, resolve([self.kind]), FrameGrid())
+        tracks = compute_tracks(waveform, resolve(self.kind.split(JOIN)), FrameGrid())
         return np.concatenate([track.values for track in tracks.values()], axis=1)[None]
 
 
@@ -106,9 +107,15 @@ def pool(track: Track, label: Label, first: int, last: int) -> np.ndarray:
 
 
 def front_ends(names: Sequence[str], user_files: tuple[UserFile, ...] = ()) -> list[FrontEnd]:
-    """The front ends of ``--features``: labels, pools, or files of checkpoints; each has a name of its own."""
+    """The front ends of ``--features``: labels, pools, several joined by ``+``, or files of checkpoints.
+
+    Each has a name of its own.
+    """
     known = {*registry.names(), *POOLS, ALL}
-    found = [_of_labels(name, user_files) if name in known else _of_checkpoint(Path(name)) for name in names]
+    found = [
+        _of_labels(name, user_files) if known.issuperset(name.split(JOIN)) else _of_checkpoint(Path(name))
+        for name in names
+    ]
     stems = [end.name for end in found]
     distinct = [
         replace(end, name=f"{end.checkpoint.resolve().parent.name}-{end.name}")
@@ -137,7 +144,7 @@ def front_end(name: Path | str) -> FrontEnd:
 
 
 def _of_labels(name: str, user_files: tuple[UserFile, ...]) -> FrontEnd:
-    described = [[label.name, label.version, label.dim, label.origin] for label in resolve([name])]
+    described = [[label.name, label.version, label.dim, label.origin] for label in resolve(name.split(JOIN))]
     return FrontEnd(name, name, None, hashlib.sha256(json.dumps(described).encode()).hexdigest(), user_files)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptsel_fairseq.base.checkpoint import load_state
+from ptsel_fairseq.base.device import device_of_models
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 
@@ -77,7 +78,7 @@ class CtcModel:
             frames = self.encoder.frames(source(waveform, self.encoder.normalize))[0]
             logits = self.projection(frames)
             logits[:, 0] += self.encoder.blank_weight
-            return logits.log_softmax(dim=-1).numpy()
+            return logits.log_softmax(dim=-1).cpu().numpy()
 
 
 @lru_cache(maxsize=1)
@@ -108,7 +109,9 @@ def load_ctc(file: Path) -> CtcModel:
         kind = known.get_tuned(settings, str(file))
         encoder = kind.load_ctc({**state, "cfg": cfg}, file)
     labels = str(cfg["task"].get("labels", "ltr"))
-    return CtcModel(encoder, _linear(encoder.output, file), _symbols(dictionary, file), labels)
+    return CtcModel(
+        encoder, _linear(encoder.output, file).to(device_of_models()), _symbols(dictionary, file), labels
+    )
 
 
 def _linear(weights: Mapping[str, Any], file: Path) -> Any:

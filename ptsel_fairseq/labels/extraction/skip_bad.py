@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.audio import AudioFile
-from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError, RecordingError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, Manifest, read_lines
@@ -163,12 +163,11 @@ def _faults(work: tuple[Sequence[tuple[Path, int]], FrameGrid]) -> list[str]:
 
 def find_fault(file: Path, samples: int, grid: FrameGrid) -> str:
     """Why a file cannot be used, in one line; empty if it can."""
-    where = str(file)
     try:
-        with AudioFile(file, grid.sample_rate, where) as audio:
+        with AudioFile(file, grid.sample_rate) as audio:
             audio.check_length(samples)
-    except PtselError as error:
-        return " ".join(str(error).removeprefix(f"{where}: ").split())
+    except RecordingError as error:
+        return " ".join(error.fault.split())
     except (
         OSError,
         RuntimeError,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ptsel_fairseq.base.audio import AudioFile
-from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.errors import PtselError, RecordingError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.identity import Identity
 from ptsel_fairseq.base.manifest import Manifest, Utterance
@@ -112,9 +112,9 @@ def _tracks(piece: Piece, labels: Sequence[Label]) -> Iterator[tuple[int, dict[s
 
     try:
         yield from tracks_of(opened, piece.samples, labels, piece.grid)
+    except RecordingError:
+        raise
     except PtselError as error:
-        if str(error).startswith(piece.where):
-            raise
         raise PtselError(f"{piece.where}: {error}") from error.__cause__  # a user's error, for --debug
 
 

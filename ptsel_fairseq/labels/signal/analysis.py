@@ -127,7 +127,7 @@ class Analysis:
     @cached_property
     def cqt_magnitude(self) -> np.ndarray:
         """The constant-Q transform, float32 [frames, 84]."""
-        from ptsel_fairseq.labels.signal.harmony import cqt_magnitude
+        from ptsel_fairseq.labels.signal.constant_q import cqt_magnitude
 
         return cqt_magnitude(self.waveform, self.grid)
 

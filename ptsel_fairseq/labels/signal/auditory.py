@@ -137,6 +137,7 @@ def alpha_ratio(spectra: ShortSpectra, grid: FrameGrid) -> np.ndarray:
     return (to_grid(ratio * heard) / np.maximum(to_grid(heard), np.float32(0.1)))[:, None]
 
 
+@lru_cache
 def hamming(width: int) -> Tensor:
     """The symmetric Hamming window: float32 [width]."""
     return torch.from_numpy(np.hamming(width).astype(np.float32))

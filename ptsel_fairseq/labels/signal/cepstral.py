@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,16 +46,21 @@ def mfcc(log_mel_db: np.ndarray, coefficients: int = MFCC) -> np.ndarray:
         float32 [T, 3 coefficients]: coefficients, then their slopes for each frame, then the slopes of these.
     """
     from scipy.fft import dct
-    from scipy.signal import savgol_filter
+    from scipy.ndimage import convolve1d
 
     if not len(log_mel_db):
         return np.zeros((0, 3 * coefficients), np.float32)
     cepstrum = dct(log_mel_db, type=2, norm="ortho", axis=1)[:, :coefficients]
-    derivatives = [
-        savgol_filter(cepstrum, DELTA_WIDTH, polyorder=order, deriv=order, axis=0, mode="nearest")
-        for order in DERIVATIVES
-    ]
+    derivatives = [convolve1d(cepstrum, delta_filter(order), axis=0, mode="nearest") for order in DERIVATIVES]
     return np.concatenate([cepstrum, *derivatives], axis=1).astype(np.float32)
+
+
+@lru_cache
+def delta_filter(order: int) -> np.ndarray:
+    """The filter of a derivative of this order, as scipy's ``savgol_filter`` makes it at each call: float64 [9]."""
+    from scipy.signal import savgol_coeffs
+
+    return savgol_coeffs(DELTA_WIDTH, polyorder=order, deriv=order)
 
 
 def delta_weights(order: int) -> np.ndarray:

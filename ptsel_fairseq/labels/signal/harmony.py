@@ -5,6 +5,7 @@ On the encoder's frame grid, from the 128 ms spectra and one constant-Q transfor
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,8 @@ import numpy as np
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.late import LateModule
 from ptsel_fairseq.labels.label import Label, TorchForm, of
-from ptsel_fairseq.labels.signal.framing import frames_first
-from ptsel_fairseq.labels.signal.spectral import FLOOR_DB, LONG_N_FFT, LONG_SECONDS, decibels, rows_of
+from ptsel_fairseq.labels.signal.constant_q import CQT_BINS, LOWEST, OCTAVES, SEMITONES
+from ptsel_fairseq.labels.signal.spectral import FLOOR_DB, LONG_N_FFT, LONG_SECONDS, decibels, in_bands
 
 if TYPE_CHECKING:
     import torch
@@ -23,34 +24,10 @@ if TYPE_CHECKING:
 else:
     torch = LateModule("torch")  # listing labels does not import it
 
-LONG_BINS = LONG_N_FFT // 2 + 1
-SEMITONES = 12
-CQT_BINS = 7 * SEMITONES  # seven octaves of semitones from C1 to 4186 Hz
-CQT_LOWEST = 32.70  # Hz, C1
 A4 = 440  # Hz
-QUIETEST = 1e-5  # magnitude, -100 dB
-SHORTEST_SECONDS = 2.0  # that librosa's transform is given; what is added are zeros
-
-
-def cqt_magnitude(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
-    """Magnitudes of the constant-Q transform in semitones (librosa's), float32 [T, 84].
-
-    librosa centres its frames on multiples of the hop, so zeros in front move the grid's centres there. Frames in which
-    every bin is below -100 dB are set to 0, lest rounding errors be taken for harmony.
-    """
-    import librosa
-
-    frames = grid.num_frames(len(waveform))
-    if not frames:
-        return np.zeros((0, CQT_BINS), np.float32)
-    in_front = -grid.centre(0) % grid.hop
-    first = (grid.centre(0) + in_front) // grid.hop
-    needed = max((first + frames) * grid.hop, round(SHORTEST_SECONDS * grid.sample_rate))
-    padded = np.pad(waveform, (in_front, max(0, needed - in_front - len(waveform))))
-    found = librosa.cqt(padded, sr=grid.sample_rate, hop_length=grid.hop, n_bins=CQT_BINS, tuning=0.0)
-    magnitude = np.ascontiguousarray(np.abs(found[:, first : first + frames]).T, dtype=np.float32)
-    magnitude[magnitude.max(axis=1) < QUIETEST] = 0
-    return magnitude
+CENS_FRAMES = 41  # of its smoothing
+CENS_LEAST = (0.4, 0.2, 0.1, 0.05)  # shares from which a pitch class counts one step more
+TINY = np.finfo(np.float32).tiny
 
 
 def cqt(magnitude: np.ndarray) -> np.ndarray:
@@ -64,30 +41,37 @@ def chroma(long_power: tuple[Tensor, ...], grid: FrameGrid) -> np.ndarray:
     Returns:
         float32 [T, 12], C to B; 0 in digital silence.
     """
-    import librosa
-
-    power = rows_of(long_power, LONG_BINS).numpy()
-    if not len(power):
-        return np.zeros((0, SEMITONES), np.float32)
-    return frames_first(librosa.feature.chroma_stft(S=power.T, sr=grid.sample_rate, tuning=0.0))
+    return over_largest(in_bands(long_power, chroma_bands(grid.sample_rate)))
 
 
+@lru_cache
 def chroma_bands(sample_rate: int) -> Tensor:
     """[1025, 12]: how much each bin of the 128 ms spectra counts for each pitch class in `chroma`."""
     import librosa.filters
 
     return torch.from_numpy(
         librosa.filters.chroma(sr=sample_rate, n_fft=LONG_N_FFT, n_chroma=SEMITONES, tuning=0.0).T.copy()
-    )
+    ).clone()
 
 
 def chroma_cqt(magnitude: np.ndarray) -> np.ndarray:
     """As `chroma`, from magnitudes of the constant-Q transform: float32 [T, 12]."""
-    import librosa
+    return over_largest(pitch_classes(magnitude))
 
-    if not len(magnitude):
-        return np.zeros((0, SEMITONES), np.float32)
-    return frames_first(librosa.feature.chroma_cqt(C=magnitude.T, bins_per_octave=SEMITONES))
+
+def pitch_classes(magnitude: np.ndarray) -> np.ndarray:
+    """Sum of the magnitudes of each pitch class over the octaves, C to B: float32 [T, 12]."""
+    return magnitude.reshape(len(magnitude), OCTAVES, SEMITONES).sum(axis=1)
+
+
+def over_largest(values: np.ndarray) -> np.ndarray:
+    """Values [T, dim] that are not negative over the largest of their frame; of a frame of zeros, zeros."""
+    return over(values, values.max(axis=1, keepdims=True, initial=0))
+
+
+def over(values: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Values [T, dim] over the size of their frame [T, 1]; as they are where it is next to nothing."""
+    return values / np.where(size < TINY, np.float32(1), size)
 
 
 def chroma_cens(magnitude: np.ndarray) -> np.ndarray:
@@ -96,20 +80,27 @@ def chroma_cens(magnitude: np.ndarray) -> np.ndarray:
     Returns:
         float32 [T, 12], of length 1 in each frame.
     """
-    import librosa
+    from scipy.ndimage import convolve1d
+    from scipy.signal.windows import hann
 
-    if not len(magnitude):
-        return np.zeros((0, SEMITONES), np.float32)
-    return frames_first(librosa.feature.chroma_cens(C=magnitude.T, bins_per_octave=SEMITONES))
+    classes = pitch_classes(magnitude)
+    share = over(classes, classes.sum(axis=1, keepdims=True))
+    steps = sum(share > np.float32(least) for least in CENS_LEAST) / np.float32(len(CENS_LEAST))
+    window = hann(CENS_FRAMES + 2)[1:-1]  # its ends are 0
+    smooth = convolve1d(steps.astype(np.float32), window / window.sum(), axis=0, mode="constant")
+    return over(smooth, np.linalg.norm(smooth, axis=1, keepdims=True))
 
 
 def tonnetz(magnitude: np.ndarray) -> np.ndarray:
-    """Tonal centroids on the circles of fifths, minor and major thirds: Harte et al. (2006), float32 [T, 6]."""
-    import librosa
+    """Tonal centroids on the circles of fifths, minor and major thirds: Harte et al. (2006, eq. 1), float32 [T, 6].
 
-    if not len(magnitude):
-        return np.zeros((0, 6), np.float32)
-    return frames_first(librosa.feature.tonnetz(chroma=chroma_cqt(magnitude).T))
+    Sine and cosine of each circle.
+    """
+    classes = pitch_classes(magnitude)
+    share = over(classes, classes.sum(axis=1, keepdims=True))
+    angle = np.pi * np.outer(np.arange(SEMITONES), [7 / 6, 3 / 2, 2 / 3])
+    circles = np.stack([np.sin(angle), np.cos(angle)], axis=-1) * np.array([1, 1, 0.5])[:, None]
+    return (share @ circles.reshape(SEMITONES, 6)).astype(np.float32)
 
 
 def chroma_of_batch(analysis: BatchAnalysis) -> Tensor:
@@ -119,28 +110,28 @@ def chroma_of_batch(analysis: BatchAnalysis) -> Tensor:
     return found / torch.where(strongest < torch.finfo(found.dtype).tiny, 1.0, strongest)
 
 
-_CQT = {"bins": CQT_BINS, "bins_per_octave": SEMITONES, "lowest_hz": CQT_LOWEST}
+_CQT = {"bins": CQT_BINS, "bins_per_octave": SEMITONES, "lowest_hz": round(LOWEST, 2)}
 
 LABELS = (
     Label(
         "chroma", SEMITONES, "0 to 1", "energy by pitch class, C to B, over the strongest", "as librosa's chroma_stft",
-        LONG_SECONDS, of(chroma, "long_power", "grid"), parameters={"a4_hz": A4},
+        LONG_SECONDS, of(chroma, "long_power", "grid"), version=2, parameters={"a4_hz": A4},  # 2: rounding
         torch=TorchForm(chroma_of_batch, LONG_SECONDS),
     ),
     Label(
         "chroma_cqt", SEMITONES, "0 to 1", "constant-Q magnitude by pitch class, over the strongest", "as librosa", 1.0,
-        of(chroma_cqt, "cqt_magnitude"), parameters=_CQT,
+        of(chroma_cqt, "cqt_magnitude"), version=2, parameters=_CQT,  # 2: rounding
     ),
     Label(
         "chroma_cens", SEMITONES, "0 to 1", "pitch classes quantised and smoothed over 41 frames",
-        "Müller and Ewert 2011", 1.8, of(chroma_cens, "cqt_magnitude"), parameters=_CQT,
+        "Müller and Ewert 2011", 1.8, of(chroma_cens, "cqt_magnitude"), version=2, parameters=_CQT,  # 2: rounding
     ),
     Label(
         "cqt", CQT_BINS, "dB", "constant-Q spectrum in semitones from C1", "Schörkhuber and Klapuri 2010, as librosa",
-        1.0, of(cqt, "cqt_magnitude"), parameters={**_CQT, "floor_db": FLOOR_DB},
+        1.0, of(cqt, "cqt_magnitude"), version=2, parameters={**_CQT, "floor_db": FLOOR_DB},  # 2: rounding
     ),
     Label(
         "tonnetz", 6, "-1 to 1", "tonal centroids: circles of fifths, minor and major thirds", "Harte et al. 2006", 1.0,
-        of(tonnetz, "cqt_magnitude"), parameters=_CQT,
+        of(tonnetz, "cqt_magnitude"), version=2, parameters=_CQT,  # 2: rounding
     ),
 )  # fmt: skip

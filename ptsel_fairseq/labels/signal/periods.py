@@ -68,19 +68,25 @@ def walk(
         here = round(mark)
         if here - half < 0 or here + half >= samples:
             break
-        energy = 0.0
-        for k in range(here - half - low, here + half + 1 - low):
-            energy += wave[k] * wave[k]
+        around, energy = wave[here - half - low : here + half + 1 - low], 0.0
+        for k in range(len(around)):
+            energy += around[k] * around[k]
         best, at, before, after = -1.0, 0, 0.0, 0.0
-        previous = -2.0
+        previous, other = -2.0, -1.0
         for lag in range(nearest - 1, farthest + 2):
             there = here + direction * lag
             if there - half < 0 or there + half >= samples:
                 break
-            product, other = 0.0, 0.0
-            for k in range(-half, half + 1):
-                product += wave[here - low + k] * wave[there - low + k]
-                other += wave[there - low + k] * wave[there - low + k]
+            if other < 0:
+                other = 0.0
+                for k in range(there - half - low, there + half + 1 - low):
+                    other += wave[k] * wave[k]
+            else:  # one sample further: one comes in, one goes out
+                comes, goes = wave[there + direction * half - low], wave[there - direction * (half + 1) - low]
+                other = max(other + comes * comes - goes * goes, 0.0)
+            piece, product = wave[there - half - low : there + half + 1 - low], 0.0
+            for k in range(len(piece)):  # from 0 on, which lets several terms be added at once
+                product += around[k] * piece[k]
             value = product / np.sqrt(energy * other) if energy * other > 0 else 0.0
             if nearest <= lag <= farthest and value > best:
                 best, at, before, after = value, lag, previous, -2.0

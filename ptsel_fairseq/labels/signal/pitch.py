@@ -131,6 +131,7 @@ def pitch_power(waveform: np.ndarray, grid: FrameGrid) -> Iterator[Tensor]:
         yield power_spectra(frames * weights, PITCH_N_FFT)
 
 
+@lru_cache
 def gauss(width: int) -> Tensor:
     """The Gaussian window of the pitch analysis: float32 [width]."""
     position = np.arange(width) - (width - 1) / 2

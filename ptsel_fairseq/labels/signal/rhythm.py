@@ -9,7 +9,7 @@ import numpy as np
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.late import LateModule
 from ptsel_fairseq.labels.label import Label, TorchForm, of
-from ptsel_fairseq.labels.signal.framing import frames_first
+from ptsel_fairseq.labels.signal.framing import power_spectra
 from ptsel_fairseq.labels.signal.spectral import MEL_BANDS, MEL_SECONDS
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ else:
 ONSET_RANGE_DB = 80  # below the loudest band of the file, changes do not count
 TEMPOGRAM_FRAMES = 384
 TEMPOGRAM_SECONDS = 7.68  # of as many frames
+TEMPOGRAM_BLOCK = 64  # frames transformed at once: they fit the processor's cache
 TEMPO_RANGE = (30, 240)  # beats a minute
+USUAL_TEMPO, HIGHEST_TEMPO = 120, 320  # beats a minute
+TEMPO_MULTIPLES = np.array([4, 8 / 3, 3, 2, 4 / 3, 3 / 2, 1, 2 / 3, 3 / 4, 1 / 2, 1 / 3, 3 / 8, 1 / 4])
+TINY = np.finfo(np.float64).tiny
 
 
 def onset_strength(log_mel_db: np.ndarray, loudest: float) -> np.ndarray:
@@ -48,17 +52,23 @@ def onset_strength(log_mel_db: np.ndarray, loudest: float) -> np.ndarray:
 def tempogram_lags(onset: np.ndarray, grid: FrameGrid) -> np.ndarray:
     """Local autocorrelation of `onset_strength` over 384 frames, at every lag from 0, over that at lag 0.
 
-    Grosche et al. (2010). Returns float32 [T, 384].
+    Grosche et al. (2010), as librosa: under a Hann window; before and after the file the strength falls to 0 in a line.
+    Returns float32 [T, 384].
     """
-    import librosa
-
+    half, points = TEMPOGRAM_FRAMES // 2, 2 * TEMPOGRAM_FRAMES
+    found = np.empty((len(onset), TEMPOGRAM_FRAMES), np.float32)
     if not len(onset):
-        return np.zeros((0, TEMPOGRAM_FRAMES), np.float32)
-    return frames_first(
-        librosa.feature.tempogram(
-            onset_envelope=onset[:, 0], sr=grid.sample_rate, hop_length=grid.hop, win_length=TEMPOGRAM_FRAMES
-        )
-    )
+        return found
+    padded = torch.from_numpy(np.pad(onset[:, 0], half, mode="linear_ramp")).double()
+    frames = padded.unfold(0, TEMPOGRAM_FRAMES, 1)
+    window = torch.hann_window(TEMPOGRAM_FRAMES, dtype=torch.float64)
+    for first in range(0, len(onset), TEMPOGRAM_BLOCK):
+        block = slice(first, min(first + TEMPOGRAM_BLOCK, len(onset)))
+        power = power_spectra(frames[block] * window, points)
+        lags = torch.fft.irfft(power, points)[:, :TEMPOGRAM_FRAMES]
+        largest = lags.abs().amax(dim=1, keepdim=True)
+        found[block] = (lags / torch.where(largest < TINY, 1.0, largest)).numpy()
+    return found
 
 
 def tempogram(lags: np.ndarray, grid: FrameGrid) -> np.ndarray:
@@ -70,14 +80,27 @@ def tempogram(lags: np.ndarray, grid: FrameGrid) -> np.ndarray:
 def tempo_ratio(lags: np.ndarray, grid: FrameGrid) -> np.ndarray:
     """The tempogram at 13 metrical multiples of the frame's own tempo, from 4 to 1/4: Prockup et al. (2015).
 
+    As librosa: the frame's tempo is the lag of the largest logarithm of the tempogram under a log-normal prior around
+    120 beats a minute, one octave wide, below 320; between two lags the tempogram is a line in tempo, and 0 beyond the
+    longest.
+
     Returns:
         float32 [T, 13].
     """
-    import librosa
-
-    if not len(lags):
-        return np.zeros((0, 13), np.float32)
-    return frames_first(librosa.feature.tempogram_ratio(tg=lags.T, sr=grid.sample_rate, hop_length=grid.hop))
+    lag = np.arange(1, TEMPOGRAM_FRAMES)
+    prior = -0.5 * np.log2(60 * grid.frame_rate / lag / USUAL_TEMPO) ** 2
+    prior[lag <= 60 * grid.frame_rate / HIGHEST_TEMPO] = -np.inf
+    own = 1 + np.argmax(np.log1p(np.float32(1e6) * lags[:, 1:]) + prior, axis=1)
+    wanted = own[:, None] / TEMPO_MULTIPLES
+    below = np.floor(wanted).astype(int)
+    # Weight of the shorter of the two lags around the wanted one, for a line in tempo, which is one over the lag.
+    weight = below * (below + 1 - wanted) / wanted
+    shorter, longer = (
+        np.take_along_axis(lags, np.minimum(index, TEMPOGRAM_FRAMES - 1), axis=1)
+        for index in (below, below + 1)
+    )
+    found = weight * shorter + (1 - weight) * longer
+    return np.where(wanted <= TEMPOGRAM_FRAMES - 1, found, 0).astype(np.float32)
 
 
 def onset_strength_of_batch(analysis: BatchAnalysis) -> Tensor:
@@ -89,7 +112,7 @@ def onset_strength_of_batch(analysis: BatchAnalysis) -> Tensor:
     return rise.clamp(min=0).mean(dim=-1, keepdim=True)
 
 
-LABELS = (
+LABELS = (  # version 2 of the tempo labels: rounding
     Label(
         "onset_strength", 1, "dB", "mean rise of the mel bands since the frame before",
         "Böck and Widmer 2013, as librosa", 0.045, lambda analysis: analysis.onset_strength, whole=("loudest",),
@@ -99,11 +122,11 @@ LABELS = (
     Label(
         "tempogram", 88, "0 to 1", "autocorrelation of the onset strength, 240 to 30 beats a minute",
         "Grosche et al. 2010, as librosa", TEMPOGRAM_SECONDS, of(tempogram, "tempogram_lags", "grid"),
-        whole=("loudest",), parameters={"frames": TEMPOGRAM_FRAMES, "range_bpm": list(TEMPO_RANGE)},
+        whole=("loudest",), version=2, parameters={"frames": TEMPOGRAM_FRAMES, "range_bpm": list(TEMPO_RANGE)},
     ),
     Label(
         "tempo_ratio", 13, "0 to 1", "tempogram at metrical multiples of the tempo", "Prockup et al. 2015, as librosa",
-        TEMPOGRAM_SECONDS, of(tempo_ratio, "tempogram_lags", "grid"), whole=("loudest",),
+        TEMPOGRAM_SECONDS, of(tempo_ratio, "tempogram_lags", "grid"), whole=("loudest",), version=2,
         parameters={"frames": TEMPOGRAM_FRAMES},
     ),
 )  # fmt: skip

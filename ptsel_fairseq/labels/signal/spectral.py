@@ -41,6 +41,7 @@ def frame_power(frames: Iterable[Tensor], width: int, points: int = N_FFT) -> tu
     return tuple(power_spectra(block * window, points) for block in frames)
 
 
+@lru_cache
 def hann(width: int) -> Tensor:
     """The periodic Hann window, which librosa and torch use: float32 [width]."""
     return torch.hann_window(width, periodic=True, dtype=torch.float32)

@@ -97,7 +97,7 @@ def stretch_periods(
         wave, low = around_middle
         mark, at_end = float(origin), False
         while True:
-            found, mark, at_end = compiled(walk)(
+            found, mark, at_end = compiled(walk, any_order=True)(
                 wave, low, samples, reach, hertz, first, float(half_hop), float(grid.sample_rate), mark, direction,
                 begin, end, SEARCH[0], SEARCH[1], LEAST_CORRELATION, room,
             )  # fmt: skip

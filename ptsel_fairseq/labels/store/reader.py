@@ -255,7 +255,7 @@ def read_header(folder: Path) -> dict[str, Any]:
             _dtype(entry)
             _statistics(entry)
             software_of(entry)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, PtselError) as error:
         raise PtselError(
             f"{file}: the header of the label store is damaged ({error!r}); remove {folder} and extract it again"
         ) from None

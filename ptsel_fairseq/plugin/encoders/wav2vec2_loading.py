@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ptsel_fairseq.base.checkpoint import check_configuration, refuse_references
 from ptsel_fairseq.base.conv_layers import parse_conv_layers
+from ptsel_fairseq.base.device import device_of_models
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.stock import HEAD_TENSORS, STOCK_NAMES
@@ -28,7 +29,8 @@ OF_PRETRAINING = "quantizer.", "project_q.", "final_proj.", "target_glu."  # wei
 
 
 class Wav2Vec2Encoder(known.Encoder):
-    names = ("ptsel_wav2vec2", STOCK_NAMES["model"])
+    name = "ptsel_wav2vec2"
+    other_names = (STOCK_NAMES["model"],)
     ctc_names = ("wav2vec_ctc",)
     title = "wav2vec 2.0 (Baevski et al. 2020), from the waveform or with model.frontend: filterbank"
 
@@ -93,7 +95,7 @@ class Wav2Vec2Encoder(known.Encoder):
         )
 
 
-known.add(Wav2Vec2Encoder())
+known.ENCODERS.register(Wav2Vec2Encoder())
 
 
 def hidden_states(model: Wav2Vec2Model, source: Tensor) -> Tensor:
@@ -133,7 +135,7 @@ def load_model(settings: Mapping[str, Any], weights: Mapping[str, Tensor], file:
         raise PtselError(f"{file}: no wav2vec 2.0 can be built from its configuration ({reason})") from None
     loaded = _without_pretraining(model, cfg)
     load_weights(loaded, kept, file)
-    return loaded
+    return loaded.to(device_of_models())
 
 
 def _model_and_settings(

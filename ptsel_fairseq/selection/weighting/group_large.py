@@ -8,18 +8,19 @@ group is one matrix product, and so is the gradient. For u = a sqrt(λ),
 
 Values are centred in the class first, so that a large mean costs no digits. Only blocks on and above the diagonal
 are made; the others are their mirror image. Nothing of size [labels, n, n] exists. Cut exponents
-(`reference`) are no such product; there each label's E is made and cut, block by block.
+(`reference`) are no such product; there the pairs of a block are summed one after the other, see `cut_exponents`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
+from ptsel_fairseq.labels.signal.compiled import compiled
 from ptsel_fairseq.selection.estimators.estimator import KernelEstimator
 from ptsel_fairseq.selection.estimators.kernels import LARGEST_EXPONENT
+from ptsel_fairseq.selection.weighting.cut_exponents import negative_exponents, slopes
 
 ROWS = 128
 
@@ -48,9 +49,12 @@ class TiledClass:
         self._divisor = float(
             n * (n - 3) if estimator.unbiased else n**2 if estimator.divisor == "n2" else (n - 1) ** 2
         )
-        self._labels = [z - z.mean(axis=0) for z in labels]
-        self._values = np.concatenate(self._labels, axis=1)
-        self._label_of = np.repeat(np.arange(len(labels)), [z.shape[1] for z in labels])
+        dimensions = [z.shape[1] for z in labels]
+        self.labels = len(labels)
+        self._values = np.concatenate([z - z.mean(axis=0) for z in labels], axis=1)
+        self._columns = np.ascontiguousarray(self._values.T)
+        self._starts = np.cumsum([0, *dimensions])
+        self._label_of = np.repeat(np.arange(self.labels), dimensions)
         self._diagonal = np.einsum("ij,ij->i", speech, speech)
         self._speech = speech
         self._blocks = [self._centred_block(first) for first in range(0, n, ROWS)] if keep else None
@@ -74,9 +78,9 @@ class TiledClass:
     def _kernel_block(self, first: int, weights: np.ndarray) -> np.ndarray:
         """The same block of L_λ."""
         if not self.estimator.unbiased:
-            block = np.zeros((min(ROWS, self.points - first), self.points - first))
-            for exponents, weight in zip(self._exponents(first), weights, strict=True):
-                block -= weight * exponents
+            block = compiled(negative_exponents, any_order=True)(
+                self._columns, self._starts, weights, LARGEST_EXPONENT, first, min(ROWS, self.points - first)
+            )
             return np.exp(block, out=block)
         scaled = self._values[first:] * weights[self._label_of]
         block = scaled[:ROWS] @ self._values[first:].T
@@ -84,13 +88,6 @@ class TiledClass:
         block -= half[:ROWS, None]
         block -= half
         return np.exp(block, out=block)
-
-    def _exponents(self, first: int) -> Iterator[np.ndarray]:
-        """The same block of each label's E, cut."""
-        for z in self._labels:
-            block = cdist(z[first : first + ROWS], z[first:], "sqeuclidean")
-            block /= 2
-            yield np.minimum(block, LARGEST_EXPONENT, out=block)
 
     def value(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         """J of this class and its gradient [labels] at the weights [labels]."""
@@ -142,15 +139,15 @@ class _Slopes:
     """-sum over all pairs of W_ij E_h[i, j], from blocks of W."""
 
     def __init__(self, entry: TiledClass) -> None:
-        self.entry, self.labels = entry, len(entry._labels)
+        self.entry, self.labels = entry, entry.labels
         self.sums, self.products = np.zeros(entry.points), np.zeros(entry._values.shape[1])
         self.cut = np.zeros(self.labels)
 
     def add(self, first: int, W: np.ndarray) -> None:
         own, values = len(W), self.entry._values[first:]
         if not self.entry.estimator.unbiased:
-            for label, exponents in enumerate(self.entry._exponents(first)):
-                self.cut[label] += _both_halves(W, exponents)
+            add = compiled(slopes, any_order=True)
+            self.cut += add(self.entry._columns, self.entry._starts, W, LARGEST_EXPONENT, first)
             return
         self.sums[first : first + own] += W.sum(axis=1)
         self.sums[first + own :] += W[:, own:].sum(axis=0)
