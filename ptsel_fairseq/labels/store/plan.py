@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ def label_info(label: Label) -> LabelInfo:
     )
 
 
+@cache
 def software_versions() -> dict[str, str]:
     """Versions of what the values of a track may depend on."""
     return versions("librosa", "numba", "numpy", "scipy", "soundfile", "torch")

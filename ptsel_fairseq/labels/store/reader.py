@@ -168,7 +168,11 @@ class LabelStore:
             )
 
     def check_recordings(
-        self, manifest: Manifest, thorough: bool = False, at_most: int | None = None
+        self,
+        manifest: Manifest,
+        thorough: bool = False,
+        look_at: int | None = None,
+        read: int | None = None,
     ) -> None:
         """Raise PtselError if a file is not what it was when its labels were computed, naming the first one.
 
@@ -176,12 +180,12 @@ class LabelStore:
 
         Args:
             manifest: of the store, see `check_manifest`.
-            thorough, at_most: see `recordings.changed`.
+            thorough, look_at, read: see `recordings.changed`.
         """
         recordings = read_recordings(self._folder, self._recordings)
         if recordings is None:
             return
-        found = changed(manifest, recordings, thorough, at_most)
+        found = changed(manifest, recordings, thorough, look_at, read)
         if found:
             utterance = manifest.utterances[found[0]]
             missing = not manifest.audio_path(utterance).exists()
