@@ -12,8 +12,9 @@ import numpy as np
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.provenance import versions
 from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.store.header import SOFTWARE
 from ptsel_fairseq.labels.store.partial_arrays import Shape
-from ptsel_fairseq.labels.store.reader import SOFTWARE, LabelInfo
+from ptsel_fairseq.labels.store.reader import LabelInfo
 from ptsel_fairseq.labels.store.software import software_entry
 
 Plan = dict[str, Any]
