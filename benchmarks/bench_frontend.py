@@ -161,11 +161,10 @@ def worker() -> None:
             start.append(time.process_time())
         logged = original(self, samples, raise_oom)
         used[self.get_num_updates()] = time.process_time() - start[0]
-        if used[self.get_num_updates()] >= budget:
+        if used[self.get_num_updates()] >= budget and not record.exists():
             write_text(record, json.dumps(used))
-            os.kill(
-                os.getpid(), signal.SIGTERM
-            )  # the plugin writes a checkpoint after the next update and ends
+            # The plugin writes a checkpoint and ends; a second signal would kill the process before.
+            os.kill(os.getpid(), signal.SIGTERM)
         return logged
 
     Trainer.train_step = train_step
