@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from outcomes import Outcomes, Scores, rank_on_others
 from settings import CONTROLS, NOISE_CONTROLS, SEEDS, TASKS
 
 RESAMPLINGS = 2000
-EQUAL = 0.01  # estimators whose τ differ by less are told apart by their regret
 
 
 @dataclass(frozen=True)
@@ -175,25 +174,6 @@ def places_of_planted(scores: Scores) -> list[dict[str, Any]]:
                 "labels_above_noise": float(np.mean(places)), "oracle_first": oracle_first,
             }
         )  # fmt: skip
-    return rows
-
-
-def default_by_rule(data: Ranked, planted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The default that the rule takes with each task left out: highest mean τ of those that rank no noise first."""
-    fit = [row["estimator"] for row in planted if row["noise_first"] == 0 and row["estimator"] not in STATIC]
-    found = data.measures()
-    rows = []
-    for left_out in range(len(data.tasks)):
-        others = [t for t in range(len(data.tasks)) if t != left_out]
-        means = {name: np.nanmean(found[name][others], axis=0) for name in fit if name in found}
-        if not means or not others:
-            continue
-        top = max(values[0] for values in means.values())
-        close = [name for name in means if means[name][0] >= top - EQUAL]
-        winner = min(close, key=lambda name: means[name][2])
-        rows.append(
-            {"left_out": data.tasks[left_out], "winner": winner, "tau_there": found[winner][left_out, 0]}
-        )
     return rows
 
 

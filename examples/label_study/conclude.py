@@ -12,6 +12,7 @@ import pictures
 from models import RANDOM
 from outcomes import Outcomes, Scores
 from report import markdown, put_tables, write_csv
+from rules import default_by_rule, default_way_by_rule
 from settings import CONTROLS, HERE, NOISE_CONTROLS, POOLS, SEEDS, TASKS, Settings
 from tables import read
 
@@ -45,7 +46,7 @@ def conclude(settings: Settings, page: Path | None) -> None:
     summary["ceiling"] = analysis.ceilings(data)
     summary["tau_by_task"] = analysis.by_task(data)
     summary["planted"] = analysis.places_of_planted(scores)
-    summary["rule"] = analysis.default_by_rule(data, summary["planted"])
+    summary["rule"] = default_by_rule(data, summary["planted"])
     for name, head, controls in (("estimators_mlp", "mlp", False), ("estimators_controls", "linear", True)):
         other = analysis.ranked(outcomes, scores, head=head, controls=controls)
         summary[name] = analysis.compare_estimators(other, settings.resamplings)
@@ -63,6 +64,10 @@ def conclude(settings: Settings, page: Path | None) -> None:
         for way, of in gained.items()
     ]
     summary["noise_weight"] = noise_weights(results)
+    noisy = [row["λ"] for row in summary["noise_weight"] if row["tasks with λ on noise"]]
+    noisy += [f"best by {row['estimator']}" for row in summary["planted"] if row["noise_first"]]
+    noisy += [f"best by {name}" for name in analysis.STATIC] + ["mean of random groups"]
+    summary["way_rule"] = default_way_by_rule(gained, noisy, list(TASKS))
     for name, rows in summary.items():
         write_csv(results / "summary" / f"{name}.csv", rows)
     if page is None:
@@ -92,6 +97,7 @@ COLUMNS: dict[str, Mapping[str, str]] = {
         "labels_above_noise": "share of labels above noise", "oracle_first": "oracle first",
     },
     "rule": {"left_out": "task left out", "winner": "taken", "tau_there": "its τ there"},
+    "way_rule": {"left_out": "task left out", "winner": "taken", "regret_there": "its regret there, points"},
     "tau_by_task": {},
     "groups": {
         "task": "task", "groups": "groups", "mean_gain": "mean gain", "best_gain": "best",
@@ -155,6 +161,12 @@ def accuracies(outcomes: Outcomes) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"features": name}
         for task in TASKS:
             value = outcomes.accuracy(task, model, SEEDS[0], tier=tier, features=features)
+            row[task] = np.nan if value is None else value
+        rows.append(row)
+    for name, features in (("λ by V_γ (v_1)", "encoder"), ("λ by V_γ (v_1) + all labels", "joined")):
+        row = {"features": name}
+        for task in TASKS:
+            value = outcomes.accuracy(task, f"way_{task}_v_1", SEEDS[0], features=features)
             row[task] = np.nan if value is None else value
         rows.append(row)
     row = {"features": "best single label's encoder"}

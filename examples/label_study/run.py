@@ -45,12 +45,13 @@ def main() -> None:
         run_tier(study, study.table("baselines"), baselines(study))
     if "scores" in settings.tiers:
         from scores import TrainingPart, score_all
-        from ways import choose, score_groups
+        from ways import FIRST_WAYS, WAY, choose, score_groups
 
         parts: dict[str, TrainingPart] = {}
         score_all(study, tuple(TASKS))
-        choose(study, tuple(TASKS), parts)
+        choose(study, tuple(TASKS), parts, FIRST_WAYS)
         score_groups(study, tuple(TASKS), parts)
+        choose(study, tuple(TASKS), parts, tuple(WAY))
     train(study)
     if "3" in settings.tiers:
         import tier3

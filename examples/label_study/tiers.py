@@ -15,7 +15,7 @@ from points import Points, points_of
 from pool import Pool, Track
 from probes import few_examples, linear, mlp
 from ridge import RandomFeatures
-from settings import CONTROLS, EXAMPLES, POOLS, SAME_AS_ANOTHER, SEEDS, TASKS, Settings
+from settings import CONTROLS, EXAMPLES, POOLS, SAME_AS_ANOTHER, SEEDS, TASKS, TIER3_DEFAULT, Settings
 from tables import OUTCOME_KEY, OUTCOMES, Table
 
 HEADS = ("linear", "mlp")
@@ -72,7 +72,7 @@ class Study:
 
     @cached_property
     def summaries(self) -> dict[str, np.ndarray]:
-        """The summaries of all labels side by side, by task: what there is without any encoder."""
+        """The summaries of all labels side by side, by task: the features without any encoder."""
         return {
             name: np.hstack(
                 [points.summarise_track(self.track(points.task.pool, label)) for label in self.labels]
@@ -202,8 +202,10 @@ def tier2(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
         row = {"tier": "2", "pool": model.pool, "kind": model.kind, "model": model.name, "seed": model.seed}
         curves = model.seed == SEEDS[0] and model.kind in ("random", "named", "chosen")
         yield Judged({**row, "features": "encoder"}, encoded.vectors, curves=curves, tasks=own)
-        if model.seed == SEEDS[0] and model.kind in ("random", "named"):
-            yield Judged({**row, "features": "joined"}, encoded.joined)
+        by_default = model.kind == "chosen" and model.name.endswith(f"_{TIER3_DEFAULT}")
+        if model.seed == SEEDS[0] and (model.kind in ("random", "named") or by_default):
+            heads = ("linear",) if by_default else HEADS
+            yield Judged({**row, "features": "joined"}, encoded.joined, heads=heads, tasks=own)
 
 
 def tasks_of(model: Model) -> tuple[str, ...]:

@@ -62,15 +62,12 @@ def relevance(gamma: float) -> Callable[[TrainingPart, Mapping[str, np.ndarray]]
     return choose
 
 
-# In the order in which they are computed: first for every task what matters most.
 WAY = {
     "papers_sparsemax": papers,
     "cka_direct": cka_direct,
-    **{
-        f"v_{gamma:g}": relevance(gamma)
-        for gamma in sorted(GAMMAS, key=lambda gamma: (gamma not in (1, 0.1), -gamma))
-    },
+    **{f"v_{gamma:g}": relevance(gamma) for gamma in GAMMAS},
 }
+FIRST_WAYS = ("papers_sparsemax", "cka_direct", TIER3_DEFAULT)  # what matters most, for every task
 
 
 def score_groups(study: Study, tasks: tuple[str, ...], parts: dict[str, TrainingPart]) -> None:
@@ -106,11 +103,14 @@ def score_groups(study: Study, tasks: tuple[str, ...], parts: dict[str, Training
         print(f"groups {task}: {len(groups)} at {len(GAMMAS)} noise floors", flush=True)
 
 
-def choose(study: Study, tasks: tuple[str, ...], parts: dict[str, TrainingPart]) -> None:
+def choose(
+    study: Study, tasks: tuple[str, ...], parts: dict[str, TrainingPart], ways: tuple[str, ...]
+) -> None:
     """Add to `ways.csv` the λ that each way finds for each task, and what it would give to planted noise."""
     table = Table(study.settings.results / "ways.csv", WAYS, ("task", "way", "label"))
     done = {(row["task"], row["way"]) for row in read(table.file)}
-    for way, choose_by in WAY.items():
+    for way in ways:
+        choose_by = WAY[way]
         for task in tasks:
             if (task, way) in done:
                 continue

@@ -17,10 +17,10 @@ def parse_json(text: str, finite: bool = True) -> Any:
     """The value of a JSON text.
 
     Args:
-        finite: whether NaN and infinity, which are no JSON, are refused.
+        finite: whether to refuse NaN and infinity, which JSON does not have.
 
     Raises:
-        JsonError: no JSON, a key that stands twice, nesting that no file has, or a number that is none.
+        JsonError: not JSON, a repeated key, extreme nesting, or an invalid number.
     """
     try:
         return json.loads(

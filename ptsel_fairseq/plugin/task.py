@@ -21,6 +21,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.weights_file import check_weights, join_weights
+from ptsel_fairseq.heads.loss import LOSSES
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
@@ -91,7 +92,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
         if not model.pretext_only:
             self.collapse_watch = CollapseWatch(model.cfg.latent_groups, model.cfg.latent_vars)
         heads = model.pretext_heads.settings if getattr(model, "pretext_heads", None) is not None else {}
-        self._raw_labels = {label for label, head in heads.items() if head.loss == "bce"}
+        self._raw_labels = {label for label, head in heads.items() if LOSSES.get(head.loss).of_raw_values}
         self._online_labels = {label for label, head in heads.items() if head.source == "online"}
         return model
 
@@ -257,7 +258,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 f"{store.folder}: the label {label} is constant over the split {self.cfg.statistics_split}; "
                 "give it the weight 0"
             )
-        if label in self._raw_labels:  # the loss bce is of the values themselves
+        if label in self._raw_labels:  # its loss is of the values themselves
             return np.zeros_like(statistics.mean), np.ones_like(statistics.std)
         return statistics.mean, np.where(varies, statistics.std, 1.0)
 

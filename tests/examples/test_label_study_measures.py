@@ -131,3 +131,44 @@ def test_every_pair_is_counted_once_a_side(measures):
         same += weight * (score[i] != score[j])
         own += weight
     assert measures.weighted_tau(score[None], gain)[0] == pytest.approx(total / np.sqrt(same * own))
+
+
+def planted_study(label_study, tasks, scores):
+    """A study of three labels in which the first gains most in every task."""
+    gains = {task: np.array([[3.0, 1.0, 0.0], [3.1, 1.2, 0.1]]) for task in tasks}
+    values = {name: dict.fromkeys(tasks, np.array(of)) for name, of in scores.items()}
+    return label_study.analysis.Ranked(tuple(tasks), {task: ["a", "b", "c"] for task in tasks}, gains, values)
+
+
+def test_the_rule_takes_the_best_estimator_that_ranks_no_noise_first(label_study):
+    tasks = ["t1", "t2", "t3"]
+    data = planted_study(label_study, tasks, {"good": [3, 2, 1], "noisy": [3, 2, 1], "bad": [1, 2, 3]})
+    planted = [
+        {"estimator": "good", "noise_first": 0},
+        {"estimator": "noisy", "noise_first": 1},
+        {"estimator": "bad", "noise_first": 0},
+    ]
+    rows = label_study.rules.default_by_rule(data, planted)
+    assert [row["left_out"] for row in rows] == tasks
+    assert {row["winner"] for row in rows} == {"good"}
+
+
+def test_estimators_of_equal_tau_are_told_apart_by_regret(label_study):
+    """Both orders have one pair wrong, of which only one costs anything at the top."""
+    tasks = ["t1", "t2"]
+    data = planted_study(label_study, tasks, {"top": [3, 2, 1], "also": [3, 2, 1]})
+    same = [{"estimator": name, "noise_first": 0} for name in ("top", "also")]
+    assert {row["winner"] for row in label_study.rules.default_by_rule(data, same)} == {"top"}
+
+
+def test_the_default_way_leaves_out_the_task_that_is_judged(label_study):
+    """A way that is best by one task alone is not taken for that task."""
+    gained = {
+        "steady": {"t1": np.array([2.0]), "t2": np.array([2.0]), "t3": np.array([2.0])},
+        "lucky": {"t1": np.array([9.0]), "t2": np.array([0.0]), "t3": np.array([0.0])},
+        "noisy": {"t1": np.array([9.0]), "t2": np.array([9.0]), "t3": np.array([9.0])},
+        "partial": {"t1": np.array([99.0])},
+    }
+    rows = label_study.rules.default_way_by_rule(gained, ["noisy"], ["t1", "t2", "t3"])
+    assert {row["left_out"]: row["winner"] for row in rows} == {"t1": "steady", "t2": "lucky", "t3": "lucky"}
+    assert rows[0]["regret_there"] == 97

@@ -15,10 +15,10 @@ from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.heads.heads import EncoderTap
 from ptsel_fairseq.labels.signal.spectral import MEL_BANDS
 from ptsel_fairseq.plugin.encoders.filterbank import FilterbankFrontEnd
 from ptsel_fairseq.plugin.encoders.log_mel import LogMel
+from ptsel_fairseq.plugin.encoders.tap import EncoderTap
 from ptsel_fairseq.plugin.encoders.with_heads import HeadedConfig, HeadedModel
 
 FRONTENDS = ("waveform", "filterbank")

@@ -332,12 +332,14 @@ class Relevance:
             heard_sums[block] = sums_by(task.class_of[rows], heard[rows], k)
             sizes[block] = np.bincount(task.class_of[rows], minlength=k)
         values = []
+        whole, all_moments, all_totals = sizes.sum(axis=0), moments.sum(axis=0), totals.sum(axis=0)
+        all_sums = [each.sum(axis=0) for each in (sums, heard_sums)]
         for block in range(count):
-            held = sizes.sum(axis=0) - sizes[block]
+            held = whole - sizes[block]
             used = held > 0
             n = held.sum()
-            mean = (totals.sum(axis=0) - totals[block]) / n
-            S = (moments.sum(axis=0) - moments[block]) / n - np.outer(mean, mean)
+            mean = (all_totals - totals[block]) / n
+            S = (all_moments - moments[block]) / n - np.outer(mean, mean)
             S = (1 - shrunk) * S + shrunk * np.trace(S) / d * np.eye(d)
             shares = held[used] / n
             try:
@@ -345,8 +347,8 @@ class Relevance:
             except np.linalg.LinAlgError:
                 return None, count
             whitened = []
-            for each in (sums, heard_sums):
-                means = (each.sum(axis=0) - each[block])[used] / held[used, None]
+            for total, each in zip(all_sums, (sums, heard_sums), strict=True):
+                means = (total - each[block])[used] / held[used, None]
                 whitened.append(solve_triangular(L, (means - shares @ means).T, lower=True))
             raw = float(shares @ (whitened[0] * whitened[1]).sum(axis=0))
             values.append((raw - chance) * most / (most - chance))
