@@ -163,6 +163,12 @@ def accuracies(outcomes: Outcomes) -> list[dict[str, Any]]:
             value = outcomes.accuracy(task, model, SEEDS[0], tier=tier, features=features)
             row[task] = np.nan if value is None else value
         rows.append(row)
+    for name, features in (("λ by V_γ (v_1)", "encoder"), ("λ by V_γ (v_1) + all labels", "joined")):
+        row = {"features": name}
+        for task in TASKS:
+            value = outcomes.accuracy(task, f"way_{task}_v_1", SEEDS[0], features=features)
+            row[task] = np.nan if value is None else value
+        rows.append(row)
     row = {"features": "best single label's encoder"}
     for task in TASKS.values():
         known = [

@@ -51,7 +51,8 @@ def plan(settings: Settings, labels: Sequence[str], chosen: Sequence[Model] = ()
     yield from chosen
     for seed in others:
         yield from in_turn([singles(labels, pool, seed) + named(labels, pool, seed) for pool in POOLS])
-        yield from (Model(m.name, m.kind, m.pool, seed, m.weights) for m in chosen)
+    for model in chosen:
+        yield from (Model(model.name, model.kind, model.pool, seed, model.weights) for seed in others)
     yield from in_turn([groups[pool][half:] for pool in POOLS])
     for seed in settings.seeds:
         yield from in_turn([[single(n, "oracle", pool, seed) for n in oracle_names(pool)] for pool in POOLS])

@@ -15,11 +15,12 @@ from points import Points, points_of
 from pool import Pool, Track
 from probes import few_examples, linear, mlp
 from ridge import RandomFeatures
-from settings import CONTROLS, EXAMPLES, POOLS, SAME_AS_ANOTHER, SEEDS, TASKS, Settings
+from settings import CONTROLS, EXAMPLES, POOLS, SAME_AS_ANOTHER, SEEDS, TASKS, TIER3_DEFAULT, Settings
 from tables import OUTCOME_KEY, OUTCOMES, Table
 
 HEADS = ("linear", "mlp")
 CURVE_DRAWS = 2
+LOSSES = ("pool", "model", "seed", "label", "loss")
 
 
 @dataclass
@@ -185,10 +186,7 @@ def tier1(study: Study, seed: int) -> Iterator[Judged]:
 
 def tier2(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
     """Small encoders trained on the plugin's pretext loss alone."""
-    losses = Table(
-        study.settings.results / "losses.csv", ("pool", "model", "seed", "label", "loss"),
-        ("pool", "model", "seed", "label"),
-    )  # fmt: skip
+    losses = Table(study.settings.results / "losses.csv", LOSSES, LOSSES[:-1])
     weights = Table(
         study.settings.results / "lambda.csv",
         ("pool", "model", "label", "weight"),
@@ -204,6 +202,24 @@ def tier2(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
         yield Judged({**row, "features": "encoder"}, encoded.vectors, curves=curves, tasks=own)
         if model.seed == SEEDS[0] and model.kind in ("random", "named"):
             yield Judged({**row, "features": "joined"}, encoded.joined)
+
+
+def tier2_joined(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
+    """The encoders of the package's own λ with the summaries of all labels beside their features; trained once more."""
+    losses = Table(study.settings.results / "losses.csv", LOSSES, LOSSES[:-1])
+    for model in models:
+        if model.kind == "chosen" and model.seed == SEEDS[0] and model.name.endswith(f"_{TIER3_DEFAULT}"):
+            row = {
+                "tier": "2",
+                "pool": model.pool,
+                "kind": model.kind,
+                "model": model.name,
+                "seed": model.seed,
+            }
+            encoded = Encoded(study, model, losses, tasks_of(model))
+            yield Judged(
+                {**row, "features": "joined"}, encoded.joined, heads=("linear",), tasks=tasks_of(model)
+            )
 
 
 def tasks_of(model: Model) -> tuple[str, ...]:

@@ -23,6 +23,10 @@ CLASSES_HELP = f"""\
   or of segments in seconds (header path<TAB>start<TAB>end<TAB>class)
     {SEGMENTS_EXAMPLE}
 """
+TRANSCRIPTS_HELP = """\
+DATA_DIR/<split>.wrd  what is said, one line for each line of the manifest
+    PRESS ZERO FOR HELP
+"""
 STORE_HELP = """\
 --store STORE  folder of the label store; STORE/<split>/header.json says what it holds
     {"labels": {"f0": {"dim": 1, "unit": "Hz", ...}, ...}, ...}
@@ -103,6 +107,12 @@ def add_user_labels(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE.py",
         help="labels of your own, as in examples/own_label.py; may be given more than once",
+    )
+
+
+def add_splits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--splits", nargs="+", default=["train", "valid"], metavar="SPLIT", help="default: train valid"
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE
 from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
-from ptsel_fairseq.cli import speech
+from ptsel_fairseq.cli import alignment, speech
 from ptsel_fairseq.cli.arguments import (
     CLASSES_HELP,
     MANIFEST_HELP,
@@ -245,4 +245,4 @@ def add_compare(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_prepare, add_fetch, *speech.ADDED, add_probe, add_evaluate, add_compare)
+ADDED = (add_prepare, add_fetch, *alignment.ADDED, *speech.ADDED, add_probe, add_evaluate, add_compare)
