@@ -51,6 +51,11 @@ def read_json(file: Path | str, finite: bool = True) -> Any:
     return parse_json(text, finite)
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value of a JSON file is a finite number, which true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
