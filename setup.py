@@ -83,6 +83,7 @@ setup(
         "matplotlib>=3.7",
         "av>=12",
         "jiwer>=4",
+        "shtab>=1.7",
     ],
     extras_require={
         "align": ["pocketsphinx>=5.1"],
