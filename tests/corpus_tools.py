@@ -62,11 +62,11 @@ def stop_converting_after(most: int, patch: pytest.MonkeyPatch) -> list[str]:
     converted: list[str] = []
     real = conversion.write_flac
 
-    def write_few(file: Path, blocks: Iterable[np.ndarray]) -> int:
+    def write_few(file: Path, blocks: Iterable[np.ndarray], made_of: str = "") -> int:
         if len(converted) == most:
             raise KeyboardInterrupt
         converted.append(file.name)
-        return real(file, blocks)
+        return real(file, blocks, made_of)
 
     patch.setattr(conversion, "write_flac", write_few)
     return converted

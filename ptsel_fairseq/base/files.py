@@ -154,9 +154,17 @@ def write_lines(file: Path | str, lines: Iterable[str]) -> Path:
     return Path(file)
 
 
-def output_folder(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """`locked_folder` for what a command writes, with the message that any command gives."""
-    return locked_folder(folder, f"{folder}: another ptsel is writing here; wait for it to end")
+@contextlib.contextmanager
+def output_folder(folder: Path) -> Iterator[None]:
+    """`locked_folder` for what a command writes; raises PtselError, too, where there can be no such folder."""
+    with contextlib.ExitStack() as lock:
+        try:
+            lock.enter_context(
+                locked_folder(folder, f"{folder}: another ptsel is writing here; wait for it to end")
+            )
+        except OSError as error:
+            raise PtselError(f"{folder}: cannot be written ({error.strerror or error})") from None
+        yield
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,8 @@ def test_what_was_prepared_is_fit_for_training(librispeech, tmp_path):
     done = run_command(
         *("ptsel", "check", tmp_path / "out", "--classes", tmp_path / "out" / "classes" / "speaker.tsv")
     )
-    assert done.returncode == 0, done.stderr
+    # These recordings are of half a second; nothing else is wrong.
+    assert re.findall("fault: (.*):", done.stdout) == ["shorter than min_sample_size"], done.stdout
     for split in ("train-clean-100", "dev-clean"):
         assert f"{split}: 3 utterances" in done.stdout
 
@@ -75,7 +77,7 @@ def test_common_voice_is_converted_and_goes_on_where_it_stopped(tmp_path, record
     with pytest.raises(KeyboardInterrupt):
         prepare_command("common-voice", root, tmp_path / "out")
     monkeypatch.setattr(
-        conversion, "write_flac", lambda file, blocks: (converted.append(file.name), real(file, blocks))[1]
+        conversion, "write_flac", lambda file, *more: (converted.append(file.name), real(file, *more))[1]
     )
     prepare_command("common-voice", root, tmp_path / "out")
     assert converted == [f"common_voice_en_{i}.flac" for i in range(3)]
