@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import numba.core.caching as caching
 for kind in [caching.CacheImpl, *caching.CacheImpl.__subclasses__()]:
@@ -15,6 +17,7 @@ print(compute_tracks(waveform, resolve(["log_mel", "f0"]), FrameGrid())["log_mel
 """
 
 
+@pytest.mark.slow
 def test_librosa_is_imported_where_numba_finds_no_place_for_its_cache(tmp_path):
     environment = {
         "HOME": "/nonexistent",
