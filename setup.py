@@ -84,6 +84,7 @@ setup(
         "av>=12",
         "jiwer>=4",
         "shtab>=1.7",
+        "soxr>=0.3.2",
     ],
     extras_require={
         "align": ["pocketsphinx>=5.1"],
