@@ -18,13 +18,17 @@ CLIPS = sorted((ASTERISK / "audio" / "en").glob("*.ogg"))
 
 
 class Recordings:
-    """Real waveforms one after the other, 0.5 s each, written where a corpus would have them."""
+    """Real waveforms one after the other, 0.5 s each by default, written where a corpus would have them."""
 
-    def __init__(self):
+    def __init__(self, frames: int = 8000):
         self.next = count()
+        self.frames = frames
+        self.clips = [clip for clip in CLIPS if soundfile.info(clip).frames >= frames]
 
     def write(self, file: Path, rate: int = 16000, **options) -> np.ndarray:
-        waveform, _ = soundfile.read(CLIPS[next(self.next) % len(CLIPS)], dtype="float32", frames=8000)
+        waveform, _ = soundfile.read(
+            self.clips[next(self.next) % len(self.clips)], dtype="float32", frames=self.frames
+        )
         if rate != 16000:
             waveform = soxr.resample(waveform, 16000, rate)
         file.parent.mkdir(parents=True, exist_ok=True)

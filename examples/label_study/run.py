@@ -21,7 +21,7 @@ from conclude import PAGE, conclude
 from corpora import prepare
 from models import plan
 from settings import RESULTS, SEEDS, TASKS, Settings
-from tiers import Study, baselines, run_tier, tier1, tier2
+from tiers import Study, baselines, run_tier, tier1, tier2, tier2_joined
 
 STAGES = {
     "prepare": "fetch the corpora, align, compute every label: 0.3 GB, 10 minutes",
@@ -51,7 +51,7 @@ def main() -> None:
         score_all(study, tuple(TASKS))
         choose(study, tuple(TASKS), parts, FIRST_WAYS)
         score_groups(study, tuple(TASKS), parts)
-        choose(study, tuple(TASKS), parts, tuple(WAY))
+        choose(study, tuple(TASKS), parts, FIRST_WAYS if settings.tiny else tuple(WAY))
     train(study)
     if "3" in settings.tiers:
         import tier3
@@ -75,6 +75,7 @@ def train(study: Study) -> None:
         run_tier(study, study.table("tier1"), tier1(study, first))
     if "2" in tiers:
         run_tier(study, study.table("tier2"), tier2(study, models))
+        run_tier(study, study.table("tier2"), tier2_joined(study, models))
     for seed in others if "1" in tiers else ():
         run_tier(study, study.table("tier1"), tier1(study, seed))
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from controls import oracle_names, planted, task_of_oracle
+from controls import planted, task_of_oracle
 from encoder import features, new_encoder, pretrain
-from models import RANDOM, Model, task_of_way
+from models import RANDOM, Model, oracles, task_of_way
 from points import Points, points_of
 from pool import Pool, Track
 from probes import few_examples, linear, mlp
@@ -20,6 +20,7 @@ from tables import OUTCOME_KEY, OUTCOMES, Table
 
 HEADS = ("linear", "mlp")
 CURVE_DRAWS = 2
+LOSSES = ("pool", "model", "seed", "label", "loss")
 
 
 @dataclass
@@ -168,7 +169,7 @@ def tier1(study: Study, seed: int) -> Iterator[Judged]:
     """Closed form: ridge regression of a label on random features, and what the prediction is worth."""
     for pool in POOLS:
         shared = RandomFeatures(study.pool(pool), seed)
-        for name in (*study.labels, *CONTROLS, *oracle_names(pool)):
+        for name in (*study.labels, *CONTROLS, *oracles(study.settings, pool)):
             kind = "oracle" if name.startswith("orc_") else "control" if name in CONTROLS else "single"
             own = (task_of_oracle(name),) if kind == "oracle" else ()
             scalar = study.track(pool, name).values.shape[1] == 1
@@ -185,10 +186,7 @@ def tier1(study: Study, seed: int) -> Iterator[Judged]:
 
 def tier2(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
     """Small encoders trained on the plugin's pretext loss alone."""
-    losses = Table(
-        study.settings.results / "losses.csv", ("pool", "model", "seed", "label", "loss"),
-        ("pool", "model", "seed", "label"),
-    )  # fmt: skip
+    losses = Table(study.settings.results / "losses.csv", LOSSES, LOSSES[:-1])
     weights = Table(
         study.settings.results / "lambda.csv",
         ("pool", "model", "label", "weight"),
@@ -202,10 +200,26 @@ def tier2(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
         row = {"tier": "2", "pool": model.pool, "kind": model.kind, "model": model.name, "seed": model.seed}
         curves = model.seed == SEEDS[0] and model.kind in ("random", "named", "chosen")
         yield Judged({**row, "features": "encoder"}, encoded.vectors, curves=curves, tasks=own)
-        by_default = model.kind == "chosen" and model.name.endswith(f"_{TIER3_DEFAULT}")
-        if model.seed == SEEDS[0] and (model.kind in ("random", "named") or by_default):
-            heads = ("linear",) if by_default else HEADS
-            yield Judged({**row, "features": "joined"}, encoded.joined, heads=heads, tasks=own)
+        if model.seed == SEEDS[0] and model.kind in ("random", "named"):
+            yield Judged({**row, "features": "joined"}, encoded.joined)
+
+
+def tier2_joined(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
+    """The encoders of the package's own λ with the summaries of all labels beside their features; trained once more."""
+    losses = Table(study.settings.results / "losses.csv", LOSSES, LOSSES[:-1])
+    for model in models:
+        if model.kind == "chosen" and model.seed == SEEDS[0] and model.name.endswith(f"_{TIER3_DEFAULT}"):
+            row = {
+                "tier": "2",
+                "pool": model.pool,
+                "kind": model.kind,
+                "model": model.name,
+                "seed": model.seed,
+            }
+            encoded = Encoded(study, model, losses, tasks_of(model))
+            yield Judged(
+                {**row, "features": "joined"}, encoded.joined, heads=("linear",), tasks=tasks_of(model)
+            )
 
 
 def tasks_of(model: Model) -> tuple[str, ...]:

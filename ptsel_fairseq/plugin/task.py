@@ -36,7 +36,8 @@ from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be
 logger = logging.getLogger(__name__)
 
 
-RECORDINGS_READ = 256  # at most, at a start, of those whose time is not the one that the store knows
+# Of the recordings at a start, at most: whose size and time are looked at, and which are read as their time is another.
+RECORDINGS_LOOKED_AT, RECORDINGS_READ = 20_000, 256
 
 
 @dataclass
@@ -146,7 +147,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 if len(self._online_labels) < len(self._labels):
                     store = statistics if split == self.cfg.statistics_split else self._open_store(split)
                     store.check_manifest(manifest)
-                    store.check_recordings(manifest, at_most=RECORDINGS_READ)
+                    store.check_recordings(manifest, look_at=RECORDINGS_LOOKED_AT, read=RECORDINGS_READ)
             if self._online_labels:
                 self._online = OnlineLabels(scaling, self._online_labels, self._grid)
             distortion = None

@@ -157,3 +157,20 @@ def test_a_stretch_of_a_file_is_drawn_with_the_labels_that_the_whole_file_has_th
         figures.draw_file(tmp_path / "long.wav", labels, tmp_path / "x.png", 999.0)
     with pytest.raises(PtselError, match="expected 0 <= from < to"):
         figures.draw_file(tmp_path / "long.wav", labels, tmp_path / "x.png", 5.0, 3.0)
+
+
+def test_rows_of_chroma_name_their_notes():
+    """A tone of 261.6 Hz is strongest in the row that is called C, one of 440 Hz in that called A."""
+    from matplotlib.figure import Figure
+
+    from ptsel_fairseq.labels.figures import NOTES, Row, _draw_vector
+    from ptsel_fairseq.labels.tracks import compute_tracks, resolve
+
+    for hertz, note in ((261.63, "C"), (440.0, "A")):
+        tone = (0.3 * np.sin(2 * np.pi * hertz * np.arange(32000) / 16000)).astype(np.float32)
+        values = compute_tracks(tone, resolve(["chroma"]), FrameGrid())["chroma"][0]
+        assert NOTES[int(np.argmax(values[20:-20].mean(axis=0)))] == note
+    axis = Figure().subplots()
+    row = Row("chroma", "", None, values, np.ones(len(values), bool), values.mean(axis=0), values.std(axis=0))
+    _draw_vector(axis, row, np.arange(len(values) + 1.0))
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == list(NOTES[::2])

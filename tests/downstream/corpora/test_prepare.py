@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import run_command
-from corpus_tools import CLIPS, stop_converting_after, write, write_common_voice
+from corpus_tools import (
+    CLIPS,
+    Recordings,
+    stop_converting_after,
+    write,
+    write_common_voice,
+    write_librispeech,
+)
 
 from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
@@ -45,7 +52,8 @@ def test_librispeech(librispeech, tmp_path, capsys):
     assert "not there" in next(line for line in report.splitlines() if "test-other" in line)
 
 
-def test_what_was_prepared_is_fit_for_training(librispeech, tmp_path):
+def test_what_was_prepared_is_fit_for_training(tmp_path):
+    librispeech = write_librispeech(tmp_path / "LibriSpeech", Recordings(frames=16000))
     assert run_command("ptsel", "prepare", "librispeech", librispeech, tmp_path / "out").returncode == 0
     done = run_command(
         *("ptsel", "check", tmp_path / "out", "--classes", tmp_path / "out" / "classes" / "speaker.tsv")
