@@ -19,6 +19,6 @@ def import_librosa() -> ModuleType:
 
         folder = tempfile.mkdtemp(prefix="ptsel-numba-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        numba.config.CACHE_DIR = folder
+        numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
         import librosa.filters
     return librosa
