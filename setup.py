@@ -83,6 +83,8 @@ setup(
         "matplotlib>=3.7",
         "av>=12",
         "jiwer>=4",
+        "shtab>=1.7",
+        "soxr>=0.3.2",
     ],
     extras_require={
         "align": ["pocketsphinx>=5.1"],

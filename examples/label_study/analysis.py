@@ -157,11 +157,13 @@ def places_of_planted(scores: Scores) -> list[dict[str, Any]]:
         noise_first = noise_places = oracle_first = tasks = 0
         places = []
         for values in scores.values.values():
-            known = values[estimator]
+            known = {name: score for name, score in values[estimator].items() if np.isfinite(score)}
             labels = [name for name in known if not name.startswith(("ctl_", "orc_"))]
-            best = max(known[name] for name in labels if np.isfinite(known[name]))
-            noise = max(known[name] for name in NOISE_CONTROLS if name in known)
-            worse = np.mean([known[name] > noise for name in labels if np.isfinite(known[name])])
+            planted = [known[name] for name in NOISE_CONTROLS if name in known]
+            if not labels or not planted:  # too few points for this estimator
+                continue
+            best, noise = max(known[name] for name in labels), max(planted)
+            worse = np.mean([known[name] > noise for name in labels])
             oracle = [known[n] for n in known if n.startswith("orc_") and n.endswith("_0.25")]
             tasks += 1
             noise_first += noise > best
@@ -171,7 +173,7 @@ def places_of_planted(scores: Scores) -> list[dict[str, Any]]:
         rows.append(
             {
                 "estimator": estimator, "tasks": tasks, "noise_first": noise_first, "noise_last": noise_places,
-                "labels_above_noise": float(np.mean(places)), "oracle_first": oracle_first,
+                "labels_above_noise": float(np.mean(places)) if places else np.nan, "oracle_first": oracle_first,
             }
         )  # fmt: skip
     return rows

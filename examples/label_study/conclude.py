@@ -235,6 +235,8 @@ def of_seeds(gained: Mapping[str, Mapping[str, np.ndarray]]) -> list[list[dict[s
         return []
     full = max((len(of) for of in gained.values()), default=0)
     complete = {way: of for way, of in gained.items() if len(of) == full}
+    if base not in complete:
+        return []
     found = [analysis.paired_ways({w: {t: v[:1] for t, v in of.items()} for w, of in complete.items()}, base)]
     several = {way: of for way, of in complete.items() if min(len(values) for values in of.values()) > 1}
     if base in several and len(several) > 1:

@@ -51,7 +51,7 @@ def main() -> None:
         score_all(study, tuple(TASKS))
         choose(study, tuple(TASKS), parts, FIRST_WAYS)
         score_groups(study, tuple(TASKS), parts)
-        choose(study, tuple(TASKS), parts, tuple(WAY))
+        choose(study, tuple(TASKS), parts, FIRST_WAYS if settings.tiny else tuple(WAY))
     train(study)
     if "3" in settings.tiers:
         import tier3

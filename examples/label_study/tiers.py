@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from controls import oracle_names, planted, task_of_oracle
+from controls import planted, task_of_oracle
 from encoder import features, new_encoder, pretrain
-from models import RANDOM, Model, task_of_way
+from models import RANDOM, Model, oracles, task_of_way
 from points import Points, points_of
 from pool import Pool, Track
 from probes import few_examples, linear, mlp
@@ -169,7 +169,7 @@ def tier1(study: Study, seed: int) -> Iterator[Judged]:
     """Closed form: ridge regression of a label on random features, and what the prediction is worth."""
     for pool in POOLS:
         shared = RandomFeatures(study.pool(pool), seed)
-        for name in (*study.labels, *CONTROLS, *oracle_names(pool)):
+        for name in (*study.labels, *CONTROLS, *oracles(study.settings, pool)):
             kind = "oracle" if name.startswith("orc_") else "control" if name in CONTROLS else "single"
             own = (task_of_oracle(name),) if kind == "oracle" else ()
             scalar = study.track(pool, name).values.shape[1] == 1

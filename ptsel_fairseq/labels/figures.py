@@ -249,7 +249,9 @@ def _own_row(label: Label, track: Track) -> Row:
 
 def _mel_centres(grid: FrameGrid, bands: int) -> np.ndarray:
     """Centre in Hz of each band of the label `log_mel`."""
-    import librosa
+    from ptsel_fairseq.labels.signal.librosa_import import import_librosa
+
+    librosa = import_librosa()
 
     return librosa.mel_frequencies(bands + 2, fmin=0.0, fmax=grid.sample_rate / 2)[1:-1]
 

@@ -99,7 +99,7 @@ def score_by_kernels(
     constant: dict[str, np.ndarray] = {}
     if in_groups and settings.permutations:
         ranks = ranks_in_classes(values, class_of)
-        constant = values_of_groups(values, np.unique(groups, return_inverse=True)[1])
+        constant = values_of_groups(values, np.unique(np.asarray(groups), return_inverse=True)[1])
     by_class = np.split(np.argsort(class_of, kind="stable"), np.cumsum(sizes)[:-1])
     pieces = (
         Piece(

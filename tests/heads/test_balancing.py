@@ -57,7 +57,8 @@ def toy(name, updates=60):
     return np.array(seen)
 
 
-@pytest.mark.parametrize("name", ACTIVE)
+# Gradients that agree leave upgrad nothing to do; test_conflict.py has others.
+@pytest.mark.parametrize("name", [name for name in ACTIVE if name != "upgrad"])
 def test_every_rule_differs_from_none(name):
     weights = toy(name)
     assert np.isfinite(weights).all()

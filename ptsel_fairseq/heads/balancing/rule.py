@@ -150,9 +150,9 @@ class Balancing(Float32Buffers):
 
 
 def _of_this_package() -> Iterator[type[Balancing]]:
-    from ptsel_fairseq.heads.balancing import drawn, gradient, learned, ratios
+    from ptsel_fairseq.heads.balancing import conflict, drawn, gradient, learned, ratios
 
-    for module in (ratios, learned, drawn, gradient):
+    for module in (ratios, learned, drawn, gradient, conflict):
         for found in vars(module).values():
             if isinstance(found, type) and found.__module__ == module.__name__ and "name" in vars(found):
                 yield found

@@ -32,8 +32,8 @@ class PtselWav2Vec2Config(HeadedConfig, Wav2Vec2Config):
         default="waveform",
         metadata={
             "help": "what makes frames of the waveform: `waveform`, wav2vec 2.0's convolutions, which alone can be "
-            "exported to stock fairseq; `filterbank`, log-mel bands and a small convolution, which learn in a fraction "
-            "of the time. Of conv_feature_layers a filterbank takes the grid and the width of the last layer"
+            "exported to stock fairseq; `filterbank`, log-mel bands and a small convolution, for short trainings. "
+            "Of conv_feature_layers a filterbank takes the grid and the width of the last layer"
         },
     )
     filterbank_layers: int = field(
