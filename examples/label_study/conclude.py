@@ -277,7 +277,12 @@ def draw(
         values = np.array([[row[task] for task in TASKS] for row in rows])
         pictures.gains(list(TASKS), [row["label"] for row in rows], values, folder / "study_gains.png")
     if len(gained) > 1:
-        means_of = {way: {task: float(np.mean(v)) for task, v in of.items()} for way, of in gained.items()}
+        full = max(len(of) for of in gained.values())
+        means_of = {
+            way: {task: float(np.mean(v)) for task, v in of.items()}
+            for way, of in gained.items()
+            if len(of) == full
+        }
         pictures.ways(means_of, folder / "study_ways.png")
     series = learning_curves(outcomes)
     if series:

@@ -41,9 +41,8 @@ def estimators(rows: Sequence[Mapping[str, Any]], ceiling: float, file: Path) ->
             ha="right",
         )
     axes.set_yticks(range(len(rows)), [row["estimator"] for row in rows])
-    axes.set_xlabel(
-        "weighted τ with the gain, mean over tasks, 95 % interval (orange: knows nothing of the task)"
-    )
+    axes.set_xlabel("weighted τ of score and gain, mean over tasks, 95 % interval")
+    axes.set_title("Orange: rankings that know nothing of the task", fontsize="medium")
     save(figure, file)
     plt.close(figure)
 
