@@ -292,7 +292,7 @@ def test_other_processes_compute_the_same(tmp_path, monkeypatch):
     write_manifest(ASTERISK / "valid.tsv", tmp_path / "valid.tsv", every=8)
     manifest = read_manifest(tmp_path / "valid.tsv")
     for jobs in (1, 2):
-        extract(manifest, ["f0"], tmp_path / str(jobs), jobs, backend=backend)
+        extract(manifest, ["f0"], tmp_path / str(jobs), jobs=jobs, backend=backend)
     one, two = (LabelStore(tmp_path / str(jobs), "valid") for jobs in (1, 2))
     assert list(one.checksums().values()) == list(two.checksums().values())
 
