@@ -13,7 +13,7 @@ help:  ## show this list
 setup:  ## make .venv and install everything into it
 	@$(PYTHON) tools/setup_venv.py
 
-demo: setup  ## the whole road on the bundled speech, into $(OUTPUT) (a few minutes)
+demo: setup  ## the whole road on the bundled speech, into $(OUTPUT) (4 core-minutes)
 	@$(VENV_PYTHON) examples/demo/demo.py --out $(OUTPUT)
 
 test: setup  ## all tests

@@ -15,6 +15,13 @@ VERSION = re.search(
 BUNDLED = {"configs": "configs", "examples/asterisk": "asterisk"}
 
 
+def for_a_package_index(readme: str) -> str:
+    """The README without pictures, comments, and links to files, which a package index does not have."""
+    readme = re.sub(r"<!--.*?-->\n?", "", readme, flags=re.S)
+    readme = re.sub(r"!\[[^\]]*\]\((?!https?:)[^)]*\)\n*", "", readme)
+    return re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"\1", readme)
+
+
 class BuildWithBundled(build_py):
     """Copies recipes and example speech into the package that is built; an editable install reads them in place."""
 
@@ -44,9 +51,18 @@ setup(
     name="ptsel_fairseq",
     version=VERSION,
     description="Choose pretext labels by conditional independence and pretrain wav2vec 2.0 with them (fairseq plugin)",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=for_a_package_index((HERE / "README.md").read_text(encoding="utf-8")),
     long_description_content_type="text/markdown",
     license="MIT",
+    author="The ptsel_fairseq developers",
+    keywords=[
+        *("self-supervised learning", "speech", "music", "wav2vec 2.0", "fairseq", "pretext tasks"),
+        *("conditional independence", "HSIC", "multitask learning"),
+    ],
+    project_urls={
+        "Conditional independence for pretext task selection": "https://arxiv.org/abs/2104.07388",
+        "Pretext tasks selection for multitask learning": "https://arxiv.org/abs/2107.00594",
+    },
     python_requires=">=3.11",
     packages=find_packages(include=["ptsel_fairseq", "ptsel_fairseq.*"]),
     package_data={"ptsel_fairseq": ["py.typed"], "ptsel_fairseq.selection.output": ["report.html"]},
@@ -67,6 +83,8 @@ setup(
         "matplotlib>=3.7",
         "av>=12",
         "jiwer>=4",
+        "shtab>=1.7",
+        "soxr>=0.3.2",
     ],
     extras_require={
         "align": ["pocketsphinx>=5.1"],
@@ -89,6 +107,9 @@ setup(
             "hypothesis>=6",
             "ruff>=0.6",
             "mypy>=1.10",
+            "nbclient>=0.8",
+            "nbformat>=5.7",
+            "ipykernel>=6",
             "types-tqdm",
             "audiomentations>=0.43",
             "dask[distributed]>=2024.1",
@@ -109,6 +130,8 @@ setup(
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Intended Audience :: Science/Research",
         "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

@@ -1,6 +1,6 @@
 """wav2vec 2.0 from the waveform against from log-mel bands: how soon does either learn, in core-minutes?
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_frontend.py --out FOLDER [--core-minutes 10] [--seeds 1] [--tiny]
+    OMP_NUM_THREADS=1 python benchmarks/bench_frontend.py [--out FOLDER] [--core-minutes 10] [--seeds 1] [--tiny]
 
 Trains the tiny recipe on the bundled speech with either front end, with and without the seven labels of the pool
 `zaiem_speech` at equal weights, each for the same processor time of its own process (system time and loading of data
@@ -25,10 +25,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from common import ASTERISK, ROOT, Figure, finish, parse, parser_of
 from omegaconf import OmegaConf
 
 from ptsel_fairseq.base.errors import PtselError
@@ -40,8 +42,6 @@ from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.labels.pools import POOLS
 from ptsel_fairseq.runs import read_run
 
-ROOT = Path(__file__).resolve().parent.parent
-ASTERISK = ROOT / "examples" / "asterisk"
 LABELS = sorted(POOLS["zaiem_speech"])
 RECIPES = {"waveform": "tiny", "filterbank": "tiny_filterbank"}
 CONDITIONS = {"none": "no labels", "labels": "seven labels"}
@@ -50,16 +50,22 @@ REPORT = 10  # updates
 FOLDS = 5
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder of data, stores, runs and numbers")
+def main(arguments: Sequence[str] | None = None) -> list[Figure]:
+    parser = parser_of(__doc__)
+    parser.add_argument(
+        "--out", type=Path, help="folder of data, stores, runs and numbers (default: one that is removed)"
+    )
     parser.add_argument("--core-minutes", type=float, default=10.0, help="of each run (default 10)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
-    parser.add_argument("--tiny", action="store_true", help="two seconds of training a run")
-    options = parser.parse_args(arguments)
-    minutes = 1 / 30 if options.tiny else options.core_minutes
-    out = options.out.resolve()
+    options = parse(parser, arguments, {"core_minutes": 1 / 30})
+    with tempfile.TemporaryDirectory() as folder:
+        return finish(options, compare(options, (options.out or Path(folder)).resolve()))
+
+
+def compare(options: argparse.Namespace, out: Path) -> list[Figure]:
+    """Train and probe every front end; numbers in `out`, and for each run how many phones are told apart."""
+    minutes = options.core_minutes
     make_data(out)
     runs = [
         (frontend, condition, seed)
@@ -75,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     numbers = {"core_minutes": minutes, "rows": rows, "log_mel_percent": log_mel}
     write_text(out / "frontend.json", json.dumps(numbers, indent=1) + "\n")
     print_table(numbers)
+    return [Figure("phones told apart from log_mel itself, percent", log_mel[0])]
 
 
 def make_data(out: Path) -> None:
@@ -154,11 +161,10 @@ def worker() -> None:
             start.append(time.process_time())
         logged = original(self, samples, raise_oom)
         used[self.get_num_updates()] = time.process_time() - start[0]
-        if used[self.get_num_updates()] >= budget:
+        if used[self.get_num_updates()] >= budget and not record.exists():
             write_text(record, json.dumps(used))
-            os.kill(
-                os.getpid(), signal.SIGTERM
-            )  # the plugin writes a checkpoint after the next update and ends
+            # The plugin writes a checkpoint and ends; a second signal would kill the process before.
+            os.kill(os.getpid(), signal.SIGTERM)
         return logged
 
     Trainer.train_step = train_step

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 from common import Figure, finish, in_turns, medians, parse, parser_of, ratio
 
+from ptsel_fairseq.selection.checks import kernel_estimator
 from ptsel_fairseq.selection.estimators.features import feature_count
 from ptsel_fairseq.selection.estimators.kernels import cosine_kernel, label_kernel, scalar_median_variance
 from ptsel_fairseq.selection.estimators.one_class import score_class
@@ -41,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     features = rng.normal(size=(n, columns))
     weights = np.full(k, 1 / k)
     work = {
-        "hsic": lambda: score_class(x, labels, "hsic", "n2", order),
-        "cka": lambda: score_class(x, labels, "cka", "n2", order),
+        "hsic": lambda: score_class(x, labels, kernel_estimator("hsic"), order),
+        "cka": lambda: score_class(x, labels, kernel_estimator("cka"), order),
         "floor: one product": lambda: x.T @ features,
     }
     for estimator in ("hsic", "cka"):

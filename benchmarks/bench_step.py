@@ -31,9 +31,10 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.data.make_manifest import rewrite_manifests
 from ptsel_fairseq.heads import losses
-from ptsel_fairseq.heads.heads import EncoderTap, PtselHeads
+from ptsel_fairseq.heads.heads import PtselHeads
 from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.plugin import criterion as plugin_criterion
+from ptsel_fairseq.plugin.encoders.tap import EncoderTap
 
 RECIPES = {"base": "wav2vec2_base_librispeech", "tiny": "tiny"}
 # Parts of a step by the name they get in the profile; the heads run inside the model, the constant inside the errors.

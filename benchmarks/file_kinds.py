@@ -120,8 +120,10 @@ def tables(folder: Path) -> dict[str, Kind]:
 
 def settings(folder: Path) -> dict[str, Kind]:
     from ptsel_fairseq.base.weights_file import read_weights, write_into_recipe, write_weights
+    from ptsel_fairseq.downstream.metrics.results import read_result, write_result
     from ptsel_fairseq.pipeline.settings import EXAMPLE, read_settings
     from ptsel_fairseq.selection.label_score import LabelScore, read_scores, write_scores
+    from ptsel_fairseq.selection.weighting.comparison import read_comparison, write_comparison
 
     write_weights(folder / "w.yaml", {"f0": 0.4, "zcr": 0.6}, {"method": "direct"})
     record = LabelScore(
@@ -129,17 +131,41 @@ def settings(folder: Path) -> dict[str, Kind]:
     )
     made = {"estimator": "cka", "labels": {}, "classes": "c.tsv", "points": 20, "class_sizes": {"a": 20}}
     write_scores(folder / "scores.json", {"f0": record, "zcr": record}, made)
+    write_comparison(folder / "methods.json", some_comparison(), made)
+    write_result(folder / "result.json", some_result())
     recipe = (RECIPES / "tiny.yaml").read_bytes()
 
     def into(file: Path) -> None:
         write_into_recipe(file, {"f0": 1.0}, {})
+
+    def comparison(file: Path) -> object:
+        return read_comparison(file)[0].label_order()
+
+    def result(file: Path) -> object:
+        return [run(np.ones(2)) for run in read_result(file).answers.scorers()]
 
     return {
         "weights": Kind([(folder / "w.yaml").read_bytes()], "w.yaml", read_weights, YAML_TEXT),
         "recipe, λ written into it": Kind([recipe], "r.yaml", into, YAML_TEXT),
         "pipeline": Kind([EXAMPLE.encode()], "p.yaml", read_settings, YAML_TEXT),
         "scores": Kind([(folder / "scores.json").read_bytes()], "scores.json", read_scores, JSON_TEXT),
+        "comparison": Kind([(folder / "methods.json").read_bytes()], "methods.json", comparison, JSON_TEXT),
+        "result": Kind([(folder / "result.json").read_bytes()], "result.json", result, JSON_TEXT),
     }  # fmt: skip
+
+
+def some_comparison() -> Any:
+    from ptsel_fairseq.selection.weighting.comparison import Comparison, Row
+
+    row = Row({"f0": 0.4, "zcr": 0.6}, True, 2, 1.9, 0.1, 0.2, 0.3, {"finding": "none"})
+    return Comparison({"direct": row}, ["f0", "zcr"], [[1.0, 0.2], [0.2, 1.0]], {}, {})
+
+
+def some_result() -> Any:
+    from ptsel_fairseq.downstream.metrics.results import Answers, score
+
+    answers = Answers("asr", ("a", "b"), ("ONE TWO", "THREE"), (("ONE", "THREE"),), ("a", "b"))
+    return score("system", answers, {}, resamples=100)
 
 
 def arrays(folder: Path) -> dict[str, Kind]:

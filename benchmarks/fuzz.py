@@ -32,7 +32,7 @@ from mutations import cut, insert, overwrite
 
 from ptsel_fairseq.base.errors import PtselError
 
-LONGEST = 20  # seconds of a case
+LONGEST = 20  # seconds of processor time of a case, since the machine may be shared
 MOST_MEMORY = 1 << 30  # bytes that a case may add to what the process holds at its most
 
 
@@ -62,7 +62,7 @@ def one_case(kind: Kind, draw: random.Random, folder: Path) -> str:
     file = folder / kind.name
     file.write_bytes(content)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    signal.alarm(LONGEST)
+    signal.setitimer(signal.ITIMER_PROF, LONGEST)
     try:
         with quiet():
             kind.read(file)
@@ -78,7 +78,7 @@ def one_case(kind: Kind, draw: random.Random, folder: Path) -> str:
         at = ours[-1] if ours else place
         outcome = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}: {str(error)[:120]}"
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     return f"{grown >> 20} MiB" if grown > MOST_MEMORY else outcome
 
@@ -104,7 +104,7 @@ def fuzz(
     cases: int, seed: int, only: Sequence[str] | None, with_fairseq: bool, keep: Path | None
 ) -> dict[str, Counts]:
     """Run so many cases, spread over the kinds by their weights; the outcomes by kind."""
-    signal.signal(signal.SIGALRM, _alarm)
+    signal.signal(signal.SIGPROF, _alarm)
     counts: dict[str, Counts] = {}
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)

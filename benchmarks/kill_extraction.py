@@ -118,7 +118,8 @@ def wait(reached: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 def journal_of(store: Path) -> Path:
-    return store / "train" / "journal.partial"
+    """That of the label whose rows are written last."""
+    return store / "train" / f"{max(LABELS)}.journal.partial"
 
 
 def kept_in(store: Path) -> int:
@@ -127,7 +128,7 @@ def kept_in(store: Path) -> int:
         records = journal_of(store).read_text().split("\n")[1:]
     except FileNotFoundError:
         return 0
-    return sum(len(record.split()) - 1 for record in records if record.endswith("."))
+    return sum(record.endswith("\t.") for record in records)
 
 
 def kill_once(

@@ -18,13 +18,17 @@ CLIPS = sorted((ASTERISK / "audio" / "en").glob("*.ogg"))
 
 
 class Recordings:
-    """Real waveforms one after the other, 0.5 s each, written where a corpus would have them."""
+    """Real waveforms one after the other, 0.5 s each by default, written where a corpus would have them."""
 
-    def __init__(self):
+    def __init__(self, frames: int = 8000):
         self.next = count()
+        self.frames = frames
+        self.clips = [clip for clip in CLIPS if soundfile.info(clip).frames >= frames]
 
     def write(self, file: Path, rate: int = 16000, **options) -> np.ndarray:
-        waveform, _ = soundfile.read(CLIPS[next(self.next) % len(CLIPS)], dtype="float32", frames=8000)
+        waveform, _ = soundfile.read(
+            self.clips[next(self.next) % len(self.clips)], dtype="float32", frames=self.frames
+        )
         if rate != 16000:
             waveform = soxr.resample(waveform, 16000, rate)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -62,11 +66,11 @@ def stop_converting_after(most: int, patch: pytest.MonkeyPatch) -> list[str]:
     converted: list[str] = []
     real = conversion.write_flac
 
-    def write_few(file: Path, blocks: Iterable[np.ndarray]) -> int:
+    def write_few(file: Path, blocks: Iterable[np.ndarray], made_of: str = "") -> int:
         if len(converted) == most:
             raise KeyboardInterrupt
         converted.append(file.name)
-        return real(file, blocks)
+        return real(file, blocks, made_of)
 
     patch.setattr(conversion, "write_flac", write_few)
     return converted

@@ -73,7 +73,7 @@ class Study:
 
     @cached_property
     def summaries(self) -> dict[str, np.ndarray]:
-        """The summaries of all labels side by side, by task: what there is without any encoder."""
+        """The summaries of all labels side by side, by task: the features without any encoder."""
         return {
             name: np.hstack(
                 [points.summarise_track(self.track(points.task.pool, label)) for label in self.labels]

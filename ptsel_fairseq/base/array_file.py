@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-# What NumPy raises for a header that is none: it is parsed as Python, without being run.
+# What NumPy raises for a damaged header, which it parses as a Python literal and does not run.
 HEADER_ERRORS = (
     EOFError,
     SyntaxError,

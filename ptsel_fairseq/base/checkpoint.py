@@ -37,8 +37,8 @@ def load_state(checkpoint: Path, allowed: Sequence[type] = ()) -> dict[str, Any]
         allowed: classes whose objects the checkpoint may hold beyond tensors and plain values.
 
     Raises:
-        PtselError: no such file, or none that fairseq wrote: code in it, damage, tensors larger than the file, a
-            configuration that is none.
+        PtselError: no such file, or not a checkpoint of fairseq: it holds code, is damaged, has tensors larger than
+            the file, or has an invalid configuration.
     """
     import torch
 

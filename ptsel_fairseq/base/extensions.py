@@ -1,7 +1,8 @@
 """Registries of things of one kind, to which installed packages and files of users add their own.
 
 A registry holds what this package brings, what installed packages register (each names a module as an entry point of
-the registry's group), and what a Python file registers that is given as ``--plugin FILE.py``.
+the registry's group), and what a Python file registers that is given as ``--plugin FILE.py``. The environment names the
+files that were loaded, so that worker processes find them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import os
 import pkgutil
 import re
 import sys
@@ -23,10 +25,12 @@ from ptsel_fairseq.base.messages import shortened
 from ptsel_fairseq.base.suggestion import did_you_mean
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+VARIABLE = "PTSEL_PLUGINS"  # files, with os.pathsep between them
 THIS_PACKAGE, THIS_PROCESS = "ptsel_fairseq", "this process"
 
 _origin = THIS_PROCESS  # of what is being registered
 _loaded: dict[Path, str] = {}  # files of users that were loaded, and the origin of what they registered
+_loading: set[Path] = set()
 _registries: list[Registry[Any]] = []
 
 
@@ -131,6 +135,7 @@ class Registry(Generic[Thing]):
                 package, f"package {package} (entry point {self.group}: {entry.name} = {entry.value})"
             ):
                 entry.load()
+        load_files([file for file in os.environ.get(VARIABLE, "").split(os.pathsep) if file])
 
 
 @contextlib.contextmanager
@@ -168,19 +173,24 @@ def load_file(file: Path) -> None:
         raise PtselError(f"{where}: the file cannot be read ({reason})") from None
     file = file.resolve()
     origin = f"{file.name}, sha256 {hashlib.sha256(text.encode()).hexdigest()}"
-    if _loaded.get(file) == origin:
+    if _loaded.get(file) == origin or file in _loading:
         return
     forget(_loaded.pop(file, ""))
     module = types.ModuleType(f"ptsel_plugin_{file.stem}")
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # where dataclasses look for it
+    _loading.add(file)
     try:
         with registering(origin, where):
             exec(compile(text, str(file), "exec"), module.__dict__)
     except BaseException:
         forget(origin)
         raise
+    finally:
+        _loading.discard(file)
     _loaded[file] = origin
+    known = [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*known, str(file)]))
 
 
 def forget(origin: str) -> None:

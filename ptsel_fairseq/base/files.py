@@ -154,9 +154,20 @@ def write_lines(file: Path | str, lines: Iterable[str]) -> Path:
     return Path(file)
 
 
-def output_folder(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """`locked_folder` for what a command writes, with the message that any command gives."""
-    return locked_folder(folder, f"{folder}: another ptsel is writing here; wait for it to end")
+@contextlib.contextmanager
+def output_folder(folder: Path) -> Iterator[None]:
+    """`locked_folder` for what a command writes, with the messages that any command gives.
+
+    Raises:
+        PtselError: another process writes there, or the folder cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            busy = f"{folder}: another ptsel is writing here; wait for it to end"
+            stack.enter_context(locked_folder(folder, busy))
+        except OSError as error:
+            raise PtselError(f"{folder}: cannot be written ({error.strerror or error})") from None
+        yield
 
 
 @contextlib.contextmanager

@@ -17,10 +17,10 @@ def parse_json(text: str, finite: bool = True) -> Any:
     """The value of a JSON text.
 
     Args:
-        finite: whether NaN and infinity, which are no JSON, are refused.
+        finite: whether to refuse NaN and infinity, which JSON does not have.
 
     Raises:
-        JsonError: no JSON, a key that stands twice, nesting that no file has, or a number that is none.
+        JsonError: not JSON, a repeated key, extreme nesting, or an invalid number.
     """
     try:
         return json.loads(
@@ -49,6 +49,11 @@ def read_json(file: Path | str, finite: bool = True) -> Any:
     except UnicodeDecodeError as error:
         raise JsonError(f"not UTF-8 ({error.reason})") from None
     return parse_json(text, finite)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a JSON file is a finite number, which true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -23,6 +23,10 @@ CLASSES_HELP = f"""\
   or of segments in seconds (header path<TAB>start<TAB>end<TAB>class)
     {SEGMENTS_EXAMPLE}
 """
+TRANSCRIPTS_HELP = """\
+DATA_DIR/<split>.wrd  what is said, one line for each line of the manifest
+    PRESS ZERO FOR HELP
+"""
 STORE_HELP = """\
 --store STORE  folder of the label store; STORE/<split>/header.json says what it holds
     {"labels": {"f0": {"dim": 1, "unit": "Hz", ...}, ...}, ...}
@@ -106,6 +110,12 @@ def add_user_labels(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_splits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--splits", nargs="+", default=["train", "valid"], metavar="SPLIT", help="default: train valid"
+    )
+
+
 class Names:
     """Names of a registry, read only when a help text or an error shows them, so that ``ptsel --help`` stays light.
 
@@ -140,18 +150,6 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE.py",
         help="file that registers something of your own, see docs/extending.md; may be given more than once",
-    )
-
-
-def add_user_dirs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--user-dir",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="folder that registers an encoder of your own, as common.user_dir in training (docs/extending.md); may be "
-        "given more than once",
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE
 from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
-from ptsel_fairseq.cli import speech
+from ptsel_fairseq.cli import alignment, speech
 from ptsel_fairseq.cli.arguments import (
     CLASSES_HELP,
     MANIFEST_HELP,
@@ -16,7 +16,6 @@ from ptsel_fairseq.cli.arguments import (
     add_device,
     add_jobs,
     add_plugins,
-    add_user_dirs,
     add_user_labels,
     command_line,
     use_device,
@@ -132,7 +131,7 @@ def add_probe(commands) -> None:
         "f0+loudness (side by side) or "
         "zaiem_speech; or checkpoints of wav2vec 2.0 (mean of each layer, layers mixed by learned weights)",
     )
-    add_user_dirs(parser)
+    add_plugins(parser)
     add_user_labels(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="results; features are kept in DIR/features"
@@ -246,4 +245,4 @@ def add_compare(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_prepare, add_fetch, *speech.ADDED, add_probe, add_evaluate, add_compare)
+ADDED = (add_prepare, add_fetch, *alignment.ADDED, *speech.ADDED, add_probe, add_evaluate, add_compare)

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptsel_fairseq.base import user_dirs
 from ptsel_fairseq.base.progress import be_quiet
 from ptsel_fairseq.base.version import __version__
 from ptsel_fairseq.cli import data, downstream, labels, pipeline, selection, training
@@ -39,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.print_help()
             return
         load_plugins(options.pop("plugins", []))
-        user_dirs.use(options.pop("user_dir", ()))
         read_standard_input(options)
         if quiet:
             be_quiet()

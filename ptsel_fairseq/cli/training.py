@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.cli.arguments import STORE_HELP, WEIGHTS_HELP, add_command, add_user_dirs
+from ptsel_fairseq.cli.arguments import STORE_HELP, WEIGHTS_HELP, add_command, add_plugins
 from ptsel_fairseq.export import FORMATS
 
 RUN_HELP = """\
@@ -33,7 +33,7 @@ def add_estimate(commands) -> None:
     parser.add_argument(
         "--store", type=Path, help="label store; without it the labels are those of `ptsel labels`"
     )
-    add_user_dirs(parser)
+    add_plugins(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.plugin.estimate.cost import estimate_command
@@ -58,7 +58,7 @@ def add_export(commands) -> None:
         help="fairseq: a checkpoint that stock fairseq and s3prl read (default); hf: a folder for Hugging Face's "
         "Wav2Vec2Model",
     )
-    add_user_dirs(parser)
+    add_plugins(parser)
 
     def run(options: dict) -> None:
         from ptsel_fairseq.export import export_command

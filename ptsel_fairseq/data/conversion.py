@@ -187,9 +187,9 @@ def write_flac(file: Path, blocks: Iterable[np.ndarray], made_of: str = "") -> i
 
 
 class _Checked:
-    """A file for libsndfile, which says nothing of a disk that is full when its encoder ends a FLAC.
+    """A file for libsndfile, which does not report that the disk is full while it finishes a FLAC.
 
-    From the first refusal on what is written goes nowhere, so that the encoder comes to its end.
+    After the first error everything written is discarded, so that the encoder can finish.
     """
 
     def __init__(self, out: BinaryIO) -> None:

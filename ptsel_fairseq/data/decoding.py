@@ -121,7 +121,7 @@ def _by_av(file: Path, reason: str) -> Iterator[Sound]:
         stream = container.streams.audio[0]
         rate, promised = getattr(stream, "rate", None), 0
         if not rate or not RATES[0] <= rate <= RATES[1]:
-            raise UndecodableError(f"cannot be decoded ({reason or 'of a sample rate that is none'})")
+            raise UndecodableError(f"cannot be decoded ({reason or 'invalid sample rate'})")
         if stream.duration is not None and stream.time_base is not None:
             promised = int(stream.duration * stream.time_base * rate)
         yield Sound(

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.heads.heads import around
+from ptsel_fairseq.heads.loss import LOSSES
 from ptsel_fairseq.heads.settings import HeadSettings
 
 
@@ -29,38 +29,19 @@ class Errors(NamedTuple):
 
 
 def frame_loss(kind: str, predicted: Tensor, target: Tensor) -> Tensor:
-    """The loss of each frame, [..., dim] -> [...]; smooth_l1 turns from square to line at one deviation."""
-    if kind == "l1":
-        return (predicted - target).abs().mean(-1)
-    if kind == "mse":
-        return (predicted - target).square().mean(-1)
-    if kind == "smooth_l1":
-        return functional.smooth_l1_loss(predicted, target, reduction="none").mean(-1)
-    if kind == "cosine":
-        return 1 - functional.cosine_similarity(predicted, target, dim=-1)
-    return functional.binary_cross_entropy_with_logits(predicted, target, reduction="none").mean(-1)
+    """The loss of a name for each frame, [..., dim] -> [...]."""
+    return LOSSES.get(kind).of_frames(predicted, target)
 
 
 @torch.no_grad()
 def constant_loss(kind: str, target: Tensor, counts: Tensor) -> Tensor:
-    """Summed loss of the best prediction that is the same for every frame, over the frames that count.
-
-    That is their median for ``l1`` and ``smooth_l1`` (of skewed labels the mean is a much worse one), their mean for
-    ``mse`` and ``bce``. Without a direction of its own, as for ``cosine``, it loses 1 a frame.
-    """
-    if kind == "cosine":
+    """Summed loss of the best prediction that is the same for every frame, over the frames that count."""
+    loss = LOSSES.get(kind)
+    constant = loss.best_constant(target.flatten(0, -2), counts.flatten())
+    if constant is None:
         return counts.sum().float()
     target, counts = target.flatten(0, -2), counts.flatten()
-    number = counts.sum()
-    if kind in ("l1", "smooth_l1"):
-        ordered = target.masked_fill(~counts.unsqueeze(-1), torch.inf).sort(0).values
-        middle = (number - 1).clamp(min=0) // 2
-        constant = ordered.index_select(0, middle.reshape(1))
-    else:
-        constant = (target * counts.unsqueeze(-1)).sum(0, keepdim=True) / number.clamp(min=1)
-    if kind == "bce":
-        constant = torch.logit(constant, eps=1e-6)
-    losses = frame_loss(kind, constant.expand_as(target), target)
+    losses = loss.of_frames(constant.expand_as(target), target)
     return losses.masked_fill(~counts, 0.0).sum()
 
 

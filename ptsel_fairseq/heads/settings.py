@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.heads.loss import LOSSES
 
 DEFAULT = "default"
 CHOICES = {
     "type": ("linear", "mlp"),
     "activation": ("prelu", "relu", "gelu", "tanh"),
-    "loss": ("l1", "mse", "smooth_l1", "cosine", "bce"),
     "frames": ("all", "masked", "unmasked"),
     "source": ("store", "online"),
 }
@@ -91,9 +91,11 @@ def read_head_settings(
     found = []
     for label, dim in zip(labels, dims, strict=True):
         head = _checked(replace(default, **_known(label, block.get(label, {}))), label, depth)
-        if head.loss == "cosine" and dim < 2:
+        least = LOSSES.get(head.loss).least_dims
+        if dim < least:
             raise PtselError(
-                f"criterion.pretext_heads.{label}.loss: cosine needs at least 2 dimensions, {label} has {dim}"
+                f"criterion.pretext_heads.{label}.loss: {head.loss} needs at least {least} dimensions, {label} has "
+                f"{dim}"
             )
         found.append(head)
     return found
@@ -116,7 +118,7 @@ def _checked(head: HeadSettings, name: str, depth: int) -> HeadSettings:
             f"criterion.pretext_heads.{name}.{setting}: expected {expected}, found {getattr(head, setting)!r}"
         )
 
-    for setting, choices in CHOICES.items():
+    for setting, choices in {**CHOICES, "loss": tuple(LOSSES.names())}.items():
         if getattr(head, setting) not in choices:
             refuse(setting, " or ".join(choices))
     for setting in ("hidden", "layers"):

@@ -24,6 +24,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPREAD, PITCH = "#D9D9D9", "#FFFFFF"
+NOTES = (
+    "C",
+    "C♯",
+    "D",
+    "D♯",
+    "E",
+    "F",
+    "F♯",
+    "G",
+    "G♯",
+    "A",
+    "A♯",
+    "B",
+)  # of chroma, from its first dimension
 AROUND = 2.0  # seconds to each side of a stretch that its labels are computed with
 SPECTROGRAM_RANGE_DB = 70
 FREQUENCY_TICKS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # kHz
@@ -235,7 +249,9 @@ def _own_row(label: Label, track: Track) -> Row:
 
 def _mel_centres(grid: FrameGrid, bands: int) -> np.ndarray:
     """Centre in Hz of each band of the label `log_mel`."""
-    import librosa
+    from ptsel_fairseq.labels.signal.librosa_import import import_librosa
+
+    librosa = import_librosa()
 
     return librosa.mel_frequencies(bands + 2, fmin=0.0, fmax=grid.sample_rate / 2)[1:-1]
 
@@ -296,7 +312,11 @@ def _draw_vector(axis: Axes, row: Row, edges: np.ndarray) -> None:
     scores[~row.valid] = np.nan
     limits = np.arange(len(row.mean) + 1) - 0.5
     image = axis.pcolormesh(edges, limits, scores.T, cmap="RdBu_r", vmin=-3, vmax=3, rasterized=True)
-    axis.set_ylabel(f"{row.name}\ndimension", fontsize=8, rotation=0, ha="right", va="center")
+    if "chroma" in row.name and len(row.mean) == len(NOTES):
+        axis.set_yticks(range(0, len(NOTES), 2), NOTES[::2], fontsize=6)
+        axis.set_ylabel(f"{row.name}\nnote", fontsize=8, rotation=0, ha="right", va="center")
+    else:
+        axis.set_ylabel(f"{row.name}\ndimension", fontsize=8, rotation=0, ha="right", va="center")
     bar = axis.figure.colorbar(image, ax=axis, pad=0.01, aspect=5)
     bar.set_label("std", fontsize=8)
     bar.ax.tick_params(labelsize=7)

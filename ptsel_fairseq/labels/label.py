@@ -29,11 +29,9 @@ HALF_STEPS = 0.5  # hops from a frame's centre to its outer half steps
 
 
 class Track(NamedTuple):
-    """A label's values on the frame grid.
+    """A label's values on the frame grid, and where they are defined.
 
-    Attributes:
-        values: float32 [frames, dim] in the label's unit, 0 where it is undefined.
-        valid: bool [frames], where it is defined.
+    `values` are float32 [frames, dim] in the label's unit, 0 where it is undefined; `valid` is bool [frames].
     """
 
     values: np.ndarray

@@ -38,8 +38,11 @@ warnings.filterwarnings(
     module=r"fairseq\.tasks",
 )
 
+from ptsel_fairseq.base.extensions import THIS_PACKAGE, registering  # noqa: E402
 from ptsel_fairseq.plugin import criterion, task  # noqa: E402,F401
-from ptsel_fairseq.plugin.encoders import cnn, crdnn, ctc, encoder, wav2vec2_loading  # noqa: E402,F401
+
+with registering(THIS_PACKAGE, THIS_PACKAGE):
+    from ptsel_fairseq.plugin.encoders import cnn, crdnn, ctc, wav2vec2_loading  # noqa: F401
 
 try:
     import fairseq.models.wav2vec.wav2vec2_classification
@@ -48,5 +51,3 @@ except ModuleNotFoundError:
     pass  # of fairseq 0.12.2 and before; all else works without
 else:
     from ptsel_fairseq.plugin import classification_task  # noqa: F401
-
-encoder.load_installed()

@@ -13,7 +13,7 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.heads.balancing.rules import OF_GRADIENTS, RULES, PtselBalancing, gradient_products
+from ptsel_fairseq.heads.balancing import NONE, RULES, Balancing, gradient_products
 from ptsel_fairseq.heads.losses import Errors, pretext_errors
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.cosines import cosine_logs
@@ -52,9 +52,10 @@ class PtselWav2vecCriterionConfig(Wav2VecCriterionConfig):
         },
     )
     pretext_balancing: str = field(
-        default="none",
+        default=NONE,
         metadata={
-            "help": f"rule that rescales the pretext losses during training, on top of λ: {', '.join(RULES)}"
+            "help": "rule that rescales the pretext losses during training, on top of λ: "
+            + ", ".join([NONE, *RULES.names()])
         },
     )
     pretext_balancing_options: dict[str, Any] = field(
@@ -115,7 +116,7 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         pretext_weights: Mapping[str, float] | None = None,
         pretext_fixed_weights: Mapping[str, float] | None = None,
         pretext_heads: Mapping[str, Any] | None = None,
-        pretext_balancing: str = "none",
+        pretext_balancing: str = NONE,
         pretext_balancing_options: Mapping[str, Any] | None = None,
         pretext_sum_to_one: bool = True,
         pretext_scale: float = 1.0,
@@ -260,11 +261,11 @@ def on_host(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, **dict(zip(tensors, fetched.tolist(), strict=True))}
 
 
-def observe(balancing: PtselBalancing, errors: Mapping[str, Errors], net_output: Mapping[str, Any]) -> None:
+def observe(balancing: Balancing, errors: Mapping[str, Errors], net_output: Mapping[str, Any]) -> None:
     """Show a micro-batch to the balancing rule; rules of gradients get those at the heads' common frames."""
     losses = [error.loss for error in errors.values()]
     gram = None
-    if balancing.rule in OF_GRADIENTS:
+    if balancing.of_gradients:
         gram = gradient_products(losses, next(iter(net_output["pretext_frames"].values())))
     balancing.observe(torch.stack(losses), torch.stack([error.frames for error in errors.values()]), gram)
 

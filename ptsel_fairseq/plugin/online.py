@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.heads.loss import LOSSES
 from ptsel_fairseq.heads.settings import HeadSettings
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.batch import compute_batch, local_labels
@@ -89,8 +90,8 @@ def check_online(label: str, head: HeadSettings, store: LabelStore) -> None:
             f"{setting}.source: the statistics of {label} in {store.folder} are of {store.software(label)}, online "
             "it is computed by this package; extract it without --backend into a new store"
         )
-    if head.loss == "bce" and known.unit != "0 to 1":
+    if LOSSES.get(head.loss).of_raw_values and known.unit != "0 to 1":
         raise PtselError(
-            f"{setting}.loss: bce needs values between 0 and 1, online {label} is in {known.unit}; use l1, mse or "
-            "smooth_l1"
+            f"{setting}.loss: {head.loss} needs values between 0 and 1, online {label} is in {known.unit}; use l1, "
+            "mse or smooth_l1"
         )

@@ -5,7 +5,6 @@ It is then part of the checkpoint, from which the model is rebuilt without store
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +13,8 @@ from omegaconf import OmegaConf, open_dict
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.heads.balancing.rules import OF_GRADIENTS, check_balancing
+from ptsel_fairseq.heads.balancing import NONE, RULES, check_balancing, to_json
+from ptsel_fairseq.heads.loss import LOSSES
 from ptsel_fairseq.heads.settings import HeadSettings, read_head_settings
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.online import check_online
@@ -48,8 +48,8 @@ def plan(
         for label, head in zip(active, heads, strict=True):
             if head.source == "online":
                 check_online(label, head, store)
-            elif head.loss == "bce":
-                _refuse_outside_unit_interval(store, label)
+            elif LOSSES.get(head.loss).of_raw_values:
+                _refuse_outside_unit_interval(store, label, head.loss)
     elif contrastive:
         logger.info("no label has a positive weight: plain wav2vec 2.0")
     if not contrastive:
@@ -120,26 +120,24 @@ def _plan_balancing(
     criterion_cfg: Any, active: Mapping[str, float], heads: Sequence[HeadSettings], seed: int
 ) -> str:
     """The balancing rule as the model's configuration keeps it, empty for none."""
-    rule = criterion_cfg.get("pretext_balancing", "none")
+    rule = criterion_cfg.get("pretext_balancing", NONE)
     options = OmegaConf.to_container(criterion_cfg.get("pretext_balancing_options") or OmegaConf.create({}))
     options = check_balancing(rule, options)
     places = {head.attach for head in heads}
-    if rule in OF_GRADIENTS and len(places) > 1:
+    if rule != NONE and RULES.get(rule).of_gradients and len(places) > 1:
         raise PtselError(
             f"criterion.pretext_balancing: {rule} compares gradients at one place, but heads attach at "
             f"{', '.join(sorted(map(str, places)))}; attach them all at one, or take another rule"
         )
-    if rule == "none":
-        return ""
-    return json.dumps({"rule": rule, "options": options, "lambdas": list(active.values()), "seed": seed})
+    return to_json(rule, options, list(active.values()), seed)
 
 
-def _refuse_outside_unit_interval(store: LabelStore, label: str) -> None:
-    """Raise PtselError unless every value of the label lies between 0 and 1, as the loss bce needs."""
+def _refuse_outside_unit_interval(store: LabelStore, label: str, loss: str) -> None:
+    """Raise PtselError unless every value of the label lies between 0 and 1, as a loss of raw values needs."""
     for line in range(store.num_utterances):
         track = store.track(label, line)
         if track.size and not (track.min() >= 0 and track.max() <= 1):
             raise PtselError(
-                f"criterion.pretext_heads.{label}.loss: bce needs values between 0 and 1, found {track.min():g} to "
+                f"criterion.pretext_heads.{label}.loss: {loss} needs values between 0 and 1, found {track.min():g} to "
                 f"{track.max():g} in utterance {line} of {store.folder}; use l1, mse or smooth_l1"
             )

@@ -21,6 +21,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.weights_file import check_weights, join_weights
+from ptsel_fairseq.heads.loss import LOSSES
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
@@ -35,7 +36,8 @@ from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be
 logger = logging.getLogger(__name__)
 
 
-RECORDINGS_READ = 256  # at most, at a start, of those whose time is not the one that the store knows
+# Of the recordings at a start, at most: whose size and time are looked at, and which are read as their time is another.
+RECORDINGS_LOOKED_AT, RECORDINGS_READ = 20_000, 256
 
 
 @dataclass
@@ -91,7 +93,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
         if not model.pretext_only:
             self.collapse_watch = CollapseWatch(model.cfg.latent_groups, model.cfg.latent_vars)
         heads = model.pretext_heads.settings if getattr(model, "pretext_heads", None) is not None else {}
-        self._raw_labels = {label for label, head in heads.items() if head.loss == "bce"}
+        self._raw_labels = {label for label, head in heads.items() if LOSSES.get(head.loss).of_raw_values}
         self._online_labels = {label for label, head in heads.items() if head.source == "online"}
         return model
 
@@ -145,7 +147,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 if len(self._online_labels) < len(self._labels):
                     store = statistics if split == self.cfg.statistics_split else self._open_store(split)
                     store.check_manifest(manifest)
-                    store.check_recordings(manifest, at_most=RECORDINGS_READ)
+                    store.check_recordings(manifest, look_at=RECORDINGS_LOOKED_AT, read=RECORDINGS_READ)
             if self._online_labels:
                 self._online = OnlineLabels(scaling, self._online_labels, self._grid)
             distortion = None
@@ -257,7 +259,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 f"{store.folder}: the label {label} is constant over the split {self.cfg.statistics_split}; "
                 "give it the weight 0"
             )
-        if label in self._raw_labels:  # the loss bce is of the values themselves
+        if label in self._raw_labels:  # its loss is of the values themselves
             return np.zeros_like(statistics.mean), np.ones_like(statistics.std)
         return statistics.mean, np.where(varies, statistics.std, 1.0)
 

@@ -6,7 +6,7 @@ time          seconds since the start of the recording: next to nothing
 oracle        a random code of the class with noise, at the points: as good as a label can be
 ============  ========================================================================================
 
-A score that does not put the oracle first and the noise last says nothing of labels on this task.
+A score that does not put the oracle first and the noise last cannot be trusted on this task.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from ptsel_fairseq.selection.estimators.task import Task, large_classes
 from ptsel_fairseq.selection.label_score import LabelScore
 
 LEVEL = 0.01
+MOST_POINTS = 20_000  # that are looked at where the scores need no relevance themselves
 PERMUTATIONS = 200  # whose moments the probability comes from
 
 
@@ -29,14 +30,30 @@ def relevance_of(
     classes: np.ndarray,
     groups: np.ndarray | None = None,
     seed: int = 0,
+    most: int | None = None,
 ) -> Relevance | None:
-    """The labels' relevance on classes of two points or more; None where the task cannot tell: one class or group."""
-    rows = large_classes(classes, 2)
+    """The labels' relevance on classes of two points or more; None where the task cannot tell: one class or group.
+
+    Args:
+        most: points to look at: whole groups, drawn with `seed`. Default: all.
+    """
+    rows = np.arange(len(x)) if most is None or len(x) <= most else _some(groups, len(x), most, seed)
+    rows = rows[large_classes(classes[rows], 2)]
     in_groups = None if groups is None else np.asarray(groups)[rows]
     if len(np.unique(classes[rows])) < 2 or (in_groups is not None and len(np.unique(in_groups)) < 2):
         return None
     task = Task(x[rows], classes[rows], in_groups, seed)
     return Relevance(task, {name: np.asarray(z)[rows] for name, z in labels.items()})
+
+
+def _some(groups: np.ndarray | None, points: int, most: int, seed: int) -> np.ndarray:
+    """About `most` of the points, whole groups of them."""
+    number = np.arange(points) if groups is None else np.unique(groups, return_inverse=True)[1]
+    order = np.random.default_rng([seed, 7]).permutation(int(number.max()) + 1)
+    reached = np.cumsum(np.bincount(number)[order])
+    kept = np.zeros(len(order), dtype=bool)
+    kept[order[: max(2, int(np.searchsorted(reached, most)))]] = True
+    return np.flatnonzero(kept[number])
 
 
 def compared_with_noise(

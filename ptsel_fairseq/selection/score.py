@@ -19,7 +19,7 @@ from ptsel_fairseq.selection.checks import check_arrays, kernel_estimator, no_cl
 from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator, KernelEstimator, TaskEstimator
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.label_score import LabelScore
-from ptsel_fairseq.selection.noise import compared_with_noise, relevance_of
+from ptsel_fairseq.selection.noise import MOST_POINTS, compared_with_noise, relevance_of
 from ptsel_fairseq.selection.score_kernels import AVERAGES, Compute, KernelSettings, score_by_kernels
 from ptsel_fairseq.selection.score_tasks import score_by_task
 
@@ -127,7 +127,8 @@ def score_with_controls(
     if set(labels) & set(controls):
         raise PtselError(f"labels: {', '.join(sorted(set(labels) & set(controls)))} is the name of a control")
     together = {**labels, **controls}
-    relevance = relevance_of(x, together, classes, groups, seed)
+    most = None if isinstance(chosen, TaskEstimator) and chosen.audible else MOST_POINTS
+    relevance = relevance_of(x, together, classes, groups, seed, most)
     if isinstance(chosen, TaskEstimator):
         scores = score_by_task(
             x,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -18,7 +19,11 @@ from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, available_cores, map_ordered
 from ptsel_fairseq.selection.checks import no_class_left, prepare_labels
 from ptsel_fairseq.selection.estimators import KernelEstimator
-from ptsel_fairseq.selection.estimators.grouped_orders import GroupedOrders, ranks_in_classes
+from ptsel_fairseq.selection.estimators.grouped_orders import (
+    GroupedOrders,
+    ranks_in_classes,
+    values_of_groups,
+)
 from ptsel_fairseq.selection.estimators.null import MIDDLE, least_p
 from ptsel_fairseq.selection.estimators.one_class import MEMORY, score_class, scoring_seconds
 from ptsel_fairseq.selection.label_score import LabelScore
@@ -26,6 +31,7 @@ from ptsel_fairseq.selection.label_score import LabelScore
 AVERAGES = ("count", "plain")
 TOO_SMALL, CONSTANT = "too small", "constant"
 TAIL = MIDDLE[0]  # of an interval of 95 %, at each end
+SHARE_OF_KERNELS = 64  # bytes: of 16 a pair, a quarter of the memory
 SHORT_WORK_SECONDS = 6.0  # less than this is done faster in one process than processes start
 
 
@@ -89,7 +95,11 @@ def score_by_kernels(
             jobs = min(jobs or available_cores(), len(names))
         memory /= jobs
     in_groups = groups is not None and len(np.unique(groups)) < len(x)
-    ranks = ranks_in_classes(values, class_of) if in_groups and settings.permutations else {}
+    ranks: dict[str, np.ndarray] = {}
+    constant: dict[str, np.ndarray] = {}
+    if in_groups and settings.permutations:
+        ranks = ranks_in_classes(values, class_of)
+        constant = values_of_groups(values, np.unique(np.asarray(groups), return_inverse=True)[1])
     by_class = np.split(np.argsort(class_of, kind="stable"), np.cumsum(sizes)[:-1])
     pieces = (
         Piece(
@@ -99,7 +109,7 @@ def score_by_kernels(
             settings,
             memory,
             compute.device,
-            GroupedOrders.of(np.asarray(groups), rows, ranks, settings.seed) if ranks else None,
+            GroupedOrders.of(np.asarray(groups), rows, ranks, settings.seed, constant) if ranks else None,
         )
         for number, rows in enumerate(by_class)
     )
@@ -154,10 +164,36 @@ def score_piece(piece: Piece) -> dict[str, tuple[int, np.ndarray] | str]:
         if n < estimator.least_points:
             results |= dict.fromkeys(group, TOO_SMALL)
             continue
-        for part, orders in _orders(piece, members, group):
+        moved = (
+            {}
+            if piece.orders is None
+            else {name: z for name, z in group.items() if name in piece.orders.constant}
+        )
+        results |= {name: _by_group_value(piece, members, name, z) for name, z in moved.items()}
+        rest = {name: z for name, z in group.items() if name not in moved}
+        for part, orders in _orders(piece, members, rest):
             found = score_class(piece.x[members], part, estimator, orders, piece.memory, piece.device)
             results |= {name: (n, found[name]) if name in found else CONSTANT for name in part}
     return results
+
+
+def _by_group_value(
+    piece: Piece, members: np.ndarray, name: str, z: np.ndarray
+) -> tuple[int, np.ndarray] | str:
+    """Scores of a label that is the same throughout each group: its values as they are, and permuted by group."""
+    n, settings = len(members), piece.settings
+    as_it_is = np.arange(n)[None]
+    speech = piece.x[members]
+    score = score_class(speech, {name: z}, settings.estimator, as_it_is, piece.memory, piece.device)
+    if name not in score or piece.orders is None:
+        return CONSTANT
+    nulls: list[float] = []
+    drawn = enumerate(piece.orders.of_constant(name, members, settings.permutations))
+    at_once = max(1, int(piece.memory / SHARE_OF_KERNELS / n**2))
+    while some := {str(number): moved for number, moved in islice(drawn, at_once)}:
+        found = score_class(speech, some, settings.estimator, as_it_is, piece.memory, piece.device)
+        nulls += [float(found[number][0]) if number in found else 0.0 for number in some]
+    return n, np.array([float(score[name][0]), *nulls])
 
 
 def _orders(

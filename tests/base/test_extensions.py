@@ -24,6 +24,7 @@ def registry(monkeypatch):
     """A registry of one built-in thing, which files reach as ``things.REGISTRY``."""
     monkeypatch.setattr(extensions, "_registries", [])
     monkeypatch.setattr(extensions, "_loaded", {})
+    monkeypatch.setenv(extensions.VARIABLE, "")
     made = Registry("thing", "things", "some.group", lambda: [Thing("bolt")])
     module = ModuleType("things")
     module.REGISTRY, module.Thing = made, Thing
@@ -112,3 +113,24 @@ def test_an_installed_package_that_fails_is_named(registry, monkeypatch):
     for _ in range(2):  # the second time as well: nothing half loaded is kept
         with pytest.raises(PtselError, match=r"some.group: any = installed_thing\): cannot be loaded"):
             registry.names()
+
+
+def test_a_process_that_is_started_finds_the_files(registry, tmp_path, monkeypatch):
+    load_file(plugin(tmp_path, 'REGISTRY.register(Thing("nail"))'))
+    monkeypatch.setattr(extensions, "_loaded", {})  # as another process, which inherits the environment
+    other = Registry("thing", "things", "some.group")
+    sys.modules["things"].REGISTRY = other
+    assert other.names() == ["nail"]
+
+
+def test_a_file_of_two_kinds_is_run_once(registry, tmp_path, monkeypatch):
+    second = Registry("other", "others", "other.group")
+    sys.modules["things"].SECOND = second
+    lines = (
+        'REGISTRY.register(Thing("nail"))',
+        "from things import SECOND",
+        'SECOND.register(Thing("tack"))',
+    )
+    monkeypatch.setenv(extensions.VARIABLE, str(plugin(tmp_path, *lines)))
+    assert second.names() == ["tack"]
+    assert registry.names() == ["bolt", "nail"]

@@ -9,12 +9,32 @@ import subprocess
 import pytest
 from conftest import BIN, ROOT
 
-BLOCKS = re.findall(
-    r"<!-- test: run -->\n```sh\n(.*?)```", (ROOT / "docs" / "downstream.md").read_text(), re.S
-)
-pytestmark = pytest.mark.slow
+PAGE = (ROOT / "docs" / "downstream.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"<!-- test: run -->\n```sh\n(.*?)```", PAGE, re.S)
 
 
+def test_the_python_runs(capsys):
+    (code,) = re.findall(r"<!-- test: run -->\n```python\n(.*?)```", PAGE, re.S)
+    exec(code, {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("0.1111111111111111 (0.0, ")
+    assert "first − second" in printed
+
+
+def test_the_functions_of_the_page_are_those_of_the_face():
+    from ptsel_fairseq import downstream
+
+    table = PAGE.split("### From Python")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([a-z_]+)`", table))
+    functions = {
+        name
+        for name in downstream.__all__
+        if name.split("_")[0] in ("evaluate", "compare", "probe", "verify")
+    }
+    assert functions <= named <= {*downstream.__all__}
+
+
+@pytest.mark.slow
 def test_the_commands_run(tmp_path):
     work = tmp_path / "my work"
     assert len(BLOCKS) == 2

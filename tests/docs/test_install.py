@@ -77,3 +77,16 @@ def test_the_core_requirements_are_lower_bounds_without_fairseq(wheel):
         assert ">=" in requirement
         assert "<" not in requirement
         assert "==" not in requirement
+
+
+def test_the_page_of_a_package_index_has_no_link_that_leads_nowhere(wheel):
+    archive = zipfile.ZipFile(wheel)
+    metadata = archive.read(next(name for name in archive.namelist() if name.endswith("METADATA"))).decode()
+    head, _, page = metadata.partition("\n\n")
+    for field in ("Author:", "Keywords:", "Project-URL:", "License"):
+        assert field in head
+    assert "# ptsel_fairseq" in page
+    assert "](docs/" not in page
+    assert "](examples/" not in page
+    assert "<!--" not in page
+    assert "![" not in page

@@ -131,6 +131,7 @@ def test_systems_are_compared_as_the_command_compares_them(tmp_path, capsys):
         _ = systems["best"]["wer"]
 
 
+@pytest.mark.slow
 def test_probes_of_layers_and_of_speakers_left_out():
     classes = np.array(["a", "b"] * 60)
     layers = DRAW.normal(size=(120, 2, 4)).astype(np.float32)
@@ -145,6 +146,7 @@ def test_probes_of_layers_and_of_speakers_left_out():
     assert all(fold["layer_weights"][1] > 0.5 for fold in chosen)
 
 
+@pytest.mark.slow
 def test_relevance_and_transcripts_from_arrays():
     x = DRAW.normal(size=(90, 3)).astype(np.float32)
     relevance = np.stack([x[:, 0] > 0, x[:, 1] > 0], axis=1).astype(float)

@@ -16,7 +16,18 @@ EVERY = 6  # the frames that are kept
 MOST_WITHIN, MOST = 1e-5, 0.98
 ALL_WITHIN = 0.05
 VERSIONS = dict.fromkeys(
-    ("alpha_ratio", "chroma", "chroma_cens", "chroma_cqt", "cqt", "tempo_ratio", "tempogram", "tonnetz"), 2
+    (
+        "alpha_ratio",
+        "chroma",
+        "chroma_cens",
+        "chroma_cqt",
+        "cqt",
+        "rms_energy",
+        "tempo_ratio",
+        "tempogram",
+        "tonnetz",
+    ),
+    2,
 )  # of all but the first a change of rounding, within these bounds
 
 

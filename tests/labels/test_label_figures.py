@@ -126,3 +126,51 @@ def test_silence_is_drawn_too(tmp_path):
     with matplotlib.rc_context({"svg.fonttype": "none"}):
         labels_command(["f0", "mfcc", "zcr"], tmp_path / "silence.wav", tmp_path / "a.svg")
     assert "undefined everywhere (unvoiced frames)" in words_of(tmp_path / "a.svg")
+
+
+def test_a_stretch_of_a_file_is_drawn_with_the_labels_that_the_whole_file_has_there(tmp_path, monkeypatch):
+    """Framewise labels are bit for bit those of the whole; the picture says which seconds it shows."""
+    import soundfile
+
+    from ptsel_fairseq.base.grid import FrameGrid
+    from ptsel_fairseq.labels import figures
+    from ptsel_fairseq.labels.tracks import compute_tracks, resolve
+
+    clips = sorted((ASTERISK / "audio" / "en").glob("*.ogg"))[:4]
+    waveform = np.concatenate([soundfile.read(clip, dtype="float32")[0] for clip in clips])
+    soundfile.write(tmp_path / "long.wav", waveform, 16000, subtype="FLOAT")
+    shown = {}
+    monkeypatch.setattr(figures, "_figure", lambda wave, rows, where, title, band: shown.update(
+        wave=wave, rows=rows, title=title))  # fmt: skip
+    monkeypatch.setattr(figures, "save", lambda figure, out: None)
+    labels = resolve(["zcr", "rms_energy"])
+    figures.draw_file(tmp_path / "long.wav", labels, tmp_path / "x.png", 3.0, 5.0)
+    whole = compute_tracks(waveform, labels, FrameGrid())
+    first = 48000 // 320
+    np.testing.assert_array_equal(shown["wave"], waveform[48000:80000])
+    for row in shown["rows"]:
+        values = whole[row.name][0][first : first + len(row.values)]
+        np.testing.assert_allclose(row.values, values, rtol=1e-5, atol=1e-6)
+        assert len(row.values) == FrameGrid().num_frames(32000)
+    assert "from 3.00 s to 5.00 s" in shown["title"]
+    with pytest.raises(PtselError, match="nothing to draw from 999 s on"):
+        figures.draw_file(tmp_path / "long.wav", labels, tmp_path / "x.png", 999.0)
+    with pytest.raises(PtselError, match="expected 0 <= from < to"):
+        figures.draw_file(tmp_path / "long.wav", labels, tmp_path / "x.png", 5.0, 3.0)
+
+
+def test_rows_of_chroma_name_their_notes():
+    """A tone of 261.6 Hz is strongest in the row that is called C, one of 440 Hz in that called A."""
+    from matplotlib.figure import Figure
+
+    from ptsel_fairseq.labels.figures import NOTES, Row, _draw_vector
+    from ptsel_fairseq.labels.tracks import compute_tracks, resolve
+
+    for hertz, note in ((261.63, "C"), (440.0, "A")):
+        tone = (0.3 * np.sin(2 * np.pi * hertz * np.arange(32000) / 16000)).astype(np.float32)
+        values = compute_tracks(tone, resolve(["chroma"]), FrameGrid())["chroma"][0]
+        assert NOTES[int(np.argmax(values[20:-20].mean(axis=0)))] == note
+    axis = Figure().subplots()
+    row = Row("chroma", "", None, values, np.ones(len(values), bool), values.mean(axis=0), values.std(axis=0))
+    _draw_vector(axis, row, np.arange(len(values) + 1.0))
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == list(NOTES[::2])

@@ -27,9 +27,9 @@ from ptsel_fairseq.labels.store.writer import StoreWriter
 from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 GRID = FrameGrid()
-# What librosa resamples rounds by where it begins, and quiet bins beside loud ones show it; the others are sums.
+# What is resampled rounds by where it begins, and quiet bins beside loud ones show it; the others are sums.
 ROUNDED = {
-    "chroma": 2e-6, "chroma_cens": 5e-3, "chroma_cqt": 5e-3, "cqt": 1.0, "rms_energy": 1e-9, "tonnetz": 2e-3,
+    "chroma": 2e-6, "chroma_cens": 5e-3, "chroma_cqt": 5e-3, "cqt": 1.0, "tonnetz": 2e-3,
 }  # fmt: skip
 
 

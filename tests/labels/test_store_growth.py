@@ -323,12 +323,16 @@ def test_of_many_other_times_some_files_are_read(corpus, tmp_path, waveforms, mo
     monkeypatch.setattr(
         Identity, "is_of", lambda self, file, thorough: read.append(file.name) or real(self, file)
     )
-    store.check_recordings(manifest, at_most=4)
+    store.check_recordings(manifest, read=4)
     assert read == ["00.wav", "02.wav", "05.wav", "08.wav"]
     for i, waveform in enumerate(waveforms):
         corpus.add(f"{i:02d}.wav", 0.5 * waveform)
     with pytest.raises(PtselError, match=r"\(and 3 files more\)"):
-        store.check_recordings(manifest, at_most=4)
+        store.check_recordings(manifest, read=4)
+    read.clear()
+    with pytest.raises(PtselError, match=r"line 2 \(00\.wav\).*\(and 2 files more\)"):
+        store.check_recordings(manifest, look_at=3)
+    assert read == ["00.wav", "03.wav", "07.wav"]
 
 
 def test_values_that_are_not_finite_are_refused(corpus, tmp_path):

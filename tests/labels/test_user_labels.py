@@ -253,6 +253,13 @@ def test_labels_of_an_installed_package(data_dir, tmp_path):
     assert "from spoken_labels 1.5" in run_command("ptsel", "labels", "mine", **environment).stdout
 
 
+def test_the_label_of_the_documentation_as_a_package(tmp_path):
+    page = (ROOT / "docs" / "extending.md").read_text()
+    text = page.split("<!-- file: my_label.py -->\n```python\n")[1].split("```")[0]
+    environment = install(tmp_path / "site", "crest", text)
+    assert "from crest 1.5" in run_command("ptsel", "labels", "crest_factor", **environment).stdout
+
+
 def test_a_broken_package_is_named_and_stops_only_what_needs_it(tmp_path):
     environment = install(tmp_path / "site", "broken_labels", "raise ValueError('no licence')")
     assert run_command("ptsel", "labels", "zcr", **environment).returncode == 0

@@ -265,3 +265,30 @@ def test_a_fingerprint_changes_with_what_is_there(tmp_path):
     (folder / ".hidden").write_bytes(b"x")
     assert fingerprint(folder) == found[-1]
     assert json.dumps(fingerprint(tmp_path / "none")) == '"nothing"'
+
+
+def test_the_pipeline_of_the_docs_is_one(tmp_path):
+    page = (ROOT / "docs" / "pipeline.md").read_text()
+    text = re.search(r"<!-- test: pipeline -->\n```yaml\n(.*?)```", page, re.S)[1]
+    (tmp_path / "pipeline.yaml").write_text(text)
+    steps = steps_of(read_settings(tmp_path / "pipeline.yaml"))
+    running.check_options(steps, check_arguments)
+    assert [step.name for step in steps] == [
+        *(
+            "convert",
+            "classes",
+            "check",
+            "extract",
+            "score",
+            "select",
+            "report",
+            "train",
+            "untrained",
+            "plot",
+            "probe",
+        )
+    ]
+    commands = re.findall(r"^ptsel (?:convert|classes|run) .*$", page, re.M)
+    assert len(commands) == 8
+    for command in commands:
+        check_arguments(shlex.split(command, comments=True)[1:], "")

@@ -11,7 +11,7 @@ from fairseq.optim.fp16_optimizer import FP16Optimizer
 from omegaconf import OmegaConf
 from plugin_tools import batch_of, build, recipe
 
-from ptsel_fairseq.heads.balancing.rules import OF_GRADIENTS
+from ptsel_fairseq.heads.balancing import RULES
 
 
 def prepared(data_dir, store_dir, rule, scale):
@@ -43,7 +43,7 @@ def balancing_of(model):
     return {key: value.clone() for key, value in model.state_dict().items() if "balancing" in key}
 
 
-@pytest.mark.parametrize("rule", ["imtl_l", *OF_GRADIENTS])
+@pytest.mark.parametrize("rule", ["imtl_l", *(rule.name for rule in RULES.all() if rule.of_gradients)])
 def test_loss_scaling_is_not_seen_by_balancing(data_dir, store_dir, rule):
     """The optimizer scales the loss after the criterion has looked at its parts: powers of two leave no trace."""
     states = []

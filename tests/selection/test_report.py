@@ -194,3 +194,53 @@ def test_a_damaged_comparison_is_named(tmp_path, content):
     (tmp_path / "methods.json").write_text(content)
     with pytest.raises(PtselError, match=r"methods\.json"):
         read_comparison(tmp_path / "methods.json")
+
+
+def test_p_at_its_floor_is_a_bound():
+    from ptsel_fairseq.selection.output.report import _p
+
+    assert _p(1 / 1001, 1000).text == "≤ 0.001"
+    assert _p(2 / 1001, 1000).text == "0.002"
+    assert _p(0.5, 0).text == "0.5"
+    assert _p(None, 1000).text == "–"
+
+
+def test_numbers_of_a_column_have_the_same_decimals():
+    from ptsel_fairseq.selection.output.report import _number
+
+    assert [_number(value).text for value in (0.262, 0.2617, -1.5, 0.0)] == [
+        "0.2620",
+        "0.2617",
+        "-1.5000",
+        "0.0000",
+    ]
+    assert _number(1e-7).text == "1e-07"
+
+
+def test_the_chosen_weights_and_their_trainings_are_shown(tmp_path):
+    from ptsel_fairseq.base.errors import PtselError
+    from ptsel_fairseq.base.weights_file import write_weights
+    from ptsel_fairseq.runs import read_run
+    from ptsel_fairseq.selection.output.report_choice import run_html, weights_html
+
+    write_weights(
+        tmp_path / "w.yaml",
+        {"f0": 0.75, "zcr": 0.25, "loudness": 0.0},
+        {"method": "direct", "command": "ptsel select ci --support 2"},
+    )
+    shown = weights_html(tmp_path / "w.yaml", {"f0": 1, "zcr": 1, "loudness": 1})
+    assert shown.index("f0") < shown.index("zcr")
+    assert "0.7500" in shown
+    assert "λ = 0: loudness." in shown
+    assert "ptsel select ci --support 2" in shown
+    with pytest.raises(PtselError, match="gives weight to zcr, which these scores do not hold"):
+        weights_html(tmp_path / "w.yaml", {"f0": 1})
+    log = (
+        "[2026-01-31 12:00:0{i},500][train_inner][INFO] - "
+        '{{"loss": "{loss}", "num_updates": "{i}", "train_wall": "2"}}'
+    )
+    (tmp_path / "hydra_train.log").write_text("\n".join(log.format(i=i, loss=7 - i) for i in (1, 2)) + "\n")
+    text, figure = run_html(read_run(tmp_path))
+    assert "2 updates in 4 s" in text
+    assert "<dt>loss</dt><dd>5</dd>" in text
+    assert figure.axes

@@ -28,7 +28,7 @@ CONFIDENCE = "confidence.txt"
 REPORT = "alignment.json"
 FAILURE = "failed"  # of one utterance: why it has no alignment
 WORDS = "words"  # that the dictionary lacks, if that is why
-UNREADABLE = "unreadable"  # marks a failure that says nothing of the utterance
+UNREADABLE = "unreadable"  # marks a failure that is not about the utterance itself
 
 Found = Mapping[str, Any]  # of one utterance: stretches by kind, or the reason under `FAILURE`
 

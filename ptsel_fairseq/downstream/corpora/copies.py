@@ -76,7 +76,7 @@ def _convert(root: Path, copies: Path, path: str) -> Measured:
         return Measured(0, f"would be written outside {copies}")
     if copy.is_file() and _is_copy_of(copy, source):
         there = _length_of(copies, copy_of(path))
-        if not there.fault:  # a damaged copy says nothing of the recording: it is made again
+        if not there.fault:  # a damaged copy is made again
             return there
     # One resampler for all: copies of a published corpus are the same on every machine.
     try:

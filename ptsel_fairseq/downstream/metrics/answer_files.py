@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def read_table(
     skip: int = 0,
     repeats: bool = False,
 ) -> Table:
-    """Read a table line by line.
+    """Read a table line by line, letters joined with their marks (NFC), which is said where they were not.
 
     Args:
         file: UTF-8 text.
@@ -116,11 +117,18 @@ def read_table(
         PtselError: a line that cannot be parsed, an item that occurs twice, or no lines.
     """
     table = _Filling(Path(file), repeats)
+    decomposed = 0
     for number, line in enumerate(read_lines(Path(file), expected)[skip:], start=1 + skip):
-        entry = parse(line)
+        composed = unicodedata.normalize("NFC", line)
+        decomposed += composed != line
+        entry = parse(composed)
         if entry is None:
             raise PtselError(f"{file}, line {number}: expected {expected}, found {line!r}")
         table.add(number, *entry)
+    if decomposed:
+        print(
+            f"{file}: {decomposed} lines hold letters apart from their marks (NFD); they are compared joined (NFC)"
+        )
     if not table.values:
         raise PtselError(f"{file}: expected lines such as {expected}, found none")
     return table.whole()

@@ -147,7 +147,7 @@ def compare_systems(
 
 
 def enough_resamples(pairs: int) -> int:
-    """So many that the adjusted p of the clearest of so many pairs can be `CLEAR` or less."""
+    """The number of resamples with which the smallest adjusted p of `pairs` comparisons can reach `CLEAR`."""
     return max(RESAMPLES, math.ceil(2 * pairs / CLEAR))
 
 

@@ -49,7 +49,7 @@ class Evaluation:
     alone: bool = False
 
     def values(self, given: Mapping[str, Any], where: object, is_reference: bool = False) -> list[Any]:
-        """The values of items in the type that the scorer takes; raise PtselError naming the first that is none."""
+        """The values of items in the type that the scorer takes; raise PtselError naming the first invalid one."""
         value_of = self.reference_value if is_reference else self.hypothesis_value
         return files.values_as(given, value_of, self.expected[0 if is_reference else 1], where)
 

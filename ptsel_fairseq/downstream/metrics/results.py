@@ -15,7 +15,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
-from ptsel_fairseq.base.json_file import read_json
+from ptsel_fairseq.base.json_file import is_number, read_json
 from ptsel_fairseq.base.provenance import NUMERICS, versions
 from ptsel_fairseq.downstream.metrics.bootstrap import (
     Values,
@@ -177,11 +177,37 @@ def read_result(file: Path | str) -> Result:
             name: Metric(found["value"], found["interval"] and tuple(found["interval"]), tuple(found["runs"]))
             for name, found in content.pop("metrics").items()
         }
-        return Result(content.pop("name"), answers, metrics, content)
+        result = Result(content.pop("name"), answers, metrics, content)
+        _check(result)
+        return result
     except FileNotFoundError:
         raise PtselError(f"{file}: no such file; {advice}") from None
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PtselError(f"{file}: the result cannot be read ({error!r}); {advice}") from None
+
+
+def _check(result: Result) -> None:
+    """Raise ValueError unless a result holds numbers, and answers of one kind for each item."""
+    for name, metric in result.metrics.items():
+        for number in (metric.value, *(metric.interval or ()), *metric.runs):
+            if not is_number(number):
+                raise ValueError(f"{name} is {number!r}, where a number was expected")
+        if metric.interval is not None and len(metric.interval) != 2:
+            raise ValueError(f"{name} has an interval of {len(metric.interval)} ends")
+    answers = result.answers
+    for column in (answers.ids, answers.groups):
+        if len(column) != len(answers.ids) or not all(isinstance(entry, str) for entry in column):
+            raise ValueError("the items or their groups are not a text each")
+    for column in (answers.reference, *answers.runs):
+        texts = sum(isinstance(entry, str) for entry in column)
+        if len(column) != len(answers.ids) or texts not in (0, len(column)):
+            raise ValueError("there is not an answer of one kind for each item")
+        if not texts and not all(map(is_number, column)):
+            raise ValueError("an answer is no number")
+    if answers.unit not in ("word", "phone"):
+        raise ValueError(f"the unit is {answers.unit!r}, where word or phone was expected")
+    if not isinstance(result.name, str):
+        raise ValueError(f"the name is {result.name!r}")
 
 
 def _known_task(task: str, file: Path | str, advice: str) -> str:

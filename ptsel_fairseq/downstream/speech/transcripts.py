@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import Manifest, read_lines
 
 
 def read_transcripts(manifest: Manifest, suffix: str = ".wrd") -> list[str]:
-    """The text of each utterance; an empty line is an utterance without words.
+    """The text of each utterance, letters joined with their marks (NFC); an empty line is an utterance without words.
 
     Raises:
         PtselError: no such file, or another number of lines than utterances.
@@ -20,4 +22,4 @@ def read_transcripts(manifest: Manifest, suffix: str = ".wrd") -> list[str]:
         raise PtselError(
             f"{file}: expected {len(manifest)} lines, one for each utterance of {manifest.file}, found {len(texts)}"
         )
-    return [" ".join(text.split()) for text in texts]
+    return [unicodedata.normalize("NFC", " ".join(text.split())) for text in texts]

@@ -84,8 +84,8 @@ def _columns(
 ) -> dict[str, np.ndarray]:
     """All columns of a feature set for a waveform with zeros before and behind it.
 
-    Zeros count as zero crossings, so with `no_crossings` they are the smallest value that is none in 16 bits, with the
-    sign of the nearest sample that has one.
+    Zeros count as zero crossings. With `no_crossings` the padding is therefore the smallest 16-bit value that is not
+    zero, with the sign of the nearest nonzero sample.
     """
     import numpy as np
 

@@ -57,13 +57,19 @@ def extract_command(
 ) -> None:
     """Extract labels of several splits; what is finished already is not done again.
 
-    `user_labels` are files that define labels; see `ptsel_fairseq.labels.user`. `dtype` is of the values on disk:
-    float16 takes half the room and rounds to one part in 2048. `engine` is where the audio is analysed, see
-    `workers.map_ordered`; the store is written here. With `skip_bad`, files that cannot be read, are too short or are
-    not as the manifest says are left out rather than an error; the store is then that of the manifests without them,
-    which go to the folder `manifest_out`, see `screening`. `device` is ``cpu``, or a GPU such as ``cuda`` that computes
-    the labels of `torch_labels`, equal but for rounding, while processes compute the others. `backend` is the program
-    that computes all labels, see `backends`; None is this package.
+    Args:
+        data_dir: folder of the manifests ``<split>.tsv``.
+        labels: names of labels and pools.
+        store: folder of the label store.
+        jobs: processes; None is as many as there are cores.
+        user_labels: files that define labels, see `labels.user`.
+        dtype: of the values on disk; float16 takes half the room and rounds to one part in 2048.
+        engine: where the audio is analysed, see `base.workers.map_ordered`; the store is written here.
+        skip_bad: leave out files that cannot be read, are too short or are not as the manifest says. The store is then
+            that of the manifests without them, which go to the folder `manifest_out`, see `skip_bad`.
+        device: ``cpu``, or a GPU such as ``cuda``, which computes the labels that have a torch form, equal but for
+            rounding, while processes compute the others.
+        backend: the program that computes all labels, see `labels.backends`; None is this package.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.

@@ -88,7 +88,7 @@ def device_tracks(
     """The tracks of the utterances in `todo`, in this order, computed on `device`; `jobs` threads read the audio.
 
     Args:
-        labels: those that torch computes, see `torch_labels`.
+        labels: those that have a torch form.
 
     Raises:
         PtselError: as `compute_tracks`, naming the manifest's line.

@@ -19,7 +19,7 @@ from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import LINE_ALIGNED, Manifest, read_lines
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, jobs_for_audio, map_ordered
-from ptsel_fairseq.labels.store.reader import HEADER, read_header
+from ptsel_fairseq.labels.store.header import HEADER, read_header
 from ptsel_fairseq.labels.store.recordings import read_recordings, recognised
 
 SKIPPED = "skipped.tsv"

@@ -9,7 +9,7 @@ import numpy as np
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.late import LateModule
 from ptsel_fairseq.labels.label import HALF_STEPS, Label, TorchForm, of
-from ptsel_fairseq.labels.signal.framing import count_half_steps, to_grid
+from ptsel_fairseq.labels.signal.framing import between_zeros, count_half_steps, to_grid
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,7 @@ def zcr(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
     """
     width = round(ZCR_SECONDS * grid.sample_rate)
     sign = np.sign(waveform).astype(np.int8)  # products of samples would underflow in near silence
-    crossing = np.zeros(len(sign))
+    crossing = np.zeros(len(sign), np.int32)
     before, here, after = sign[:-2], sign[1:-1], sign[2:]
     crossing[1:-1] = (here * before < 0) | ((here == 0) & (before * after <= 0))
     if len(sign) > 1:
@@ -52,11 +52,22 @@ def zcr(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
 
 
 def _window_sums(values: np.ndarray, grid: FrameGrid, width: int) -> np.ndarray:
-    """Sums of `width` samples centred on each half step, from one cumulative sum; float64 [2 T + 1]."""
-    steps = count_half_steps(len(values), grid)
+    """Sums of `width` samples centred on each half step; float64 [2 T + 1].
+
+    Of windows that are whole half steps the sums are those of each half step, added; of others, differences of running
+    sums.
+    """
+    steps, half_step = count_half_steps(len(values), grid), grid.hop // 2
+    first = grid.centre(0) - half_step - width // 2
+    if steps and width % half_step == 0:
+        pieces = steps - 1 + width // half_step
+        inside = values[max(first, 0) : first + pieces * half_step]
+        padded = between_zeros(inside, max(-first, 0), pieces * half_step - max(-first, 0) - len(inside))
+        sums = padded.reshape(pieces, half_step).sum(axis=1, dtype=np.float64)
+        return sum(sums[k : k + steps] for k in range(width // half_step))
     cumulative = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    first = grid.centre(0) - grid.hop // 2 - width // 2 + (grid.hop // 2) * np.arange(steps)
-    return cumulative[np.clip(first + width, 0, len(values))] - cumulative[np.clip(first, 0, len(values))]
+    begin = first + half_step * np.arange(steps)
+    return cumulative[np.clip(begin + width, 0, len(values))] - cumulative[np.clip(begin, 0, len(values))]
 
 
 def frame_rms_of_batch(analysis: BatchAnalysis, seconds: float) -> Tensor:
@@ -88,7 +99,8 @@ def zcr_of_batch(analysis: BatchAnalysis) -> Tensor:
 LABELS = (
     Label(
         "rms_energy", 1, "full scale", "root mean square", "definition", RMS_SECONDS,
-        of(rms_energy, "waveform", "grid"), torch=TorchForm(rms_energy_of_batch, RMS_SECONDS, HALF_STEPS),
+        of(rms_energy, "waveform", "grid"), version=2,  # 2: rounding; digital silence is 0
+        torch=TorchForm(rms_energy_of_batch, RMS_SECONDS, HALF_STEPS),
     ),
     Label(
         "zcr", 1, "crossings/sample", "zero-crossing rate", "definition", ZCR_SECONDS, of(zcr, "waveform", "grid"),

@@ -47,7 +47,9 @@ def chroma(long_power: tuple[Tensor, ...], grid: FrameGrid) -> np.ndarray:
 @lru_cache
 def chroma_bands(sample_rate: int) -> Tensor:
     """[1025, 12]: how much each bin of the 128 ms spectra counts for each pitch class in `chroma`."""
-    import librosa.filters
+    from ptsel_fairseq.labels.signal.librosa_import import import_librosa
+
+    librosa = import_librosa()
 
     return torch.from_numpy(
         librosa.filters.chroma(sr=sample_rate, n_fft=LONG_N_FFT, n_chroma=SEMITONES, tuning=0.0).T.copy()

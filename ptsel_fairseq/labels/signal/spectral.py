@@ -98,7 +98,9 @@ def decibels(power: np.ndarray) -> np.ndarray:
 @lru_cache
 def mel_bands(sample_rate: int, points: int) -> Tensor:
     """[points // 2 + 1, 80]: librosa's mel bands."""
-    import librosa.filters
+    from ptsel_fairseq.labels.signal.librosa_import import import_librosa
+
+    librosa = import_librosa()
 
     return torch.from_numpy(
         librosa.filters.mel(sr=sample_rate, n_fft=points, n_mels=MEL_BANDS).T.copy()

@@ -1,18 +1,146 @@
-"""The header of a split that is being written: whether a store can take what is asked for, and what it then says."""
+"""The header of a split: what it says of each label, whether a store can take more labels, and what it then says."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.grid import FrameGrid
+from ptsel_fairseq.base.json_file import read_json
 from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.labels.label import Label
-from ptsel_fairseq.labels.store.reader import FORMAT, HEADER, read_header
+
+FORMAT = 1
+HEADER = "header.json"
+LENGTHS = "lengths.npy"
+DTYPES = ("float32", "float16")
+SOFTWARE = "backend"  # in a label's entry of the header, if another program computed it
+THIS_PACKAGE = "ptsel_fairseq itself"
+
+
+@dataclass(frozen=True)
+class LabelInfo:
+    """What a label is.
+
+    Attributes:
+        unit: of its values; statistics and tracks are in this unit.
+        undefined: when it has no value, in words; None if it always has one.
+        unvoiced_value: what openSMILE prints there, used by the estimator `reference` only.
+        version: of the definition; raised whenever its values change.
+    """
+
+    name: str
+    dim: int
+    unit: str
+    description: str
+    version: int
+    parameters: dict[str, Any]
+    undefined: str | None = None
+    unvoiced_value: float | None = None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation of each dimension over the `frames` valid frames of a split, float64 [dim]."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    frames: int
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """The header of one split's folder; raise PtselError if it is absent or of another format."""
+    file = folder / HEADER
+    try:
+        header = read_json(file)
+    except FileNotFoundError:
+        state = "an extraction that has not finished" if list(folder.glob("*.partial")) else "nothing"
+        raise PtselError(
+            f"{folder}: expected a label store with {HEADER}, found {state}; run `ptsel extract`"
+        ) from None
+    except (OSError, ValueError) as error:  # not UTF-8, not JSON
+        raise PtselError(f"{file}: the header of the label store cannot be read ({error})") from None
+    if not isinstance(header, dict):
+        raise PtselError(
+            f"{file}: expected the header of a label store, found {type(header).__name__}; "
+            f"remove {folder} and extract it again"
+        )
+    if header.get("format") != FORMAT:
+        raise PtselError(
+            f"{file}: a label store of format {header.get('format')}, this version reads {FORMAT}; extract it again"
+        )
+    try:
+        FrameGrid(**header["grid"])
+        header["manifest_checksum"]
+        for entry in header["labels"].values():
+            LabelInfo(**entry["info"])
+            entry["checksums"].items()
+            dtype_of(entry)
+            statistics_of(entry)
+            software_of(entry)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, PtselError) as error:
+        raise PtselError(
+            f"{file}: the header of the label store is damaged ({error!r}); remove {folder} and extract it again"
+        ) from None
+    return header
+
+
+def software_of(entry: dict[str, Any]) -> str:
+    """The program that computed a label, by its entry of the header."""
+    found = entry.get(SOFTWARE)
+    return THIS_PACKAGE if found is None else f"{found['name']} {found['version']}"
+
+
+def statistics_of(entry: dict[str, Any]) -> Statistics:
+    found = entry["statistics"]
+    return Statistics(
+        np.array(found["mean"], dtype=np.float64),
+        np.array(found["std"], dtype=np.float64),
+        int(found["frames"]),
+    )
+
+
+def dtype_of(entry: dict[str, Any]) -> type:
+    name = entry.get("dtype", "float32")
+    if name not in DTYPES:
+        raise ValueError(f"dtype {name!r}")
+    kind: type = np.dtype(name).type
+    return kind
+
+
+def finished_entry(
+    plan: dict[str, Any], statistics: Statistics, checksums: dict[str, str], command: str
+) -> dict[str, Any]:
+    """How one finished label stands in the header.
+
+    Args:
+        plan: what decides its values, see `plan`.
+        checksums: SHA-256 of its arrays, by file name.
+        command: the command line that asked for it.
+    """
+    program = {SOFTWARE: plan[SOFTWARE]} if SOFTWARE in plan else {}
+    return {
+        "info": plan["info"],
+        "dtype": plan["dtype"],
+        "statistics": {
+            "mean": statistics.mean.tolist(),
+            "std": statistics.std.tolist(),
+            "frames": statistics.frames,
+        },
+        "checksums": checksums,
+        "origin": plan["origin"],
+        **program,
+        "device": plan["device"],
+        "software": plan["software"],
+        "command": command,
+    }
 
 
 def header_for(

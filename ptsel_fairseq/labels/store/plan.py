@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.provenance import versions
 from ptsel_fairseq.labels.label import Label
+from ptsel_fairseq.labels.store.header import SOFTWARE
 from ptsel_fairseq.labels.store.partial_arrays import Shape
-from ptsel_fairseq.labels.store.reader import SOFTWARE, LabelInfo
+from ptsel_fairseq.labels.store.reader import LabelInfo
 from ptsel_fairseq.labels.store.software import software_entry
 
 Plan = dict[str, Any]
@@ -33,6 +35,7 @@ def label_info(label: Label) -> LabelInfo:
     )
 
 
+@cache
 def software_versions() -> dict[str, str]:
     """Versions of what the values of a track may depend on."""
     return versions("librosa", "numba", "numpy", "scipy", "soundfile", "torch")

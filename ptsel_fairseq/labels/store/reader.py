@@ -14,7 +14,6 @@ No pickle anywhere. Names ending in ``.partial`` belong to an extraction that ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,46 +23,20 @@ import numpy as np
 from ptsel_fairseq.base.array_file import load_array
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.base.json_file import read_json
 from ptsel_fairseq.base.manifest import Manifest
+from ptsel_fairseq.labels.store.header import (
+    LENGTHS,
+    THIS_PACKAGE,
+    LabelInfo,
+    Statistics,
+    dtype_of,
+    read_header,
+    software_of,
+    statistics_of,
+)
 from ptsel_fairseq.labels.store.recordings import changed, read_recordings
 
-FORMAT = 1
-HEADER = "header.json"
-LENGTHS = "lengths.npy"
-DTYPES = ("float32", "float16")
-SOFTWARE = "backend"  # in a label's entry of the header, if another program computed it
-THIS_PACKAGE = "ptsel_fairseq itself"
-
-
-@dataclass(frozen=True)
-class LabelInfo:
-    """What a label is.
-
-    Attributes:
-        unit: of its values; statistics and tracks are in this unit.
-        undefined: when it has no value, in words; None if it always has one.
-        unvoiced_value: what openSMILE prints there, used by the estimator `reference` only.
-        version: of the definition; raised whenever its values change.
-    """
-
-    name: str
-    dim: int
-    unit: str
-    description: str
-    version: int
-    parameters: dict[str, Any]
-    undefined: str | None = None
-    unvoiced_value: float | None = None
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Mean and standard deviation of each dimension over the `frames` valid frames of a split, float64 [dim]."""
-
-    mean: np.ndarray
-    std: np.ndarray
-    frames: int
+__all__ = ["THIS_PACKAGE", "LabelInfo", "LabelStore", "Statistics"]
 
 
 class LabelStore:
@@ -103,11 +76,11 @@ class LabelStore:
         return LabelInfo(**self._entry(label)["info"])
 
     def statistics(self, label: str) -> Statistics:
-        return _statistics(self._entry(label))
+        return statistics_of(self._entry(label))
 
     def itemsize(self, label: str) -> int:
         """Bytes of one value on disk."""
-        return np.dtype(_dtype(self._entry(label))).itemsize
+        return np.dtype(dtype_of(self._entry(label))).itemsize
 
     def software(self, label: str) -> str:
         """The program that computed a label: `THIS_PACKAGE`, or name and version of a backend."""
@@ -168,7 +141,11 @@ class LabelStore:
             )
 
     def check_recordings(
-        self, manifest: Manifest, thorough: bool = False, at_most: int | None = None
+        self,
+        manifest: Manifest,
+        thorough: bool = False,
+        look_at: int | None = None,
+        read: int | None = None,
     ) -> None:
         """Raise PtselError if a file is not what it was when its labels were computed, naming the first one.
 
@@ -176,12 +153,12 @@ class LabelStore:
 
         Args:
             manifest: of the store, see `check_manifest`.
-            thorough, at_most: see `recordings.changed`.
+            thorough, look_at, read: see `recordings.changed`.
         """
         recordings = read_recordings(self._folder, self._recordings)
         if recordings is None:
             return
-        found = changed(manifest, recordings, thorough, at_most)
+        found = changed(manifest, recordings, thorough, look_at, read)
         if found:
             utterance = manifest.utterances[found[0]]
             missing = not manifest.audio_path(utterance).exists()
@@ -220,97 +197,9 @@ class LabelStore:
             total = int(self._offsets[-1])
             shape = (total, entry["info"]["dim"]) if not kind else (total,)
             self._arrays[name] = _load(
-                self._folder / f"{name}.npy", shape, np.bool_ if kind else _dtype(entry)
+                self._folder / f"{name}.npy", shape, np.bool_ if kind else dtype_of(entry)
             )
         return self._arrays[name]
-
-
-def read_header(folder: Path) -> dict[str, Any]:
-    """The header of one split's folder; raise PtselError if it is absent or of another format."""
-    file = folder / HEADER
-    try:
-        header = read_json(file)
-    except FileNotFoundError:
-        state = "an extraction that has not finished" if list(folder.glob("*.partial")) else "nothing"
-        raise PtselError(
-            f"{folder}: expected a label store with {HEADER}, found {state}; run `ptsel extract`"
-        ) from None
-    except (OSError, ValueError) as error:  # not UTF-8, not JSON
-        raise PtselError(f"{file}: the header of the label store cannot be read ({error})") from None
-    if not isinstance(header, dict):
-        raise PtselError(
-            f"{file}: expected the header of a label store, found {type(header).__name__}; "
-            f"remove {folder} and extract it again"
-        )
-    if header.get("format") != FORMAT:
-        raise PtselError(
-            f"{file}: a label store of format {header.get('format')}, this version reads {FORMAT}; extract it again"
-        )
-    try:
-        FrameGrid(**header["grid"])
-        header["manifest_checksum"]
-        for entry in header["labels"].values():
-            LabelInfo(**entry["info"])
-            entry["checksums"].items()
-            _dtype(entry)
-            _statistics(entry)
-            software_of(entry)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, PtselError) as error:
-        raise PtselError(
-            f"{file}: the header of the label store is damaged ({error!r}); remove {folder} and extract it again"
-        ) from None
-    return header
-
-
-def software_of(entry: dict[str, Any]) -> str:
-    """The program that computed a label, by its entry of the header."""
-    found = entry.get(SOFTWARE)
-    return THIS_PACKAGE if found is None else f"{found['name']} {found['version']}"
-
-
-def _statistics(entry: dict[str, Any]) -> Statistics:
-    found = entry["statistics"]
-    return Statistics(
-        np.array(found["mean"], dtype=np.float64),
-        np.array(found["std"], dtype=np.float64),
-        int(found["frames"]),
-    )
-
-
-def _dtype(entry: dict[str, Any]) -> type:
-    name = entry.get("dtype", "float32")
-    if name not in DTYPES:
-        raise ValueError(f"dtype {name!r}")
-    kind: type = np.dtype(name).type
-    return kind
-
-
-def finished_entry(
-    plan: dict[str, Any], statistics: Statistics, checksums: dict[str, str], command: str
-) -> dict[str, Any]:
-    """How one finished label stands in the header.
-
-    Args:
-        plan: what decides its values, see `plan`.
-        checksums: SHA-256 of its arrays, by file name.
-        command: the command line that asked for it.
-    """
-    program = {SOFTWARE: plan[SOFTWARE]} if SOFTWARE in plan else {}
-    return {
-        "info": plan["info"],
-        "dtype": plan["dtype"],
-        "statistics": {
-            "mean": statistics.mean.tolist(),
-            "std": statistics.std.tolist(),
-            "frames": statistics.frames,
-        },
-        "checksums": checksums,
-        "origin": plan["origin"],
-        **program,
-        "device": plan["device"],
-        "software": plan["software"],
-        "command": command,
-    }
 
 
 def _load(file: Path, shape: tuple[int, ...] | None, dtype: type) -> np.ndarray:

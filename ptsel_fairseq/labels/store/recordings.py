@@ -37,7 +37,7 @@ class Recording(NamedTuple):
     def of_fields(cls, fields: Sequence[str]) -> Recording:
         """What `fields` gave; raise ValueError for anything else."""
         path, samples, size, mtime_ns, sha256 = fields
-        if len(bytes.fromhex(sha256)) != 32:
+        if len(sha256) != 64:
             raise ValueError(f"no SHA-256: {sha256!r}")
         return cls(path, int(samples), Identity(int(size), int(mtime_ns), sha256))
 
@@ -85,7 +85,7 @@ def read_recordings(folder: Path, checksum: str | None) -> list[Recording] | Non
     return recordings
 
 
-def unchanged(recording: Recording, file: Path) -> Recording | None:
+def unchanged(recording: Recording, file: str) -> Recording | None:
     """The recording with the file's time of today if the file still holds it; None if not, or if there is no file."""
     identity = recording.identity
     try:
@@ -104,7 +104,11 @@ def unchanged(recording: Recording, file: Path) -> Recording | None:
 
 
 def changed(
-    manifest: Manifest, recordings: Sequence[Recording], thorough: bool = False, at_most: int | None = None
+    manifest: Manifest,
+    recordings: Sequence[Recording],
+    thorough: bool = False,
+    look_at: int | None = None,
+    read: int | None = None,
 ) -> list[int]:
     """Utterances of a manifest whose files are not what they were, or are not there.
 
@@ -113,14 +117,15 @@ def changed(
     Args:
         recordings: of the same manifest.
         thorough: read every file, whatever its size and time say.
-        at_most: files to be read; where the times of more are others, as after copying a corpus, so many of them,
-            spread evenly.
+        look_at: of how many files size and time are looked at, at most; of more, so many of them, spread evenly.
+        read: how many files are read, at most, in the same way: after a corpus was copied all times are others.
     """
+    root = str(manifest.root)
     found, doubtful = [], []
-    for utterance, recording in zip(manifest, recordings, strict=True):
-        identity = recording.identity
+    for index in _spread(range(len(manifest)), look_at):
+        utterance, identity = manifest.utterances[index], recordings[index].identity
         try:
-            now = os.stat(manifest.audio_path(utterance))
+            now = os.stat(os.path.join(root, utterance.path))  # Path would take longer than the call
         except OSError:
             found.append(utterance.index)
             continue
@@ -128,13 +133,18 @@ def changed(
             found.append(utterance.index)
         elif thorough or now.st_mtime_ns != identity.mtime_ns:
             doubtful.append(utterance.index)
-    if at_most is not None and len(doubtful) > at_most:
-        doubtful = [doubtful[k * len(doubtful) // at_most] for k in range(at_most)]
-    for index in doubtful:
+    for index in _spread(doubtful, read):
         file = manifest.audio_path(manifest.utterances[index])
         if not recordings[index].identity.is_of(file, thorough):
             found.append(index)
     return sorted(found)
+
+
+def _spread(places: Sequence[int], at_most: int | None) -> Sequence[int]:
+    """All of the places, or so many of them, spread evenly."""
+    if at_most is None or len(places) <= at_most:
+        return places
+    return [places[k * len(places) // at_most] for k in range(at_most)]
 
 
 def recognised(manifest: Manifest, known: Iterable[Recording]) -> list[Recording | None]:
@@ -148,9 +158,10 @@ def recognised(manifest: Manifest, known: Iterable[Recording]) -> list[Recording
         by_path[recording.path] = recording
         by_content[recording.samples, recording.identity.sha256] = recording
     sizes = {recording.identity.size for recording in by_content.values()}
+    root = str(manifest.root)
     found = []
     for utterance in manifest:
-        file = manifest.audio_path(utterance)
+        file = os.path.join(root, utterance.path)
         own = by_path.get(utterance.path)
         same = None
         if own is not None and own.samples == utterance.samples:
@@ -162,7 +173,7 @@ def recognised(manifest: Manifest, known: Iterable[Recording]) -> list[Recording
 
 
 def _moved(
-    path: str, samples: int, file: Path, sizes: set[int], by_content: dict[tuple[int, str], Recording]
+    path: str, samples: int, file: str, sizes: set[int], by_content: dict[tuple[int, str], Recording]
 ) -> Recording | None:
     """The recording of this file if its content is known under another path."""
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.labels.label import Label
-from ptsel_fairseq.labels.store.reader import HEADER, SOFTWARE, read_header, software_of
+from ptsel_fairseq.labels.store.header import HEADER, SOFTWARE, read_header, software_of
 
 
 def announce_software(labels: Sequence[Label]) -> None:

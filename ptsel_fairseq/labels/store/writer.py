@@ -26,13 +26,12 @@ from ptsel_fairseq.base.identity import Identity
 from ptsel_fairseq.base.kept import SECONDS_BETWEEN_FLUSHES
 from ptsel_fairseq.base.manifest import Manifest, Utterance
 from ptsel_fairseq.labels.label import Label
-from ptsel_fairseq.labels.store.header import header_for, write_header
+from ptsel_fairseq.labels.store.header import DTYPES, LENGTHS, finished_entry, header_for, write_header
 from ptsel_fairseq.labels.store.journal import Done
 from ptsel_fairseq.labels.store.label_work import EARLIER, LabelWork, content, finished_rows
 from ptsel_fairseq.labels.store.parking import Parked
 from ptsel_fairseq.labels.store.partial_arrays import TrackArrays, named_errors
 from ptsel_fairseq.labels.store.plan import Plan, differences, plan_of_entry, plan_of_label
-from ptsel_fairseq.labels.store.reader import DTYPES, LENGTHS, finished_entry
 from ptsel_fairseq.labels.store.recordings import (
     Recording,
     read_recordings,

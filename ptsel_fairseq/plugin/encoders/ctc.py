@@ -69,7 +69,7 @@ class PtselCtcModel(BaseFairseqModel):
             encoder = kind.encoder_of(settings, rate, weights, file)
             encoder.train()
             with open_dict(cfg):
-                cfg.w2v_args = json.dumps({**kind.settings(settings), "_name": kind.names[0]})
+                cfg.w2v_args = json.dumps({**kind.settings(settings), "_name": kind.name})
         return cls(cfg, encoder, len(task.target_dictionary))
 
     def set_num_updates(self, num_updates: int) -> None:

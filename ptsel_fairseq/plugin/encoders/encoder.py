@@ -6,13 +6,10 @@ that is registered here for the model of a recipe or a checkpoint; none of them 
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from ptsel_fairseq.base import user_dirs
 from ptsel_fairseq.base.device import device_of_models
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.extensions import Registry
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.labels.store.reader import LabelStore
-
-GROUP = "ptsel_fairseq.encoders"  # of entry points
 
 
 @dataclass(frozen=True)
@@ -72,12 +67,14 @@ class Encoder(ABC):
     """One kind of encoder.
 
     Attributes:
-        names: of its pretraining models in fairseq (``model._name``), the one of recipes first.
+        name: of its pretraining model in fairseq, in recipes ``model._name``.
+        other_names: of pretraining models that are loaded as it is.
         ctc_names: of the models in which fairseq fine-tunes it for CTC.
         title: what it is, in a line of documentation or of a message.
     """
 
-    names: tuple[str, ...]
+    name: str
+    other_names: tuple[str, ...] = ()
     ctc_names: tuple[str, ...]
     title: str
 
@@ -112,34 +109,19 @@ class Encoder(ABC):
         """The encoder and output layer of a loaded CTC checkpoint; raise PtselError likewise."""
 
 
-ENCODERS: list[Encoder] = []
-
-
-def add(encoder: Encoder) -> None:
-    """Make an encoder known; raise PtselError if one of its names is taken."""
-    taken = {name for known in ENCODERS for name in known.names}
-    for name in encoder.names:
-        if name in taken:
-            raise PtselError(f"encoder {name}: the name is taken by another encoder; choose another one")
-    ENCODERS.append(encoder)
-
-
-def names() -> list[str]:
-    """The models of recipes, sorted, those of installed packages among them."""
-    load_installed()
-    return sorted(encoder.names[0] for encoder in ENCODERS)
+ENCODERS: Registry[Encoder] = Registry("encoder", "encoders", "ptsel_fairseq.encoders")
 
 
 def ctc_names() -> list[str]:
     """The models in which encoders are fine-tuned for CTC, sorted."""
-    load_installed()
-    return sorted({name for encoder in ENCODERS for name in encoder.ctc_names})
+    return sorted({name for encoder in ENCODERS.all() for name in encoder.ctc_names})
 
 
 def find(model: str | None) -> Encoder | None:
     """The encoder of a pretraining model, None if there is none of this name."""
-    load_installed()
-    return next((encoder for encoder in ENCODERS if model in encoder.names), None)
+    return next(
+        (encoder for encoder in ENCODERS.all() if model in (encoder.name, *encoder.other_names)), None
+    )
 
 
 def get(model: str | None, where: str) -> Encoder:
@@ -147,56 +129,18 @@ def get(model: str | None, where: str) -> Encoder:
     found = find(model)
     if found is None:
         raise PtselError(
-            f"{where}: expected one of the models {', '.join(names())}, found {model!r}; for an encoder of your own "
-            "give the folder that registers it (--user-dir, in training common.user_dir)"
+            f"{where}: expected one of the models {', '.join(ENCODERS.names())}, found {model!r}; for an encoder of "
+            "your own give the file that registers it (--plugin FILE.py, in training common.user_dir)"
         )
     return found
 
 
 def get_tuned(settings: Mapping[str, Any], where: str) -> Encoder:
     """The encoder of a fine-tuned model's settings; raise PtselError that begins with `where` if none is known."""
-    load_installed()
-    for encoder in ENCODERS:
+    for encoder in ENCODERS.all():
         if encoder.is_tuned(settings):
             return encoder
     return get(json.loads(settings["w2v_args"]).get("_name"), where)  # says which there are
-
-
-def load_installed() -> None:
-    """Register the encoders of installed packages and of `--user-dir`; raise PtselError naming what cannot be used."""
-    _load_entry_points()
-    for folder in user_dirs.in_use():
-        _load_user_dir(folder)
-
-
-@cache
-def _load_entry_points() -> None:
-    from importlib.metadata import entry_points
-
-    for entry in entry_points(group=GROUP):
-        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
-        with _told(f"package {package} (entry point {GROUP}: {entry.name} = {entry.value})"):
-            entry.load()
-
-
-@cache
-def _load_user_dir(folder: Path) -> None:
-    from fairseq.utils import import_user_module
-
-    with _told(f"--user-dir {folder}"):
-        import_user_module(argparse.Namespace(user_dir=str(folder)))
-
-
-@contextlib.contextmanager
-def _told(where: str) -> Iterator[None]:
-    try:
-        yield
-    except PtselError as error:
-        raise PtselError(f"{where}: {error}") from None
-    except Exception as error:
-        raise PtselError(
-            f"{where}: its encoders cannot be loaded ({type(error).__name__}: {error})"
-        ) from error
 
 
 def fill_in_input(model_cfg: Any, encoder: Encoder, store: LabelStore | None, normalize: bool) -> None:
@@ -215,7 +159,7 @@ def fill_in_input(model_cfg: Any, encoder: Encoder, store: LabelStore | None, no
     label = encoder.hears(model_cfg)
     if label is None:
         return
-    what = " with model.frontend: ".join(filter(None, [encoder.names[0], model_cfg.get("frontend")]))
+    what = " with model.frontend: ".join(filter(None, [encoder.name, model_cfg.get("frontend")]))
     if normalize:
         raise PtselError(
             f"task.normalize: {what} standardises its input {label} by the store's statistics, which are of the "

@@ -86,14 +86,14 @@ class FramesEncoder(known.Encoder):
         build: Callable[[Any, FrameGrid], nn.Module],
         title: str,
     ) -> None:
-        self.names, self.ctc_names, self.title = (name,), (CTC, CRDNN_CTC), title
+        self.name, self.ctc_names, self.title = name, (CTC, CRDNN_CTC), title
         self.config, self.build = config, build
 
     def hears(self, settings: Mapping[str, Any]) -> str | None:
         return "log_mel" if issubclass(self.config, LogMelConfig) else None
 
     def plan(self, model_cfg: Any, criterion_cfg: Any, task_cfg: Any) -> None:
-        (name,) = self.names
+        name = self.name
         if criterion_cfg.get("contrastive", True):
             raise PtselError(
                 f"criterion.contrastive: the model {name} has no contrastive loss; set it to false"
@@ -153,7 +153,7 @@ class FramesEncoder(known.Encoder):
         if settings.get("_name") not in self.ctc_names:
             return False
         # Checkpoints of version 0.1 do not say whose settings they keep: there was one encoder.
-        return json.loads(settings["w2v_args"]).get("_name", OLDEST) == self.names[0]
+        return json.loads(settings["w2v_args"]).get("_name", OLDEST) == self.name
 
     def load_ctc(self, state: Mapping[str, Any], file: Path) -> FineTuned:
         settings = json.loads(state["cfg"]["model"]["w2v_args"])
@@ -187,7 +187,7 @@ def register_encoder(
         PtselError: a name that is taken.
     """
     kind = FramesEncoder(name, config, build, title)
-    known.add(kind)
+    known.ENCODERS.register(kind)
     model = type(f"{config.__name__.removesuffix('Config')}Model", (FramesModel,), {"kind": kind})
     model.__module__ = config.__module__
     register_model(name, dataclass=config)(model)

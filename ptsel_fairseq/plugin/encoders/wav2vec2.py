@@ -15,10 +15,10 @@ from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 from ptsel_fairseq.base.conv_layers import parse_conv_layers
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.heads.heads import EncoderTap
 from ptsel_fairseq.labels.signal.spectral import MEL_BANDS
 from ptsel_fairseq.plugin.encoders.filterbank import FilterbankFrontEnd
 from ptsel_fairseq.plugin.encoders.log_mel import LogMel
+from ptsel_fairseq.plugin.encoders.tap import EncoderTap
 from ptsel_fairseq.plugin.encoders.with_heads import HeadedConfig, HeadedModel
 
 FRONTENDS = ("waveform", "filterbank")
@@ -32,8 +32,8 @@ class PtselWav2Vec2Config(HeadedConfig, Wav2Vec2Config):
         default="waveform",
         metadata={
             "help": "what makes frames of the waveform: `waveform`, wav2vec 2.0's convolutions, which alone can be "
-            "exported to stock fairseq; `filterbank`, log-mel bands and a small convolution, which learn in a fraction "
-            "of the time. Of conv_feature_layers a filterbank takes the grid and the width of the last layer"
+            "exported to stock fairseq; `filterbank`, log-mel bands and a small convolution, for short trainings. "
+            "Of conv_feature_layers a filterbank takes the grid and the width of the last layer"
         },
     )
     filterbank_layers: int = field(

@@ -29,7 +29,8 @@ OF_PRETRAINING = "quantizer.", "project_q.", "final_proj.", "target_glu."  # wei
 
 
 class Wav2Vec2Encoder(known.Encoder):
-    names = ("ptsel_wav2vec2", STOCK_NAMES["model"])
+    name = "ptsel_wav2vec2"
+    other_names = (STOCK_NAMES["model"],)
     ctc_names = ("wav2vec_ctc",)
     title = "wav2vec 2.0 (Baevski et al. 2020), from the waveform or with model.frontend: filterbank"
 
@@ -94,7 +95,7 @@ class Wav2Vec2Encoder(known.Encoder):
         )
 
 
-known.add(Wav2Vec2Encoder())
+known.ENCODERS.register(Wav2Vec2Encoder())
 
 
 def hidden_states(model: Wav2Vec2Model, source: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ptsel_fairseq.heads.balancing.rules import PtselBalancing
+from ptsel_fairseq.heads.balancing import Balancing, from_json
 from ptsel_fairseq.heads.heads import PtselHeads
 from ptsel_fairseq.heads.settings import HeadSettings, place_of_layer
 
@@ -56,7 +56,7 @@ class HeadedModel:
     """For a fairseq model with heads; call `build_heads` at the end of its constructor."""
 
     pretext_heads: PtselHeads | None
-    pretext_balancing: PtselBalancing | None
+    pretext_balancing: Balancing | None
     pretext_only: bool
 
     def build_heads(self, cfg: Any, widths: Mapping[str | int, int]) -> None:
@@ -71,7 +71,7 @@ class HeadedModel:
         settings = [HeadSettings.from_json(text) for text in texts]
         self.pretext_heads = PtselHeads(widths, cfg.pretext_labels, cfg.pretext_dims, settings)
         if cfg.pretext_balancing:
-            self.pretext_balancing = PtselBalancing.from_json(cfg.pretext_balancing)
+            self.pretext_balancing = from_json(cfg.pretext_balancing)
 
     def drop_heads(self) -> None:
         # Not `del`: a strict load then ignores the heads of a checkpoint.
@@ -82,7 +82,10 @@ class HeadedModel:
         state_dict = super().upgrade_state_dict_named(state_dict, name) or state_dict
         for part in ("pretext_heads", "pretext_balancing"):
             if getattr(self, part) is not None:
-                _fill_in(state_dict, f"{name}.{part}." if name else f"{part}.", getattr(self, part))
+                prefix = f"{name}.{part}." if name else f"{part}."
+                if isinstance(getattr(self, part), Balancing):
+                    getattr(self, part).leave_out_older(state_dict, prefix)
+                _fill_in(state_dict, prefix, getattr(self, part))
         return state_dict
 
 

@@ -54,12 +54,19 @@ def gaussian_features(z: np.ndarray, variance: float, eps: float = EPS) -> np.nd
     frequencies = step * np.arange(1, feature_count(z, variance, eps) // 2 + 1)
     density = step / np.sqrt(2 * np.pi)
     heights = np.sqrt(2 * density) * np.exp(-(frequencies**2) / 4)
-    features = np.empty((len(z), 1 + 2 * len(frequencies)))
+    count = len(frequencies)
+    # exp(i j w z) for j = 1, 2, ...: powers of the first, each of at most log2(count) products more.
+    waves = np.empty((len(z), count), np.complex128)
+    waves[:, 0] = np.exp(1j * step * scaled)
+    done = 1
+    while done < count:
+        more = min(done, count - done)
+        np.multiply(waves[:, :more], waves[:, done - 1 : done], out=waves[:, done : done + more])
+        done += more
+    features = np.empty((len(z), 1 + 2 * count))
     features[:, 0] = np.sqrt(density)
-    angles = np.outer(scaled, frequencies)
-    np.cos(angles, out=features[:, 1 : 1 + len(frequencies)])
-    np.sin(angles, out=features[:, 1 + len(frequencies) :])
-    features[:, 1:] *= np.concatenate([heights, heights])
+    np.multiply(waves.real, heights, out=features[:, 1 : 1 + count])
+    np.multiply(waves.imag, heights, out=features[:, 1 + count :])
     return features
 
 

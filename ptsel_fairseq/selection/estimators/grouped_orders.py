@@ -1,4 +1,9 @@
-"""Permutations of labels inside classes that keep together what belongs to one group."""
+"""Permutations of labels inside classes that keep together what belongs to one group.
+
+A label that is the same throughout each group is permuted as it is: each group takes the value of another one,
+in all classes alike, which is exact. Of any other label a class keeps its values, and takes over the *order*
+that the label has, inside classes, in another group.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +43,22 @@ def _one_column(z: np.ndarray) -> np.ndarray:
     return np.round(centred @ direction, 10)  # equal points stay equal
 
 
+def values_of_groups(values: Mapping[str, np.ndarray], groups: np.ndarray) -> dict[str, np.ndarray]:
+    """The value of each group [groups, dim] of the labels that are the same throughout every group, NaN if undefined.
+
+    Args:
+        values: name -> [N, dim], NaN where undefined.
+        groups: number of each point's group, int [N].
+    """
+    found = {}
+    first = np.unique(groups, return_index=True)[1]
+    for name, z in values.items():
+        own = z[first]
+        if np.array_equal(own[groups], z, equal_nan=True):
+            found[name] = own
+    return found
+
+
 @dataclass(frozen=True)
 class GroupedOrders:
     """How the points of one class are permuted.
@@ -48,6 +69,7 @@ class GroupedOrders:
         sizes, starts: of every group, in `by_group` [groups].
         by_group: all points of the task, one group after the other [N].
         ranks: of all points, by label; see `ranks_in_classes`.
+        constant: the groups' values, by label; see `values_of_groups`.
     """
 
     group: np.ndarray
@@ -57,10 +79,16 @@ class GroupedOrders:
     by_group: np.ndarray
     ranks: Mapping[str, np.ndarray]
     seed: int
+    constant: Mapping[str, np.ndarray]
 
     @classmethod
     def of(
-        cls, groups: np.ndarray, rows: np.ndarray, ranks: Mapping[str, np.ndarray], seed: int
+        cls,
+        groups: np.ndarray,
+        rows: np.ndarray,
+        ranks: Mapping[str, np.ndarray],
+        seed: int,
+        constant: Mapping[str, np.ndarray] | None = None,
     ) -> GroupedOrders:
         """For the points `rows` of a task with these groups [N]."""
         number = np.unique(groups, return_inverse=True)[1]
@@ -69,7 +97,16 @@ class GroupedOrders:
         by_group = np.argsort(number, kind="stable")
         place = np.empty(len(groups), dtype=np.int64)
         place[by_group] = np.arange(len(groups)) - np.repeat(starts, sizes)
-        return cls(number[rows], place[rows], sizes, starts, by_group, ranks, seed)
+        return cls(number[rows], place[rows], sizes, starts, by_group, ranks, seed, constant or {})
+
+    def of_constant(self, name: str, members: np.ndarray, count: int) -> Iterator[np.ndarray]:
+        """Values [n, dim] of the points `members` of a label in `constant`, permuted by group, `count` times."""
+        own = self.constant[name]
+        defined = np.flatnonzero(~np.isnan(own[:, 0]))
+        for number in range(count):
+            moved = own.copy()
+            moved[defined] = own[np.random.default_rng([self.seed, 3, number]).permutation(defined)]
+            yield moved[self.group[members]]
 
     def of_label(self, name: str, members: np.ndarray, count: int) -> Iterator[np.ndarray]:
         """Orders of the points `members` of the class [n], for one label, `count` of them.

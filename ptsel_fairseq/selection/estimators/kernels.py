@@ -35,7 +35,7 @@ def unit_vectors(x: np.ndarray) -> np.ndarray:
         raise PtselError(f"expected points of shape [N, d], found {x.shape}")
     check_finite(x, "x")
     x = x.astype(np.float64)
-    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    lengths = np.sqrt(np.einsum("ij,ij->i", x, x))[:, None]  # np.linalg.norm takes several passes
     if not lengths.all():
         sample = int(np.flatnonzero(lengths == 0)[0])
         raise PtselError(

@@ -89,9 +89,14 @@ def permuted(scores: np.ndarray) -> Null:
     return Null(mean, deviation, skewness, scores)
 
 
-def weighted_chi_squares(first: np.ndarray, second: np.ndarray) -> Null:
-    """Of Σ_ij a_i b_j χ²_ij, independent with one degree of freedom each, a of any sign; three moments are exact."""
-    one, two, three = (float((first**order).sum() * (second**order).sum()) for order in (1, 2, 3))
+def sum_of_chi_squares(powers: tuple[float, float, float], second: np.ndarray) -> Null:
+    """Of Σ_ij a_i b_j χ²_ij, independent with one degree of freedom each; three moments are exact.
+
+    Args:
+        powers: sums of the a_i, of their squares and of their cubes; they may be of any sign.
+        second: the b_j.
+    """
+    one, two, three = (power * float((second**order).sum()) for order, power in enumerate(powers, start=1))
     if not two > 0:
         return Null(one, 0.0, 0.0)
     return Null(one, float(np.sqrt(2 * two)), 8 * three / (2 * two) ** 1.5)

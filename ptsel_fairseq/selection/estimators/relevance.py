@@ -36,7 +36,7 @@ from scipy.linalg import eigh, solve_triangular
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators.audible import Audible, Plain
-from ptsel_fairseq.selection.estimators.null import Null, permuted, weighted_chi_squares
+from ptsel_fairseq.selection.estimators.null import Null, permuted, sum_of_chi_squares
 from ptsel_fairseq.selection.estimators.task import Task, stack, sums_by
 
 NOISE_FLOOR = 0.03  # γ over the sum of the weights
@@ -110,6 +110,7 @@ class Relevance:
         shrinkage: bool = True,
     ) -> None:
         self.task, self.shrinkage = task, shrinkage
+        self._known_powers: dict[float, tuple[float, float, float]] = {}
         self.stacked, self.reasons = stack(labels, len(task))
         self.names, self.dims = self.stacked.names, self.stacked.dims
         self.plain = Plain(task)
@@ -156,21 +157,26 @@ class Relevance:
             found.append(tuple(root * each * root.T for each in three))
         return found
 
-    def _inner(self, shared: float = 0.0) -> np.ndarray:
-        """Eigenvalues of the quadratic form in a label's values that B is.
+    def _powers(self, shared: float = 0.0) -> tuple[float, float, float]:
+        """Sums of the eigenvalues of the quadratic form in a label's values that B is, of their squares and cubes.
 
         `shared`: correlation of a label's values in one group.
         """
-        own = self._grams[0]
-        if shared:
-            own = tuple(a + shared * (b - a) for a, b in zip(*self._grams, strict=True))
-        plain, cross, heard = own
-        if self.audible is None:
-            return np.linalg.eigvalsh(plain)
-        values, vectors = np.linalg.eigh(np.block([[plain, cross.T], [cross, heard]]))
-        left = vectors * np.sqrt(np.maximum(values, 0.0))
-        turned = left[: len(plain)].T @ left[len(plain) :]
-        return np.linalg.eigvalsh((turned + turned.T) / 2)
+        key = round(shared, 3)
+        if key not in self._known_powers:
+            own = self._grams[0]
+            if key:
+                own = tuple(a + key * (b - a) for a, b in zip(*self._grams, strict=True))
+            plain, cross, heard = own
+            form = plain
+            if (
+                self.audible is not None
+            ):  # (A'WG + G'WA) / 2 has the eigenvalues of these products, beside zeros
+                form = np.block([[cross, heard], [plain, cross.T]]) / 2
+            square = form @ form
+            powers = (np.trace(form), np.trace(square), np.vdot(square, form.T))
+            self._known_powers[key] = (float(powers[0]), float(powers[1]), float(powers[2]))
+        return self._known_powers[key]
 
     @cached_property
     def _chance(self) -> tuple[float, float]:
@@ -313,7 +319,7 @@ class Relevance:
         shared = 0.0
         if not self.task.independent:
             shared = max(float(_eigenvalues(L, self._pairs[span, span]).sum() / own.sum()), 0.0)
-        return weighted_chi_squares(self._inner(shared), own)
+        return sum_of_chi_squares(self._powers(shared), own)
 
     def _jackknife(self, span: slice, gamma: float, chance: float, most: float) -> tuple[float | None, int]:
         """Standard error of the score from leaving out one block of groups at a time; the regressions stay."""
@@ -332,12 +338,14 @@ class Relevance:
             heard_sums[block] = sums_by(task.class_of[rows], heard[rows], k)
             sizes[block] = np.bincount(task.class_of[rows], minlength=k)
         values = []
+        whole, all_moments, all_totals = sizes.sum(axis=0), moments.sum(axis=0), totals.sum(axis=0)
+        all_sums = [each.sum(axis=0) for each in (sums, heard_sums)]
         for block in range(count):
-            held = sizes.sum(axis=0) - sizes[block]
+            held = whole - sizes[block]
             used = held > 0
             n = held.sum()
-            mean = (totals.sum(axis=0) - totals[block]) / n
-            S = (moments.sum(axis=0) - moments[block]) / n - np.outer(mean, mean)
+            mean = (all_totals - totals[block]) / n
+            S = (all_moments - moments[block]) / n - np.outer(mean, mean)
             S = (1 - shrunk) * S + shrunk * np.trace(S) / d * np.eye(d)
             shares = held[used] / n
             try:
@@ -345,8 +353,8 @@ class Relevance:
             except np.linalg.LinAlgError:
                 return None, count
             whitened = []
-            for each in (sums, heard_sums):
-                means = (each.sum(axis=0) - each[block])[used] / held[used, None]
+            for total, each in zip(all_sums, (sums, heard_sums), strict=True):
+                means = (total - each[block])[used] / held[used, None]
                 whitened.append(solve_triangular(L, (means - shares @ means).T, lower=True))
             raw = float(shares @ (whitened[0] * whitened[1]).sum(axis=0))
             values.append((raw - chance) * most / (most - chance))

@@ -74,13 +74,14 @@ def scores_figure(
             1.01, y, _beside(record), transform=axes.get_yaxis_transform(), va="center", fontsize="small"
         )
     axes.use_sticky_edges = False  # else a band would end at the frame
-    legend = [
+    legend: list[Any] = [
         Line2D([], [], color=BLUE, marker="o", linewidth=2.4, label="score, 95 % interval"),
-        Patch(color=GREY, alpha=0.35, linewidth=0, label="95 % of permutations"),
-        Line2D(
-            [], [], color=BLUE, marker="o", markerfacecolor="white", linewidth=0, label=f"p ≥ {SIGNIFICANT}"
-        ),
     ]
+    if any(record.null_interval is not None for _, record in rows):
+        legend.append(Patch(color=GREY, alpha=0.35, linewidth=0, label="95 % of permutations"))
+    if any(record.p is not None and record.p >= SIGNIFICANT for _, record in rows):
+        hollow: dict[str, Any] = {"color": BLUE, "marker": "o", "markerfacecolor": "white", "linewidth": 0}
+        legend.append(Line2D([], [], **hollow, label=f"p ≥ {SIGNIFICANT}"))
     if any(record.better_than_noise is False for _, record in rows):
         legend.append(Line2D([], [], color=GREY, marker="o", linewidth=0, label="no better than noise"))
     if isinstance(estimator, KernelEstimator) and estimator.floor:

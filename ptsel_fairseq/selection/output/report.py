@@ -74,9 +74,13 @@ def report_command(
         names, R, _ = label_dependence(points.x, points.labels, points.classes, memory)
         labels = list(names)
     estimator = ESTIMATORS.get(made["estimator"])
-    sections = [_scores_section(scores, estimator, made["controls"])]
+    sections = [
+        _scores_section(scores, estimator, made["controls"], made["settings"].get("permutations") or 0)
+    ]
     if any(record.per_class for record in scores.values()):
-        picture = _picture(figures.classes_figure(scores, estimator), "Heat map of scores by class")
+        picture = _picture(
+            figures.classes_figure(scores, estimator), "Heat map of scores by class", wide=True
+        )
         sections.append(_section("Classes", picture))
     sections += [
         _section(
@@ -118,7 +122,10 @@ def script_hash(template: str) -> str:
 
 
 def _scores_section(
-    scores: Mapping[str, LabelScore], estimator: Estimator, controls: Mapping[str, LabelScore]
+    scores: Mapping[str, LabelScore],
+    estimator: Estimator,
+    controls: Mapping[str, LabelScore],
+    permutations: int,
 ) -> str:
     heads = [
         "label",
@@ -144,7 +151,8 @@ def _scores_section(
             [
                 Cell(name),
                 *(_number(value) for value in (record.score, low, high)),
-                *(_number(value, digits) for value, digits in ((record.p, 2), (record.z, 3))),
+                _p(record.p, permutations),
+                _number(record.z, 1),
                 *(_count(n) for n in (record.points, record.points_undefined, record.classes, left_out)),
             ]
         )
@@ -222,7 +230,7 @@ def _weights_section(compared: Comparison | None, estimator: Estimator, ci_dir: 
             f'<p class="note">{escape("; ".join(titles))}: {escape(said)}</p>'
             for said, titles in notes.items()
         )
-        + _picture(figures.comparison_figure(compared, estimator), "Heat map of weights by method")
+        + _picture(figures.comparison_figure(compared, estimator), "Heat map of weights by method", wide=True)
         + _picture(figures.paths_figure(compared), "Weights along the settings of the methods"),
     )
 
@@ -247,7 +255,18 @@ def _provenance_section(made: Mapping[str, Any], command_line: str) -> str:
 
 
 def _number(value: float | None, digits: int = 4) -> Cell:
-    return Cell("–", float("nan")) if value is None else Cell(f"{value:.{digits}g}", value)
+    """A number with as many decimals as its neighbours in the column, so that they stand below each other."""
+    if value is None:
+        return Cell("–", float("nan"))
+    fixed = 1e-3 <= abs(value) < 1e3 or value == 0
+    return Cell(f"{value:.{digits}f}" if fixed else f"{value:.{digits}g}", value)
+
+
+def _p(p: float | None, permutations: int) -> Cell:
+    """p; at 1 / (permutations + 1) none of them reaches the score, and more of them might say less."""
+    cell = Cell("–", float("nan")) if p is None else Cell(f"{p:.2g}", p)
+    at_floor = p is not None and permutations > 0 and p * (permutations + 1) < 1.5
+    return Cell(f"≤ {cell.text}", p) if at_floor else cell
 
 
 def _count(value: int) -> Cell:
@@ -272,7 +291,7 @@ def _section(title: str, content: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{content}</section>"
 
 
-def _picture(figure: Figure, description: str) -> str:
+def _picture(figure: Figure, description: str, wide: bool = False) -> str:
     """A figure in the page itself, the same bytes from the same data."""
     import matplotlib
 
@@ -280,4 +299,5 @@ def _picture(figure: Figure, description: str) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "ptsel"}):
         draw(figure, content, format="svg", metadata={"Date": None})
     data = base64.b64encode(content.getvalue()).decode("ascii")
-    return f'<figure><img alt="{escape(description)}" src="data:image/svg+xml;base64,{data}"></figure>'
+    kind = ' class="wide"' if wide else ""
+    return f'<figure{kind}><img alt="{escape(description)}" src="data:image/svg+xml;base64,{data}"></figure>'

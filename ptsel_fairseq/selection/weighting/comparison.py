@@ -12,7 +12,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
-from ptsel_fairseq.base.json_file import read_json
+from ptsel_fairseq.base.json_file import is_number, read_json
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator, KernelEstimator
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
@@ -234,6 +234,32 @@ def read_comparison(file: Path) -> tuple[Comparison, dict[str, Any]]:
             raise PtselError(f"{file}: of format {content['format']}, this version reads {FORMAT}; {advice}")
         parts = {name: content.pop(name) for name in Comparison.__dataclass_fields__}
         parts["rows"] = {name: Row(**row) for name, row in parts["rows"].items()}
-        return Comparison(**parts), content
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        compared = Comparison(**parts)
+        _check(compared)
+        return compared, content
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PtselError(f"{file}: cannot be read ({error!r}); {advice}") from None
+
+
+def _check(compared: Comparison) -> None:
+    """Raise ValueError unless weights, dependence and paths are numbers of names."""
+    for title, row in compared.rows.items():
+        for number in (*row.weights.values(), row.effective_labels, row.mean_score):
+            if not is_number(number):
+                raise ValueError(f"{title}: {number!r} where a number was expected")
+        for value in (row.group_score, row.redundancy, row.relevance):
+            if value is not None and not is_number(value):
+                raise ValueError(f"{title}: {value!r} where a number was expected")
+        if row.reason is None and not sum(row.weights.values()) > 0:
+            raise ValueError(f"{title}: no weights, and no reason")
+        if not isinstance(row.labels, int) or not isinstance(row.details, dict):
+            raise ValueError(f"{title}: a count or details of another type")
+    size = len(compared.labels)
+    if [len(column) for column in compared.dependence] != [size] * size:
+        raise ValueError(f"a dependence that is not of {size} labels on each other")
+    numbers = [number for column in compared.dependence for number in column]
+    if not all(map(is_number, numbers)) or not all(isinstance(name, str) for name in compared.labels):
+        raise ValueError("a dependence of no numbers")
+    for path in (compared.direct_path, compared.group_path, compared.relevance_path):
+        if not isinstance(path, dict):
+            raise ValueError(f"a path of λ that is {path!r:.80}")

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import run_command
-from corpus_tools import CLIPS, stop_converting_after, write, write_common_voice
+from corpus_tools import (
+    CLIPS,
+    Recordings,
+    stop_converting_after,
+    write,
+    write_common_voice,
+    write_librispeech,
+)
 
 from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
@@ -44,12 +51,13 @@ def test_librispeech(librispeech, tmp_path, capsys):
     assert "not there" in next(line for line in report.splitlines() if "test-other" in line)
 
 
-def test_what_was_prepared_is_fit_for_training(librispeech, tmp_path):
+def test_what_was_prepared_is_fit_for_training(tmp_path):
+    librispeech = write_librispeech(tmp_path / "LibriSpeech", Recordings(frames=16000))
     assert run_command("ptsel", "prepare", "librispeech", librispeech, tmp_path / "out").returncode == 0
     done = run_command(
         *("ptsel", "check", tmp_path / "out", "--classes", tmp_path / "out" / "classes" / "speaker.tsv")
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
     for split in ("train-clean-100", "dev-clean"):
         assert f"{split}: 3 utterances" in done.stdout
 
@@ -75,7 +83,7 @@ def test_common_voice_is_converted_and_goes_on_where_it_stopped(tmp_path, record
     with pytest.raises(KeyboardInterrupt):
         prepare_command("common-voice", root, tmp_path / "out")
     monkeypatch.setattr(
-        conversion, "write_flac", lambda file, blocks: (converted.append(file.name), real(file, blocks))[1]
+        conversion, "write_flac", lambda file, *more: (converted.append(file.name), real(file, *more))[1]
     )
     prepare_command("common-voice", root, tmp_path / "out")
     assert converted == [f"common_voice_en_{i}.flac" for i in range(3)]

@@ -103,7 +103,9 @@ def test_scores_are_ratios_of_joint_gaussians():
 
 def test_plda_beats_cosine_where_its_model_holds():
     x, names, _ = simulate(200, [4], dim=6, seed=1)
-    x[:, 0] += np.random.default_rng(0).normal(0, 8, len(x))  # a direction that says nothing of the speaker
+    x[:, 0] += np.random.default_rng(0).normal(
+        0, 8, len(x)
+    )  # a direction that does not depend on the speaker
     plda = train_plda(x[:400], names[:400])
     draw = np.random.default_rng(2)
     first = draw.integers(400, 800, 3000)
