@@ -31,10 +31,14 @@ def save(figure: Figure, file: Path | str) -> None:
 
 def draw(figure: Figure, out: BinaryIO, **how: Any) -> None:
     """Draw a picture into a file; a dollar in a name is a dollar, not the beginning of a formula."""
+    import warnings
+
     import matplotlib
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    with matplotlib.rc_context({"text.parse_math": False}):
+    with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        # Names in scripts that no installed font has are drawn as boxes; the tables show them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure.savefig(out, **how)

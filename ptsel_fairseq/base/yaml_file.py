@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ptsel_fairseq.base.errors import PtselError
 LARGEST = 10 << 20  # bytes of a file
 MOST_VALUES = 100_000  # with every reference (*name) written out
 DEEPEST = 100
+EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$")
 MERGE = "tag:yaml.org,2002:merge"  # the key <<, which takes in another mapping
 
 
@@ -63,6 +65,8 @@ def parse_yaml(text: str, where: object, expected: str) -> Any:
         loader.flatten_mapping(node)
         return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
+    # YAML 1.1 takes 1e-8 for a text, since it has no point; OmegaConf, and so hydra, takes it for a number.
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
         loader = Loader(text)

@@ -37,16 +37,15 @@ def manifest_command(source: Path | str, out: Path | str, valid_percent: float =
     source, out = Path(source), Path(out)
     if not source.is_dir():
         raise PtselError(f"{source}: no such folder; expected one that holds audio or <split>.tsv manifests")
-    manifests = manifests_of(source)
-    if manifests:
-        rewrite_manifests(source, manifests, out)
+    if manifests_of(source):
+        rewrite_manifests(source, out)
     else:
         scan_audio(source, out, valid_percent, seed)
 
 
-def rewrite_manifests(source: Path, files: Sequence[Path], out: Path) -> None:
+def rewrite_manifests(source: Path, out: Path) -> None:
     """Copy manifests, the audio folder made absolute, and the texts and dictionaries beside them."""
-    manifests = [read_manifest(file) for file in files]
+    manifests = [read_manifest(file) for file in manifests_of(source)]
     with output_folder(out):
         _rewrite(source, manifests, out)
 

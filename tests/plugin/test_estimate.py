@@ -128,7 +128,7 @@ def test_the_command_prints_each_need(tmp_path, capsys):
     ("words", "message"),
     [
         ([ROOT / "configs" / "finetuning" / "tiny.yaml"], "expected the task ptsel_pretraining"),
-        ([ROOT / "absent.yaml"], "absent.yaml: the recipe cannot be read"),
+        ([ROOT / "absent.yaml"], "absent.yaml: no such file; expected the recipe"),
         ([RECIPES / "tiny.yaml", "criterion.pretext_weights.pitch=1.0"], "no label 'pitch'"),
         ([RECIPES / "tiny.yaml", "dataset.max_tokens=null"], "expected max_tokens"),
         (

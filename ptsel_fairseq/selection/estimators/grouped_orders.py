@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 def ranks_in_classes(values: Mapping[str, np.ndarray], class_of: np.ndarray) -> dict[str, np.ndarray]:
@@ -30,9 +29,15 @@ def ranks_in_classes(values: Mapping[str, np.ndarray], class_of: np.ndarray) -> 
         for rows in by_class:
             rows = rows[~np.isnan(z[rows, 0])]
             if len(rows):
-                ranks[rows] = (rankdata(_one_column(z[rows])) - 0.5) / len(rows)
+                ranks[rows] = (_ranks(_one_column(z[rows])) - 0.5) / len(rows)
         found[name] = ranks
     return found
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, ties by their mean, as ``scipy.stats.rankdata``, whose import takes half a second."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def _one_column(z: np.ndarray) -> np.ndarray:
