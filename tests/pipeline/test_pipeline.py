@@ -111,7 +111,7 @@ def test_a_second_run_does_nothing_and_a_changed_input_does_what_depends_on_it(d
     classes.write_text(kept)
 
     ran.clear()
-    write(file.parent, select={"method": "direct", "support": 1})
+    write(file.parent, select={"method": "naive", "support": 1})
     run_pipeline(file)
     assert ran == ["check", "score", "recipe", "select", "report"]
     weights, _ = read_weights(file.parent / "pipeline" / "recipe.yaml")
