@@ -112,8 +112,8 @@ def train(settings: Settings, model: Contrastive) -> Path:
         f"task.data={settings.out / 'data' / 'tier3'}", f"task.store={settings.out / 'store' / 'tier3'}",
         f"common.user_dir={ROOT / 'ptsel_fairseq'}", f"common.seed={model.seed}", "dataset.num_workers=0",
         f"optimization.max_update={updates}", f"lr_scheduler.warmup_updates={max(1, updates // 10)}",
-        f"lr_scheduler.total_num_update={updates}", "dataset.validate_interval_updates=1000",
-        "checkpoint.save_interval_updates=500", f"checkpoint.save_dir={run}", f"hydra.run.dir={run}",
+        "dataset.validate_interval_updates=1000", "checkpoint.save_interval_updates=500",
+        f"checkpoint.save_dir={run}", f"hydra.run.dir={run}",
     ]  # fmt: skip
     log = settings.out / "logs" / f"tier3-{run.name}.log"
     with log.open("w") as output:
