@@ -20,8 +20,8 @@ from ptsel_fairseq.cli.arguments import (
     command_line,
 )
 from ptsel_fairseq.selection.choices import ALL_METHODS, DEPENDENCES, PROJECTIONS, SUMMARIES
-from ptsel_fairseq.selection.estimators import ESTIMATORS
-from ptsel_fairseq.selection.weighting import WAYS
+from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
+from ptsel_fairseq.selection.weighting import DEFAULT_METHOD, WAYS
 
 GROUPS_HELP = """\
 --groups FILE  what utterances depend on each other by (header path<TAB>group)
@@ -42,9 +42,9 @@ def add_score(commands) -> None:
     parser.add_argument("--classes", type=Path, required=True, metavar="FILE", help="class file")
     parser.add_argument(
         "--estimator",
-        default="relevance",
+        default=DEFAULT_ESTIMATOR,
         metavar="NAME",
-        help="what is computed (default relevance; `higher` or `lower` scores are better): "
+        help=f"what is computed (default {DEFAULT_ESTIMATOR}; `higher` or `lower` scores are better): "
         + "; ".join(f"{each.name} ({each.direction}): {each.help}" for each in ESTIMATORS.all()),
     )
     parser.add_argument(
@@ -140,9 +140,9 @@ def add_select(commands) -> None:
     parser.add_argument("ci_dir", metavar="CI_DIR", type=Path, help="folder that `ptsel score` wrote")
     parser.add_argument(
         "--method",
-        default="relevance",
+        default=DEFAULT_METHOD,
         metavar="NAME",
-        help="how (default relevance; * recommends weights, the others are for comparison): "
+        help=f"how (default {DEFAULT_METHOD}; * recommends weights, the others are for comparison): "
         + "; ".join(f"{way.name}{'*' if way.recommends else ''}: {way.help}" for way in WAYS.all())
         + f"; {ALL_METHODS}: compare all of them",
     )

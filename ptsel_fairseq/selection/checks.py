@@ -27,6 +27,10 @@ def check_arrays(
         raise PtselError(
             f"classes: expected one for each of {len(x)} points, found an array of shape {classes.shape}"
         )
+    for name, z in sorted(labels.items()):
+        if np.shape(z)[:1] != (len(x),):
+            found = len(z) if np.ndim(z) else "a single number"
+            raise PtselError(f"label {name}: expected a value for each of {len(x)} points, found {found}")
     check_finite(x, "x")
     if groups is not None and np.shape(groups) != classes.shape:
         raise PtselError(
@@ -46,8 +50,6 @@ def prepare_labels(
     unscored: dict[str, LabelScore] = {}
     for name in sorted(labels):
         z = as_columns(labels[name])
-        if len(z) != len(x):
-            raise PtselError(f"label {name}: expected a value for each of {len(x)} points, found {len(z)}")
         defined = ~np.isnan(z).any(axis=1)
         if not defined.any():
             unscored[name] = LabelScore(None, points_undefined=len(z), reason="undefined for every sample")

@@ -16,14 +16,19 @@ from ptsel_fairseq.base.device import check_device
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.workers import LOCAL
 from ptsel_fairseq.selection.checks import check_arrays, kernel_estimator, no_class_left
-from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator, KernelEstimator, TaskEstimator
+from ptsel_fairseq.selection.estimators import (
+    DEFAULT_ESTIMATOR,
+    ESTIMATORS,
+    Estimator,
+    KernelEstimator,
+    TaskEstimator,
+)
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.label_score import LabelScore
 from ptsel_fairseq.selection.noise import MOST_POINTS, compared_with_noise, relevance_of
 from ptsel_fairseq.selection.score_kernels import AVERAGES, Compute, KernelSettings, score_by_kernels
 from ptsel_fairseq.selection.score_tasks import score_by_task
 
-DEFAULT_ESTIMATOR = "relevance"
 DEFAULT_BOOTSTRAP = 1000
 
 

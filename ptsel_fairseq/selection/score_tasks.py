@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -65,10 +66,10 @@ def score_by_task(
             small,
             found.score,
             null,
-            False,
+            estimator,
             found.standard_error,
             found.blocks,
-            dict(zip(map(str, task.names), per_class.tolist(), strict=True)),
+            _named(task, per_class),
         )
     return scores
 
@@ -115,9 +116,10 @@ def _by_function(
             small,
             value,
             null,
-            not estimator.higher_is_better,
+            estimator,
             error,
             len(apart),
+            None if estimator.by_class is None else _named(task, estimator.by_class(task, z)),
         )
     return scores
 
@@ -155,23 +157,24 @@ def _record(
     small: int,
     score: float,
     null: Null | None,
-    lower_is_better: bool,
+    estimator: TaskEstimator,
     error: float | None,
     blocks: int,
     per_class: dict[str, float] | None = None,
 ) -> LabelScore:
     from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
-    turned = null.mirrored() if null and lower_is_better else null
+    turned = null if null is None or estimator.higher_is_better else null.mirrored()
     interval = None
     if error is not None:
         aside = float(stdtrit(blocks - 1, 0.975)) * error
-        interval = (score - aside, score + aside)
+        least, most = estimator.bounds
+        interval = (max(least, score - aside), min(most, score + aside))
     return LabelScore(
         score=score,
         interval=interval,
         standard_error=error,
-        p=turned.p(-score if lower_is_better else score) if turned else None,
+        p=turned.p(-estimator.cost(score)) if turned else None,
         z=null.z(score) if null else None,
         null_interval=null.middle() if null else None,
         points=len(task) - undefined,
@@ -181,8 +184,13 @@ def _record(
         effective_classes=float(1 / (task.shares @ task.shares)),
         per_class=per_class or {},
         units=0 if error is None else blocks,
-        points_per_class=dict(zip(map(str, task.names), task.counts.astype(int).tolist(), strict=True)),
+        points_per_class=_named(task, task.counts.astype(int)),
     )
+
+
+def _named(task: Task, values: np.ndarray) -> dict[str, Any]:
+    """Values [k] by the name of the class."""
+    return dict(zip(map(str, task.names), values.tolist(), strict=True))
 
 
 def _without_score(

@@ -13,6 +13,7 @@ import pytest
 from conftest import ASTERISK, run_command
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR
 from ptsel_fairseq.selection.label_score import read_scores
 from ptsel_fairseq.selection.run_select import load_points
 from ptsel_fairseq.selection.weighting import WAYS
@@ -66,7 +67,7 @@ def test_all_methods_are_compared(ci_dir):
     scores, _ = read_scores(ci_dir / "scores.json")
     found = {title.partition(",")[0] for title in compared.rows}
     assert found == set(WAYS.names()) - {"manual"}
-    assert made["estimator"] == "relevance"
+    assert made["estimator"] == DEFAULT_ESTIMATOR
     assert made["command"].startswith("ptsel select")
     assert (ci_dir / "methods.png").read_bytes().startswith(b"\x89PNG")
     points = load_points(ci_dir, scores)

@@ -28,6 +28,7 @@ from ptsel_fairseq.selection import (
     label_kernel,
     score_labels,
 )
+from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
 from ptsel_fairseq.selection.estimators.kernels import median_variance, squared_distances, standardise
 from ptsel_fairseq.selection.label_score import read_scores
 from ptsel_fairseq.selection.output.text import indifferent_lines
@@ -425,7 +426,7 @@ def test_the_command_writes_scores_points_and_picture(scored, store_dir, data_di
     assert sorted(file.name for file in out.iterdir()) == ["points.npz", "scores.json", "scores.png"]
     assert "Warning" not in done.stderr
     content = json.loads((out / "scores.json").read_text())
-    assert content["estimator"] == "cka"
+    assert content["estimator"] == DEFAULT_ESTIMATOR
     assert content["manifest_checksum"] == read_manifest(data_dir / "train.tsv").checksum
     assert content["command"].startswith("ptsel score")
     assert content["seed"] == 0
@@ -436,7 +437,7 @@ def test_the_command_writes_scores_points_and_picture(scored, store_dir, data_di
         assert 0.01 <= record["p"] <= 1
     points = Points.load(out / "points.npz")
     again = score_labels(
-        points.x, points.labels, points.classes, permutations=99, bootstrap=100, estimator="cka"
+        points.x, points.labels, points.classes, groups=points.groups, permutations=99, bootstrap=100
     )
     assert read_scores(out / "scores.json")[0] == again
     for name in content["scores"]:
@@ -473,7 +474,7 @@ def test_a_class_with_one_member_is_left_out_aloud(data_dir, store_dir, tmp_path
         "--out", tmp_path / "ci", "--labels", "zcr", "--permutations", 9, "--bootstrap", 9,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "left out: 1 classes of fewer than 4 points: lonely" in done.stdout
+    assert "left out: 1 classes of fewer than 2 points: lonely" in done.stdout
     assert (
         json.loads((tmp_path / "ci" / "scores.json").read_text())["scores"]["zcr"]["classes_too_small"] == 1
     )
@@ -550,9 +551,20 @@ def test_a_reference_score_that_every_order_gives_is_called_so():
     x, z, classes = points_given_classes(3)
     labels = {"far_apart": 1e6 * z, "near": 0.1 * z}
     scores = score_labels(x, labels, classes, estimator="reference", permutations=50)
-    (line,) = indifferent_lines(scores)
+    (line,) = indifferent_lines(scores, ESTIMATORS.get("reference"))
     assert "far_apart" in line
     assert "near" not in line
     assert scores["far_apart"].p == 1
-    assert indifferent_lines(score_labels(x, labels, classes, estimator="cka", permutations=50)) == []
-    assert indifferent_lines(score_labels(x, labels, classes, estimator="reference", permutations=0)) == []
+    assert (
+        indifferent_lines(
+            score_labels(x, labels, classes, estimator="cka", permutations=50), ESTIMATORS.get("cka")
+        )
+        == []
+    )
+    assert (
+        indifferent_lines(
+            score_labels(x, labels, classes, estimator="reference", permutations=0),
+            ESTIMATORS.get("reference"),
+        )
+        == []
+    )

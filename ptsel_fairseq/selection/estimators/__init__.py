@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ptsel_fairseq.selection.estimators.estimator import (
+    DEFAULT_ESTIMATOR,
     ESTIMATORS,
     Estimator,
     KernelEstimator,
@@ -13,7 +14,15 @@ from ptsel_fairseq.selection.estimators.estimator import (
 if TYPE_CHECKING:
     from ptsel_fairseq.selection.estimators.task import Task
 
-__all__ = ["ESTIMATORS", "Estimator", "KernelEstimator", "Task", "TaskEstimator", "register"]
+__all__ = [
+    "DEFAULT_ESTIMATOR",
+    "ESTIMATORS",
+    "Estimator",
+    "KernelEstimator",
+    "Task",
+    "TaskEstimator",
+    "register",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ Two kinds. A `KernelEstimator` measures dependence of speech and label inside ea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # the command line lists estimators without computing anythin
     from ptsel_fairseq.selection.estimators.task import Task
 
 GROUP = "ptsel_fairseq.estimators"  # entry points
+DEFAULT_ESTIMATOR = "probe"  # by the rule that the label study fixed beforehand, docs/study.md
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Estimator:
         least_points: of a class, fewer are left out.
         summary: of a label over a segment, unless another is asked for (see `points.SUMMARIES`).
         permutations: for p, unless another number is asked for.
+        bounds: of the score; an interval ends there.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Estimator:
     least_points: int = 2
     summary: str = "mean"
     permutations: int = 1000
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def direction(self) -> str:
@@ -119,12 +123,14 @@ class TaskEstimator(Estimator):
     Attributes:
         function: (task, z) -> score, z float64 [n, d] of mean 0 and variance 1 in each column.
         hearing: (task, audible, z) -> score instead: with the cross-fitted ridge regressions of the task.
+        by_class: (task, z) -> what each class has of the score [k], for figures.
         audible: of an estimator with second moments of its own (`relevance`): whether of the audible part only; None
             for the others.
     """
 
     function: Callable[[Task, np.ndarray], float] | None = None
     hearing: Callable[[Task, Audible, np.ndarray], float] | None = None
+    by_class: Callable[[Task, np.ndarray], np.ndarray] | None = None
     audible: bool | None = None
     average: str = field(default="count", init=False)
 

@@ -37,6 +37,12 @@ def _probe(task: Task, z: np.ndarray) -> float:
     return probe(task, z)
 
 
+def _recall(task: Task, z: np.ndarray) -> np.ndarray:
+    from ptsel_fairseq.selection.estimators.probe import recall
+
+    return recall(task, z)
+
+
 RELEVANCE = TaskEstimator(
     "relevance",
     title="relevance of what can be heard of a label",
@@ -120,8 +126,10 @@ PROBE = TaskEstimator(
     better="the label alone tells the classes",
     help="cross-validated accuracy of a linear probe on the label's own summaries",
     higher_is_better=True,
-    permutations=100,
+    permutations=200,
     function=_probe,
+    by_class=_recall,
+    bounds=(0.0, 1.0),
 )
 BUILT_IN: tuple[Estimator, ...] = (
     RELEVANCE,

@@ -6,44 +6,99 @@ groups and tested on the rest, in turn (`Task.folds`). **Higher is better.**
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from ptsel_fairseq.selection.estimators.relevance import shrunk
 from ptsel_fairseq.selection.estimators.task import Task, sums_by
 
 SCORES_AT_ONCE = 4_000_000
+NUGGET = 1e-10  # of the variance, added to the covariance so that it can be inverted
 
 
 def probe(task: Task, z: np.ndarray) -> float:
     """Share of points whose class is told from values z [n, d] by a model that saw no point of their fold."""
-    right = sum(int(np.count_nonzero(_told(task, z, fold))) for fold in range(int(task.folds.max()) + 1))
-    return right / len(task)
+    return float(np.count_nonzero(told(task, z))) / len(task)
 
 
-def _told(task: Task, z: np.ndarray, fold: int) -> np.ndarray:
-    """Whether each point of a fold is told right by the model of the others, bool."""
-    learnt, held = np.flatnonzero(task.folds != fold), np.flatnonzero(task.folds == fold)
-    coefficients, intercepts = discriminant(z[learnt], task.class_of[learnt], len(task.names))
-    rows = max(1, SCORES_AT_ONCE // len(task.names))
-    told = [
-        np.argmax(z[part] @ coefficients.T + intercepts, axis=1) == task.class_of[part]
-        for part in np.split(held, range(rows, len(held), rows))
-    ]
-    return np.concatenate(told)
+def recall(task: Task, z: np.ndarray) -> np.ndarray:
+    """The same share among the points of each class [k]."""
+    return np.bincount(task.class_of, weights=told(task, z), minlength=len(task.names)) / task.counts
 
 
-def discriminant(z: np.ndarray, classes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Linear discriminant of values z [n, d] and class numbers below k.
+def told(task: Task, z: np.ndarray) -> np.ndarray:
+    """Whether the class of each point is told from values z [n, d] by a model that saw no point of its fold, bool [n]."""
+    parts = _parts(task)
+    held = [moments_of(z[part.held], part.held_classes, len(task.names)) for part in parts]
+    sums, products = np.sum([m.sums for m in held], axis=0), np.sum([m.products for m in held], axis=0)
+    right = np.zeros(len(task), dtype=bool)
+    for part, own in zip(parts, held, strict=True):
+        others = Moments(sums - own.sums, products - own.products)
+        coefficients, intercepts = discriminant(z[part.learnt], part.learnt_classes, len(task.names), others)
+        rows = max(1, SCORES_AT_ONCE // len(task.names))
+        for first in range(0, len(part.held), rows):
+            some = part.held[first : first + rows]
+            right[some] = np.argmax(z[some] @ coefficients.T + intercepts, axis=1) == task.class_of[some]
+    return right
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the points of each class [k, d], and products over all points [d, d]."""
+
+    sums: np.ndarray
+    products: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The points of one fold and of all others, and their classes."""
+
+    learnt: np.ndarray
+    held: np.ndarray
+    learnt_classes: np.ndarray
+    held_classes: np.ndarray
+
+
+_KNOWN: WeakKeyDictionary[Task, tuple[_Part, ...]] = WeakKeyDictionary()
+
+
+def _parts(task: Task) -> tuple[_Part, ...]:
+    """The folds of a task; found once for all labels and permutations."""
+    if task not in _KNOWN:
+        found = []
+        for fold in range(int(task.folds.max()) + 1):
+            learnt, held = np.flatnonzero(task.folds != fold), np.flatnonzero(task.folds == fold)
+            found.append(_Part(learnt, held, task.class_of[learnt], task.class_of[held]))
+        _KNOWN[task] = tuple(found)
+    return _KNOWN[task]
+
+
+def moments_of(z: np.ndarray, classes: np.ndarray, k: int) -> Moments:
+    """Moments of values z [n, d] with class numbers below k."""
+    return Moments(sums_by(classes, z, k), z.T @ z)
+
+
+def discriminant(
+    z: np.ndarray, classes: np.ndarray, k: int, moments: Moments | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Linear discriminant of values z [n, d] and class numbers below k, and their moments if they are known.
 
     Returns:
         Coefficients [k, d] and intercepts [k]; -inf for a class without a point.
     """
-    from ptsel_fairseq.selection.estimators.relevance import ledoit_wolf
-
+    moments = moments or moments_of(z, classes, k)
     counts = np.bincount(classes, minlength=k).astype(np.float64)
-    means = sums_by(classes, z, k) / np.maximum(counts, 1)[:, None]
-    S, _ = ledoit_wolf(z - means[classes])
-    S[np.diag_indices_from(S)] += 1e-10 * max(float(np.trace(S)) / len(S), 1e-300)
+    means = moments.sums / np.maximum(counts, 1)[:, None]
+    covariance = (moments.products - means.T @ moments.sums) / len(z)
+    # Squared distances to the mean of the class, without a copy of z less that mean.
+    squares = np.einsum("nd,nd->n", z, z) - 2 * np.einsum("nd,nd->n", z, means[classes])
+    squares += np.einsum("kd,kd->k", means, means)[classes]
+    S, _ = shrunk(covariance, squares)
+    S[np.diag_indices_from(S)] += NUGGET * float(np.trace(moments.products)) / z.size
     coefficients = cho_solve(cho_factor(S, lower=True), means.T).T
     with np.errstate(divide="ignore"):
         intercepts = np.log(counts / counts.sum()) - np.einsum("kd,kd->k", means, coefficients) / 2

@@ -14,12 +14,11 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.json_file import is_number, read_json
 from ptsel_fairseq.base.progress import progress_bar
-from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator, KernelEstimator
+from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, Estimator, KernelEstimator
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR
 from ptsel_fairseq.selection.label_score import LabelScore
 from ptsel_fairseq.selection.points import Points
-from ptsel_fairseq.selection.score import DEFAULT_ESTIMATOR
 from ptsel_fairseq.selection.weighting import WAYS, Options, Way
 from ptsel_fairseq.selection.weighting import simplex as solve
 from ptsel_fairseq.selection.weighting.direct import direct_weights

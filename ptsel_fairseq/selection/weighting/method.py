@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator
+from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, Estimator
 from ptsel_fairseq.selection.label_score import LabelScore
 from ptsel_fairseq.selection.points import Points
-from ptsel_fairseq.selection.score import DEFAULT_ESTIMATOR, score_labels
-from ptsel_fairseq.selection.weighting import WAYS, Candidates, Options, Way
+from ptsel_fairseq.selection.score import score_labels
+from ptsel_fairseq.selection.weighting import DEFAULT_METHOD, WAYS, Candidates, Options, Way
 from ptsel_fairseq.selection.weighting.prepared import Prepared
 from ptsel_fairseq.selection.weighting.screening import (
     EQUAL_NOISE,
@@ -25,7 +25,6 @@ from ptsel_fairseq.selection.weighting.screening import (
 )
 from ptsel_fairseq.selection.weighting.way import MEMORY, check_options
 
-DEFAULT_METHOD = "relevance"
 Scores = Mapping[str, LabelScore]
 
 

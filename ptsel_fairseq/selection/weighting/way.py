@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ptsel_fairseq.selection.weighting.prepared import Prepared
 
 GROUP = "ptsel_fairseq.ways"  # entry points
+DEFAULT_METHOD = "relevance"  # by the rule that the label study fixed beforehand, docs/study.md
 MEMORY = 4_000_000_000  # bytes
 
 
