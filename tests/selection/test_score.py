@@ -28,8 +28,9 @@ from ptsel_fairseq.selection import (
     label_kernel,
     score_labels,
 )
-from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
+from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR
 from ptsel_fairseq.selection.estimators.kernels import median_variance, squared_distances, standardise
+from ptsel_fairseq.selection.estimators.known import CKA, REFERENCE
 from ptsel_fairseq.selection.label_score import read_scores
 from ptsel_fairseq.selection.output.text import indifferent_lines
 from ptsel_fairseq.selection.points import summarise_label
@@ -551,20 +552,11 @@ def test_a_reference_score_that_every_order_gives_is_called_so():
     x, z, classes = points_given_classes(3)
     labels = {"far_apart": 1e6 * z, "near": 0.1 * z}
     scores = score_labels(x, labels, classes, estimator="reference", permutations=50)
-    (line,) = indifferent_lines(scores, ESTIMATORS.get("reference"))
+    (line,) = indifferent_lines(scores, REFERENCE)
     assert "far_apart" in line
     assert "near" not in line
     assert scores["far_apart"].p == 1
-    assert (
-        indifferent_lines(
-            score_labels(x, labels, classes, estimator="cka", permutations=50), ESTIMATORS.get("cka")
-        )
-        == []
-    )
-    assert (
-        indifferent_lines(
-            score_labels(x, labels, classes, estimator="reference", permutations=0),
-            ESTIMATORS.get("reference"),
-        )
-        == []
-    )
+    of_cka = score_labels(x, labels, classes, estimator="cka", permutations=50)
+    assert indifferent_lines(of_cka, CKA) == []
+    unpermuted = score_labels(x, labels, classes, estimator="reference", permutations=0)
+    assert indifferent_lines(unpermuted, REFERENCE) == []

@@ -30,7 +30,7 @@ def recall(task: Task, z: np.ndarray) -> np.ndarray:
 
 
 def told(task: Task, z: np.ndarray) -> np.ndarray:
-    """Whether the class of each point is told from values z [n, d] by a model that saw no point of its fold, bool [n]."""
+    """Whether each point's class is told from values z [n, d] by a model that saw no point of its fold, bool [n]."""
     parts = _parts(task)
     held = [moments_of(z[part.held], part.held_classes, len(task.names)) for part in parts]
     sums, products = np.sum([m.sums for m in held], axis=0), np.sum([m.products for m in held], axis=0)
