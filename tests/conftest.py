@@ -15,8 +15,8 @@ settings.register_profile(
 )  # the first example may import, and machines are shared
 settings.load_profile("no_deadline")
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: more threads would wait for each other
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As the commands below: sums of several threads round otherwise, and processes a core would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 ASTERISK = ROOT / "examples" / "asterisk"

@@ -57,11 +57,17 @@ def planted_controls(
 
 
 def class_code(classes: np.ndarray, seed: int = 0, scalar: bool = False) -> np.ndarray:
-    """The oracle: random numbers for each class [N, columns], the same for all its points, and noise."""
+    """The oracle: random numbers for each class [N, columns], the same for all its points, and noise.
+
+    With a column less than classes, all classes are equally far from each other.
+    """
     names, class_of = np.unique(classes, return_inverse=True)
     rng = np.random.default_rng([seed, 6])
     columns = 1 if scalar else max(1, min(len(names) - 1, MOST_CODES))
-    code = rng.normal(size=(len(names), columns))[class_of]
-    deviation = code.std(axis=0)
-    code = (code - code.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    corners = rng.normal(size=(len(names), columns))
+    if columns == len(names) - 1:
+        corners = np.linalg.qr(corners - corners.mean(axis=0))[0]
+    code = corners[class_of]
+    code = code - code.mean(axis=0)
+    code /= code.std(axis=0).mean() or 1.0
     return code + ORACLE_NOISE * rng.normal(size=code.shape)

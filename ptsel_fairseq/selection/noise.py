@@ -19,7 +19,7 @@ from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR, Relevance
 from ptsel_fairseq.selection.estimators.task import Task, large_classes
 from ptsel_fairseq.selection.label_score import LabelScore
 
-LEVEL = 0.01
+LEVEL = 0.001
 MOST_POINTS = 20_000  # that are looked at where the scores need no relevance themselves
 PERMUTATIONS = 200  # whose moments the probability comes from
 

@@ -2,8 +2,6 @@
 
 import fcntl
 import os
-import resource
-import signal
 import stat
 import subprocess
 import sys
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from disk_tools import room
 
 from ptsel_fairseq.base import files
 from ptsel_fairseq.base.errors import PtselError
@@ -21,15 +20,7 @@ from ptsel_fairseq.base.partial_array import PartialArray
 A_LEFTOVER = ".ptsel-0123456789abcdef.partial"
 
 
-@pytest.fixture
-def little_room():
-    """Files of this process can hold 10 kB; more is an error, as on a full disk."""
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, before)
+LITTLE_ROOM = 10_000  # bytes
 
 
 def test_links_under_the_final_and_the_old_temporary_names_are_not_followed(tmp_path):
@@ -119,9 +110,9 @@ def whole_of(kind, out):
 
 
 @pytest.mark.parametrize("kind", ["torch", "npy", "flac", "bytes"])
-def test_no_room_leaves_the_old_file_whatever_writes(tmp_path, little_room, kind):
+def test_no_room_leaves_the_old_file_whatever_writes(tmp_path, kind):
     (tmp_path / "x").write_text("old")
-    with pytest.raises((PtselError, RuntimeError)), WholeFile(tmp_path / "x") as out:
+    with room(LITTLE_ROOM), pytest.raises((PtselError, RuntimeError)), WholeFile(tmp_path / "x") as out:
         whole_of(kind, out)
     assert (tmp_path / "x").read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["x"]
@@ -156,7 +147,7 @@ def test_a_locked_folder_keeps_others_out(tmp_path):
         pass
 
 
-def test_arrays_being_filled_are_no_links_and_claim_their_room(tmp_path, little_room):
+def test_arrays_being_filled_are_no_links_and_claim_their_room(tmp_path):
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     array = PartialArray(tmp_path, "f0", (5, 2), np.dtype(np.float32))
@@ -167,7 +158,7 @@ def test_arrays_being_filled_are_no_links_and_claim_their_room(tmp_path, little_
     array.finish()
     assert victim.read_bytes() == b"mine"
     assert np.load(tmp_path / "f0.npy").sum() == 4
-    with pytest.raises(OSError, match="large"):
+    with room(LITTLE_ROOM), pytest.raises(OSError, match="large"):
         PartialArray(tmp_path, "large", (5000, 2), np.dtype(np.float32)).make()
 
 

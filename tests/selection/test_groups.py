@@ -13,7 +13,7 @@ from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.selection import Points, score_labels
 from ptsel_fairseq.selection.estimators import ESTIMATORS, KernelEstimator
 from ptsel_fairseq.selection.estimators.grouped_orders import GroupedOrders, ranks_in_classes
-from ptsel_fairseq.selection.estimators.task import Task
+from ptsel_fairseq.selection.estimators.task import Task, stack
 from ptsel_fairseq.selection.groups import overlapping, read_groups, structure_lines
 from ptsel_fairseq.selection.score_kernels import Compute, KernelSettings, score_by_kernels
 from ptsel_fairseq.selection.score_tasks import score_by_task
@@ -77,11 +77,15 @@ def test_orders_of_kernels_keep_each_class_s_values_and_what_is_constant_in_an_u
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("estimator", ["cka", "hsic", "relevance", "pillai", "logme"])
+@pytest.mark.parametrize("estimator", ["cka", "hsic", "relevance", "pillai", "logme", "probe"])
 def test_p_is_uniform_for_chance_that_is_constant_in_an_utterance(estimator):
-    """500 labels of one random number an utterance; the speech varies by utterance too."""
-    ps = []
-    for seed in range(500):
+    """500 labels (200 for LogME) of one random number an utterance; the speech varies by utterance too.
+
+    Scores that many orders of a label give alike (an accuracy, LogME of labels that say nothing) make p larger than
+    it need be; with ties broken at random it is uniform.
+    """
+    ps, jittered = [], []
+    for seed in range(200 if estimator == "logme" else 500):
         rng = np.random.default_rng([1, seed])
         x, y, group, _ = task_arrays(seed % 20, points=120, classes=3, groups=24, speech=6)
         x = x + 2 * rng.normal(size=(24, 6))[group]
@@ -92,8 +96,24 @@ def test_p_is_uniform_for_chance_that_is_constant_in_an_utterance(estimator):
             found = score_by_kernels(x, {"z": label}, y, group, settings, Compute(jobs=1))["z"]
         else:
             found = score_by_task(x, {"z": label}, y, chosen, group, seed, 99, False)["z"]
+        if getattr(chosen, "function", None):
+            z = stack({"z": label}, len(y))[0].values
+            task = Task(x, y, group, seed)
+            drawn = np.array(
+                [
+                    chosen.function(task, z[task.transplant(np.random.default_rng([seed, 3, number]))])
+                    for number in range(99)
+                ]
+            )
+            near = np.isclose(drawn, found.score, rtol=1e-6, atol=0)
+            tied = np.count_nonzero(near)
+            above = np.count_nonzero((drawn > found.score) & ~near)
+            assert above < round(100 * found.p) <= 1 + above + tied
+            ps.append((1 + above + tied) / 100)
+            jittered.append(ps[-1] - rng.uniform(0, 0.01 * (1 + tied)))
+            continue
         ps.append(found.p)
-    jittered = np.array(ps) - rng.uniform(0, 0.01, 500)
+        jittered.append(found.p - rng.uniform(0, 0.01))
     assert kstest(jittered, "uniform").pvalue > 0.01
     assert np.mean(np.array(ps) <= 0.05) < 0.09
 

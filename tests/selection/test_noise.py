@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import ASTERISK
+from conftest import ASTERISK, LABELS
 from planted import task_arrays, utterance_noise
 
 from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
+from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.selection import Points, build_points, score_labels, select_weights
 from ptsel_fairseq.selection.controls import NOISE, ORACLE, TIME, class_code, planted_controls
-from ptsel_fairseq.selection.estimators import ESTIMATORS
+from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
 from ptsel_fairseq.selection.label_score import LabelScore
 from ptsel_fairseq.selection.noise import holm
 from ptsel_fairseq.selection.score import score_with_controls
@@ -121,7 +122,19 @@ def test_controls_change_nothing_in_the_labels_scores():
 
 @pytest.fixture(scope="module")
 def bundled(data_dir, store_dir):
-    """Points and controls of the bundled clips, by class file."""
+    """Points and controls of a fifth of the bundled clips, by class file."""
+    return points_and_controls(data_dir, store_dir)
+
+
+@pytest.fixture(scope="module")
+def all_bundled(tmp_path_factory):
+    """The same of all bundled clips."""
+    folder = tmp_path_factory.mktemp("all_bundled")
+    extract(ASTERISK / "train.tsv", [*LABELS, "mfcc", "loudness"], folder)
+    return points_and_controls(ASTERISK, folder)
+
+
+def points_and_controls(data_dir, store_dir):
     manifest = read_manifest(manifest_file(data_dir, "train"))
     store = LabelStore(store_dir, "train")
     found = {}
@@ -137,20 +150,14 @@ def bundled(data_dir, store_dir):
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["phone", "voice"])
 def test_noise_as_a_label_of_the_user_on_recorded_speech(bundled, task):
-    """20 seeds of noise: λ is 0 by the default, by relevance and by all that recommend; an oracle is first."""
+    """20 seeds of noise: λ is 0 by all ways that recommend, on the scores of an estimator that noise wins."""
     points, controls = bundled[task]
     for seed, planted in enumerate(controls):
         labels = {**points.labels, "innocent": planted[NOISE]}
         with_noise = Points(points.x, labels, points.classes, points.utterance)
-        scores, oracle = score_with_controls(
-            points.x, labels, {ORACLE: planted[ORACLE]}, points.classes,
-            groups=points.groups, permutations=0, seed=seed,
-        )  # fmt: skip
-        assert oracle[ORACLE].score > max(record.score for record in scores.values()), seed
         by_cka = score_labels(
             points.x, labels, points.classes, groups=points.groups, estimator="cka", permutations=0, seed=seed
         )
-        assert select_weights(with_noise, scores=scores, seed=seed).weights["innocent"] == 0
         for method in RECOMMENDING:
             found = select_weights(with_noise, method=method, estimator="cka", scores=by_cka, seed=seed)
             assert found.weights["innocent"] == 0 or found.details["finding"] in (
@@ -158,6 +165,27 @@ def test_noise_as_a_label_of_the_user_on_recorded_speech(bundled, task):
                 EQUAL_SCORES,
             ), seed
             assert found.weights["innocent"] == 0, (seed, method, found.details)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["phone", "voice"])
+def test_the_default_gives_noise_nothing_and_puts_an_oracle_first(all_bundled, task):
+    """On all bundled clips, for 20 seeds of noise, whether `relevance` weighs by its own scores or beside others."""
+    points, controls = all_bundled[task]
+    for seed, planted in enumerate(controls):
+        labels = {**points.labels, "innocent": planted[NOISE]}
+        with_noise = Points(points.x, labels, points.classes, points.utterance)
+        for estimator in (DEFAULT_ESTIMATOR, "relevance"):
+            scores, oracle = score_with_controls(
+                points.x, labels, {ORACLE: planted[ORACLE]}, points.classes,
+                groups=points.groups, permutations=0, seed=seed, estimator=estimator,
+            )  # fmt: skip
+            if estimator == DEFAULT_ESTIMATOR:
+                assert oracle[ORACLE].score > max(record.score for record in scores.values()), seed
+            assert scores["innocent"].better_than_noise is False, (seed, estimator)
+            found = select_weights(with_noise, scores=scores, estimator=estimator, seed=seed)
+            assert found.weights["innocent"] == 0
+            assert max(found.weights.values()) > 0
 
 
 def test_the_controls_are_what_they_say(bundled):

@@ -510,8 +510,9 @@ def test_the_command_writes_into_a_recipe(ci_dir, tmp_path):
 def test_the_command_with_the_papers_optimiser(ci_dir, tmp_path, projection):
     out = tmp_path / "w.yaml"
     done = run_command(
-        "ptsel", "select", ci_dir, "--projection", projection, "--reference-optimizer", "--out", out
-    )
+        "ptsel", "select", ci_dir, "--method", "group", "--projection", projection, "--reference-optimizer",
+        "--out", out,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert sum(read_weights(out)[0].values()) == pytest.approx(1, abs=1e-4)
 
