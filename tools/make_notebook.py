@@ -68,8 +68,8 @@ print(store.num_utterances, "utterances:", ", ".join(store.labels))""",
     """# ## Score
 
 Points are the segments of a downstream task, here whole utterances with their voice as the class: the speech of
-each, and the mean of each label over it. With the estimator `cka` a low score says that a label is nearly independent
-of the speech once the class is known.""",
+each, and the mean of each label over it. The score is the accuracy of a linear probe on the label alone, learned from
+other recordings. A label that does not do better than the same label in random order is no better than noise.""",
     """from ptsel_fairseq import selection
 from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.manifest import read_manifest
@@ -78,25 +78,26 @@ manifest = read_manifest("speech/train.tsv")
 classes = read_classes("speech/classes/voice.tsv", manifest, 16000)
 points = selection.build_points(manifest, store, classes, list(store.labels), jobs=1)
 scores = selection.score_labels(
-    points.x, points.labels, points.classes, estimator="cka", permutations=200, bootstrap=200, seed=0, jobs=1
+    points.x, points.labels, points.classes, groups=points.groups, permutations=200, seed=0
 )
-for name, score in sorted(scores.items(), key=lambda item: item[1].score):
-    print(f"{name:12s} {score.score:6.3f}  ({score.interval[0]:.3f} to {score.interval[1]:.3f})")""",
+for name, score in sorted(scores.items(), key=lambda item: -item[1].score):
+    low, high = score.interval
+    print(f"{name:12s} {score.score:.3f}  ({low:.3f} to {high:.3f})  better than noise: {score.better_than_noise}")""",
     """# ## Weigh
 
-`direct` turns the scores into weights λ on the simplex; the temperature `tau` says how far to trust differences
-between scores.""",
-    """chosen = selection.select_weights(scores, method="direct", tau=0.3)
+The weights λ on the simplex with the largest relevance to the classes as a group: labels that say the same share their
+weight, and labels that add nothing get none.""",
+    """chosen = selection.select_weights(points, scores=scores, seed=0)
 {name: round(weight, 3) for name, weight in chosen.weights.items() if weight > 0}""",
     """# ## Draw""",
     """import matplotlib.pyplot as plt
 
-names = sorted(scores, key=lambda name: scores[name].score)
+names = sorted(scores, key=lambda name: -scores[name].score)
 middle = np.array([scores[name].score for name in names])
 low, high = np.array([scores[name].interval for name in names]).T
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), sharey=True, layout="constrained")
 left.errorbar(middle, names, xerr=np.maximum([middle - low, high - middle], 0), fmt="o")
-left.set_xlabel("CKA given the voice (lower: more independent)")
+left.set_xlabel("accuracy of a probe of the voice")
 right.barh(names, [chosen.weights[name] for name in names])
 right.set_xlabel("λ")
 right.invert_yaxis();""",
@@ -106,7 +107,7 @@ The weights go into a file that a recipe of fairseq reads, as `ptsel select` wri
 [docs/training.md](../docs/training.md) goes on from there.""",
     """from ptsel_fairseq.base.weights_file import write_weights
 
-write_weights("weights.yaml", chosen.weights, {"method": chosen.method, "tau": 0.3})
+write_weights("weights.yaml", chosen.weights, {"method": chosen.method})
 print(Path("weights.yaml").read_text())""",
 ]
 
