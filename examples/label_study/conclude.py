@@ -285,7 +285,8 @@ def draw(
 ) -> None:  # fmt: skip
     """The pictures of the page, those for which there are rows."""
     if summary["estimators"]:
-        ceiling = float(np.nanmean([row["ceiling"] for row in summary["ceiling"]] or [np.nan]))
+        known = [row["ceiling"] for row in summary["ceiling"] if np.isfinite(row["ceiling"])]
+        ceiling = float(np.mean(known)) if known else np.nan
         pictures.estimators(summary["estimators"], ceiling, folder / "study_estimators.png")
         best = next(r["estimator"] for r in summary["estimators"] if r["estimator"] not in analysis.STATIC)
         means = {task: data.gains[task].mean(axis=0) for task in data.tasks}
