@@ -12,7 +12,6 @@ from typing import Any
 from omegaconf import OmegaConf, open_dict
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.heads.balancing import NONE, RULES, check_balancing, to_json
 from ptsel_fairseq.heads.loss import LOSSES
 from ptsel_fairseq.heads.settings import HeadSettings, read_head_settings
@@ -66,16 +65,6 @@ def plan(
         model_cfg.pretext_head_settings = [head.to_json() for head in heads]
         model_cfg.pretext_balancing = balancing
         model_cfg.pretext_only = not contrastive
-
-
-def check_grid(store: LabelStore, grid: FrameGrid) -> None:
-    """Raise PtselError unless the store's frames are the encoder's."""
-    if grid != store.grid:
-        raise PtselError(
-            f"{store.folder}: the store's frames have hop {store.grid.hop} and window {store.grid.window} "
-            f"samples at {store.grid.sample_rate} Hz, the encoder's hop {grid.hop} and window {grid.window} at "
-            f"{grid.sample_rate} Hz; extract the labels for this encoder's grid"
-        )
 
 
 def _check_alone(heads: Mapping[str, HeadSettings], depth: int) -> None:
