@@ -95,6 +95,25 @@ def pretext_errors(
     return errors
 
 
+def label_terms(
+    errors: Mapping[str, Errors],
+    weights: Mapping[str, float | Tensor],
+    frames: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """The weighted mean loss of each label, λ_k · L_k; 0 where no frame counts.
+
+    Args:
+        errors: of a batch, see `pretext_errors`.
+        weights: label -> λ_k, times its weight of the balancing.
+        frames: label -> what its summed loss is divided by; the frames that count in the batch, where absent.
+    """
+    terms = {}
+    for label, error in errors.items():
+        count = error.frames if frames is None else frames[label]
+        terms[label] = weights[label] * (error.loss / torch.where(count > 0, count, 1.0))
+    return terms
+
+
 def _chosen(mask: Tensor | None, frames: str, like: Tensor) -> Tensor:
     """bool [batch, frames]: the frames from which a label is predicted; without a mask none is masked."""
     masked = torch.zeros_like(like) if mask is None else mask[:, : like.size(1)]
