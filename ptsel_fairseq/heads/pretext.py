@@ -36,11 +36,11 @@ class PretextOutput(NamedTuple):
 
     def means(self) -> dict[str, float]:
         """label -> L_k of this process's batch, unweighted; nan where no frame counts. Waits for the device."""
-        return {label: float(error.loss / error.frames) for label, error in self.errors.items()}
+        return {label: (error.loss / error.frames).item() for label, error in self.errors.items()}
 
     def skills(self) -> dict[str, float]:
         """label -> 1 - loss / loss of the best constant on the same frames; nan where that is 0. Waits too."""
-        return {label: 1 - float(error.loss / error.of_constant) for label, error in self.errors.items()}
+        return {label: 1 - (error.loss / error.of_constant).item() for label, error in self.errors.items()}
 
 
 class PretextLoss(nn.Module):
