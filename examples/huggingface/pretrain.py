@@ -151,8 +151,6 @@ def train(options: argparse.Namespace, device: torch.device, process: int, proce
         torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
-        if model.pretext is not None:
-            model.pretext.end_update()
         finished = update + 1
         if finished % options.log_every == 0 or finished == options.updates:
             numbers = summary(losses, model.pretext)
@@ -161,6 +159,8 @@ def train(options: argparse.Namespace, device: torch.device, process: int, proce
             if log is not None:
                 log.add({"updates": finished, **numbers})
                 bar.set_postfix({key: f"{value:.3f}" for key, value in numbers.items() if "_" not in key})
+        if model.pretext is not None:
+            model.pretext.end_update()
         if bar is not None:
             bar.update()
             if finished % options.save_every == 0 or finished == options.updates:
@@ -177,7 +177,7 @@ def train(options: argparse.Namespace, device: torch.device, process: int, proce
 
 def build_wav2vec2(options: argparse.Namespace) -> Wav2Vec2ForPreTraining:
     if options.model:
-        return Wav2Vec2ForPreTraining.from_pretrained(options.model)
+        return Wav2Vec2ForPreTraining.from_pretrained(options.model).float()
     if not options.config.is_file():
         raise PtselError(
             f"--config: expected the config.json of a Wav2Vec2Config, found no file {options.config}"

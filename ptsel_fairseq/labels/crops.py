@@ -16,6 +16,9 @@ from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.labels.batch import complete_frames
 from ptsel_fairseq.labels.store.reader import LabelStore
 
+# Of the recordings at a start, at most: whose size and time are looked at, and which are read as their time is another.
+RECORDINGS_LOOKED_AT, RECORDINGS_READ = 20_000, 256
+
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.floating]]
 Scaling = Mapping[str, tuple[FloatArray, FloatArray]]
 
@@ -59,6 +62,22 @@ def check_grid(store: LabelStore, grid: FrameGrid) -> None:
             f"{store.folder}: the store's frames have hop {store.grid.hop} and window {store.grid.window} "
             f"samples at {store.grid.sample_rate} Hz, the encoder's hop {grid.hop} and window {grid.window} at "
             f"{grid.sample_rate} Hz; extract the labels for this encoder's grid"
+        )
+
+
+def check_split(store: LabelStore, manifest: Manifest) -> None:
+    """Raise PtselError if the store is of another manifest or, as far as a start can look, of other recordings."""
+    store.check_manifest(manifest)
+    store.check_recordings(manifest, look_at=RECORDINGS_LOOKED_AT, read=RECORDINGS_READ)
+
+
+def check_samples(manifest: Manifest, line: int, found: int) -> None:
+    """Raise PtselError unless the audio of a manifest line has as many samples as the manifest says."""
+    utterance = manifest.utterances[line]
+    if found != utterance.samples:
+        raise PtselError(
+            f"{manifest.where(utterance)}: the manifest says {utterance.samples} samples, the audio has {found}; run "
+            "`ptsel check` and make manifest and store again"
         )
 
 

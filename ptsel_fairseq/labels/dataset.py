@@ -20,6 +20,8 @@ from ptsel_fairseq.labels.crops import (
     Crop,
     CropTracks,
     check_grid,
+    check_samples,
+    check_split,
     crop_length,
     crop_start,
     stable_seed,
@@ -27,11 +29,8 @@ from ptsel_fairseq.labels.crops import (
 )
 from ptsel_fairseq.labels.store.reader import LabelStore
 
-# Of the recordings, at most: whose size and time are looked at, and which are read as their time is another.
-RECORDINGS_LOOKED_AT, RECORDINGS_READ = 20_000, 256
 
-
-class Recording(NamedTuple):
+class LoadedUtterance(NamedTuple):
     """An item of `CropDataset`: utterance `number` of the dataset as it is to be heard in an epoch, not yet cropped.
 
     Attributes:
@@ -45,7 +44,7 @@ class Recording(NamedTuple):
     waveform: torch.Tensor
 
 
-class CropDataset(Dataset[Recording]):
+class CropDataset(Dataset[LoadedUtterance]):
     """The utterances of a split; `collate` makes a batch of crops with the labels' frames of exactly these crops.
 
     Crops start at multiples of the hop. Where one starts depends on seed, epoch and utterance only, whatever the
@@ -96,8 +95,7 @@ class CropDataset(Dataset[Recording]):
         self.manifest = read_manifest(manifest)
         self.grid = store.grid if grid is None else grid
         check_grid(store, self.grid)
-        store.check_manifest(self.manifest)
-        store.check_recordings(self.manifest, look_at=RECORDINGS_LOOKED_AT, read=RECORDINGS_READ)
+        check_split(store, self.manifest)
         shortest = self.grid.window if shortest is None else max(shortest, self.grid.window)
         if longest is not None and longest < shortest:
             raise PtselError(f"longest: expected at least {shortest} samples (shortest), found {longest}")
@@ -115,23 +113,19 @@ class CropDataset(Dataset[Recording]):
     def __len__(self) -> int:
         return len(self.lines)
 
-    def __getitem__(self, index: int | tuple[int, int]) -> Recording:
+    def __getitem__(self, index: int | tuple[int, int]) -> LoadedUtterance:
         """Raises RecordingError for audio that cannot be read, PtselError for another length than the manifest's."""
         epoch, number = index if isinstance(index, tuple) else (1, index)
         utterance = self.manifest.utterances[self.lines[number]]
         where = self.manifest.where(utterance)
         audio = read_audio(self.manifest.audio_path(utterance), self.grid.sample_rate, where)
-        if len(audio) != utterance.samples:
-            raise PtselError(
-                f"{where}: the manifest says {utterance.samples} samples, the audio has {len(audio)}; run `ptsel "
-                "check` and make manifest and store again"
-            )
+        check_samples(self.manifest, utterance.index, len(audio))
         waveform = torch.from_numpy(audio)
         if self.normalize:
             waveform = functional.layer_norm(waveform, waveform.shape)
-        return Recording(number, epoch, waveform)
+        return LoadedUtterance(number, epoch, waveform)
 
-    def collate(self, items: Sequence[Recording]) -> dict[str, Any]:
+    def collate(self, items: Sequence[LoadedUtterance]) -> dict[str, Any]:
         """A batch of crops, see the class."""
         length = crop_length([len(item.waveform) for item in items], self.longest, self.padded)
         crops, pieces = [], []

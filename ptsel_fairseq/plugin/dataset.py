@@ -13,7 +13,15 @@ from torch.nn.utils.rnn import pad_sequence
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest
-from ptsel_fairseq.labels.crops import Crop, CropTracks, Scaling, crop_length, crop_start, stable_seed
+from ptsel_fairseq.labels.crops import (
+    Crop,
+    CropTracks,
+    Scaling,
+    check_samples,
+    crop_length,
+    crop_start,
+    stable_seed,
+)
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.distortion import Distortion
 from ptsel_fairseq.plugin.preemption import keep_loader_alive
@@ -135,13 +143,8 @@ class PtselDataset(BaseWrapperDataset):
         return batch
 
     def _crop_start(self, sample: dict, crop_size: int) -> int:
-        utterance = self.manifest.utterances[self.lines[int(sample["id"])]]
         size = len(sample["source"])
-        if size != utterance.samples:
-            raise PtselError(
-                f"{self.manifest.where(utterance)}: the manifest says {utterance.samples} samples, the audio has "
-                f"{size}; run `ptsel check` and make manifest and store again"
-            )
+        check_samples(self.manifest, int(self.lines[int(sample["id"])]), size)
         return crop_start(size, crop_size, self.grid, self.seed, self.epoch, int(sample["id"]))
 
     def _normalized(self, sample: dict) -> dict:

@@ -21,7 +21,7 @@ from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.weights_file import check_weights, join_weights
 from ptsel_fairseq.heads.loss import LOSSES
-from ptsel_fairseq.labels.crops import check_grid, standardisation
+from ptsel_fairseq.labels.crops import check_grid, check_split, standardisation
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
@@ -34,10 +34,6 @@ from ptsel_fairseq.plugin.planning import plan
 from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned, train_split
 
 logger = logging.getLogger(__name__)
-
-
-# Of the recordings at a start, at most: whose size and time are looked at, and which are read as their time is another.
-RECORDINGS_LOOKED_AT, RECORDINGS_READ = 20_000, 256
 
 
 @dataclass
@@ -146,8 +142,7 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 scaling = standardisation(statistics, self._labels, self._raw_labels)
                 if len(self._online_labels) < len(self._labels):
                     store = statistics if split == self.cfg.statistics_split else self._open_store(split)
-                    store.check_manifest(manifest)
-                    store.check_recordings(manifest, look_at=RECORDINGS_LOOKED_AT, read=RECORDINGS_READ)
+                    check_split(store, manifest)
             if self._online_labels:
                 self._online = OnlineLabels(scaling, self._online_labels, self._grid)
             distortion = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, run_command
+from conftest import BIN, ROOT, run_command
 from example_tools import modules_of
 
 pytest.importorskip("transformers", reason="transformers is not installed")
@@ -169,13 +172,50 @@ def test_it_trains_on_the_bundled_speech_and_goes_on_after_a_stop(
         run("whole", "--seed", 2)
     assert refused.value.code == 2
 
+    run("further", "--model", tmp_path / "whole" / "model", "--updates", 1, "--log-every", 1)
+    first = json.loads((tmp_path / "further" / "losses.jsonl").read_text())
+    assert first["perplexity"] == pytest.approx(
+        lines[-1]["perplexity"], rel=0.3
+    )  # not those of an untrained model
+    assert abs(lines[0]["perplexity"] / first["perplexity"] - 1) > 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["huggingface", "plain_pytorch"])
+def test_the_commands_of_the_readme_run(data_dir, store_dir, weights_file, tmp_path, folder):
+    (tmp_path / "data").symlink_to(data_dir)
+    (tmp_path / "store").symlink_to(store_dir)
+    (tmp_path / "weights.yaml").symlink_to(weights_file)
+    page = (ROOT / "examples" / folder / "README.md").read_text()
+    commands = re.findall(r"```sh\n(.*?)```", page, re.S)
+    assert commands
+    for command in commands:
+        out = re.search(r'--out "\$WORK/(\w+)"', command)[1]
+        short = command.rstrip() + " --updates 1 --longest 16000"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", short],
+            cwd=ROOT,
+            env={**os.environ, "WORK": str(tmp_path), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert (tmp_path / out / "checkpoint.pt").is_file()
+
 
 @pytest.mark.slow
 def test_two_processes_come_to_the_parameters_of_one(data_dir, store_dir, weights_file, tmp_path):
     """Without dropout and noise, and without the diversity of codes, which is that of each process's batch."""
     (tmp_path / "config.json").write_text(json.dumps(calm_config(diversity_loss_weight=0.0)))
     script = ROOT / "tests" / "examples" / "hugging_face_processes.py"
-    more = ("--config", tmp_path / "config.json", "--updates", 4, "--padded", "--device", "cpu")
+    heads = {
+        "default": {"type": "mlp", "hidden": 16},
+        "f0": {"attach": "conv"},
+        "log_mel": {"frames": "masked"},
+    }
+    more = ("--config", tmp_path / "config.json", "--updates", 4, "--padded", "--device", "cpu",
+            "--heads", json.dumps(heads), "--balancing", "uncertainty")  # fmt: skip
     done = {}
     for count in (1, 2):
         out = tmp_path / str(count)
@@ -186,6 +226,7 @@ def test_two_processes_come_to_the_parameters_of_one(data_dir, store_dir, weight
         done[count] = torch.load(out / "checkpoint.pt", weights_only=True)["model"]
         done[f"log {count}"] = json.loads((out / "losses.jsonl").read_text().splitlines()[-1])
     assert done[1].keys() == done[2].keys()
+    assert done[1]["pretext.balancing.weights"].std() > 0
     for name, value in done[1].items():
         torch.testing.assert_close(
             done[2][name], value, rtol=0, atol=3e-5, msg=lambda m, name=name: f"{name}: {m}"
