@@ -17,10 +17,8 @@ from ptsel_fairseq.heads.settings import HeadSettings
 class Errors(NamedTuple):
     """What a batch says about one label, all on the device of the predictions.
 
-    Attributes:
-        loss: summed over frames [].
-        frames: how many count [].
-        of_constant: the loss of predicting one constant instead, summed [], without gradient; see `constant_loss`.
+    `loss` is summed over the `frames` that count []; `of_constant` is the loss of predicting one constant instead,
+    summed [], without gradient, see `constant_loss`.
     """
 
     loss: Tensor

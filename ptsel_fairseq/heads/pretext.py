@@ -24,11 +24,8 @@ from ptsel_fairseq.heads.settings import HeadSettings, read_head_settings
 
 
 class PretextOutput(NamedTuple):
-    """What a batch says.
-
-    Attributes:
-        loss: scale · Σ_k λ_k · w_k · L_k, to be added to the trainer's own loss [].
-        errors: label -> `Errors` of this process's batch.
+    """What a batch says: the `loss` scale · Σ_k λ_k · w_k · L_k, to be added to the trainer's own [], and the labels'
+    `errors` in this process's batch, label -> `Errors`.
     """
 
     loss: Tensor
