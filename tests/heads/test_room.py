@@ -8,6 +8,7 @@ import sys
 
 from conftest import ROOT
 
+from ptsel_fairseq import heads
 from ptsel_fairseq.heads.balancing import RULES
 from ptsel_fairseq.heads.loss import LOSSES
 from ptsel_fairseq.heads.settings import HeadSettings
@@ -58,6 +59,12 @@ def test_they_work_where_fairseq_cannot_be_imported():
     assert done.returncode == 0, done.stderr
 
 
+def test_every_name_of_the_face_is_there_and_documented():
+    for name in heads.__all__:
+        assert getattr(heads, name).__doc__, name
+    assert set(heads.__all__) <= set(dir(heads))
+
+
 def test_no_file_of_the_room_names_the_plugin_or_fairseq():
     for file in (ROOT / "ptsel_fairseq" / "heads").rglob("*.py"):
         found = re.findall(
@@ -77,6 +84,6 @@ def test_the_documentation_names_every_rule_with_its_options_and_every_loss():
         ]
         for name, option in rule.options.items():
             assert f"`{name}` {option.default:g}" in row, (rule.name, name)
-    heads = text[text.index("## Heads") : text.index("## Balancing")]
-    assert all(f"`{loss}`" in heads for loss in LOSSES.names())
+    section = text[text.index("## Heads\n") : text.index("## Balancing")]
+    assert all(f"`{loss}`" in section for loss in LOSSES.names())
     assert HeadSettings().loss in LOSSES.names()
