@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,11 @@ settings.load_profile("no_deadline")
 
 # As the commands below: sums of several threads round otherwise, and processes a core would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # run in the background of a shell: children would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 ASTERISK = ROOT / "examples" / "asterisk"

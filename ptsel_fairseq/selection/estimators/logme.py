@@ -61,7 +61,8 @@ def _fixed_point(
     error = squares - 2 * (inner * shrunk).sum(axis=0) + (spectrum * inner * shrunk**2).sum(axis=0)
     error = np.maximum(error, 1e-15 * squares)
     freedom = (spectrum * shrunk).sum(axis=0)
-    return freedom / np.maximum(length, TINY), (n - freedom) / error, length, error
+    # With as many columns as points, rounding can leave less than no freedom for the error.
+    return freedom / np.maximum(length, TINY), np.maximum(n - freedom, 1e-12 * n) / error, length, error
 
 
 def logme(task: Task, z: np.ndarray) -> float:
