@@ -277,7 +277,7 @@ def _name_axes(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
 
 def _beside(record: LabelScore) -> str:
     p = "" if record.p is None else f"p = {record.p:.2g}   "
-    return f"{p}{record.points:,} points, {record.classes} classes"
+    return f"{p}{record.points:,} points" + (f", {record.classes} classes" if record.classes else "")
 
 
 def _rows_figure(names: list[str], title: str) -> tuple[Figure, Axes]:
