@@ -113,6 +113,12 @@ def score_command(
     opened.check_recordings(manifest)
     if values is not None:
         class_file: ClassFile = read_values(values, manifest, opened.grid.sample_rate)
+        names = {float(segment.name) for segment in class_file.segments}
+        if len(names) < 2:
+            raise PtselError(
+                f"{values}: expected values that differ, found {names.pop():g} for all {len(class_file.segments)} points "
+                f"of {manifest.file}"
+            )
     else:
         class_file = read_classes(str(classes), manifest, opened.grid.sample_rate)
     group_of = None if groups is None else read_groups(groups, manifest, class_file)

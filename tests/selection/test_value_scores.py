@@ -210,6 +210,16 @@ def test_scores_and_weights_of_recorded_speech(levels, data_dir, store_dir, tmp_
         assert "values_checksum" in (tmp_path / f"{method}.yaml").read_text()
 
 
+def test_a_file_of_one_value_is_named(levels, data_dir, store_dir, tmp_path):
+    file = tmp_path / "same.tsv"
+    lines = levels.read_text().splitlines()[1:]
+    file.write_text("\n".join(["path\tvalue", *(line.split("\t")[0] + "\t2" for line in lines)]) + "\n")
+    with pytest.raises(
+        PtselError, match=r"same.tsv: expected values that differ, found 2 for all \d+ points"
+    ):
+        score_command(data_dir, "train", store_dir, None, tmp_path, ScoreSettings("probe"), values=file)
+
+
 @pytest.mark.slow
 def test_the_commands(levels, data_dir, store_dir, tmp_path):
     words = (data_dir, "--store", store_dir, "--values", levels, "--permutations", 30)

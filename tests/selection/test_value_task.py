@@ -270,3 +270,21 @@ def test_stacked_labels_are_those_of_any_task():
     x, value, group, hidden = value_arrays()
     made = Relevance(ValueTask(x, value, group), {"h": hidden})
     np.testing.assert_array_equal(made.stacked.values, stack({"h": hidden}, len(value))[0].values)
+
+
+def test_an_estimator_of_a_user_for_values():
+    def correlation(task, z):
+        return float(np.abs(z.T @ task.target).max()) / len(task)
+
+    words = {"title": "t", "axis": "a", "better": "b", "help": "h", "higher_is_better": True}
+    own = TaskEstimator(
+        "own",
+        function=lambda task, z: 0.0,
+        values_form=TaskEstimator("any", function=correlation, **words),
+        **words,
+    )
+    x, value, group, hidden = value_arrays()
+    form = own.of_values()
+    assert (form.name, form.has_values) == ("own", True)
+    found = score_by_task(x, {"h": hidden[:, 0]}, value.astype(str), form, group, values=value)["h"]
+    assert found.score == pytest.approx(abs(np.corrcoef(hidden[:, 0], value)[0, 1]))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.errors import PtselError
@@ -146,9 +146,8 @@ class TaskEstimator(Estimator):
         by_class: (task, z) -> what each class has of the score [k], for figures.
         audible: of an estimator with second moments of its own (`relevance`): whether of the audible part only; None
             for the others.
-        values_form: the estimator of the same name for tasks of values; its function takes a `ValueTask`. None if there
-            is none.
-        is_values_form: whether this is such a form.
+        values_form: the estimator for tasks of values; its function takes a `ValueTask`. None if there is none.
+        is_values_form: whether this is such a form, as `of_values` gives it.
     """
 
     function: Callable[[Task, np.ndarray], float] | None = None
@@ -167,7 +166,9 @@ class TaskEstimator(Estimator):
         """Its `values_form`."""
         if self.is_values_form:
             return self
-        return super().of_values() if self.values_form is None else self.values_form
+        if self.values_form is None:
+            return super().of_values()
+        return replace(self.values_form, name=self.name, is_values_form=True)
 
 
 def _built_in() -> Iterable[Estimator]:

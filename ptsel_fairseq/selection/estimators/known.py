@@ -63,7 +63,6 @@ RELEVANCE = replace(
     RELEVANCE,
     values_form=replace(
         RELEVANCE,
-        is_values_form=True,
         axis="relevance: share of the value's variance that the label's audible part tells (0 = none)",
         better="the audible part of the label tells the value",
     ),
@@ -81,7 +80,6 @@ PILLAI = replace(
     PILLAI,
     values_form=replace(
         PILLAI,
-        is_values_form=True,
         axis="adjusted R²: share of the value's variance that the label tells (0 = none)",
         better="the label tells the value",
     ),
@@ -139,7 +137,6 @@ LOGME = replace(
     LOGME,
     values_form=replace(
         LOGME,
-        is_values_form=True,
         axis="log evidence of the value given the label, per point",
         better="a linear model of the label explains the value",
     ),
@@ -169,7 +166,6 @@ PROBE = replace(
     PROBE,
     values_form=replace(
         PROBE,
-        is_values_form=True,
         title="R² of ridge regression from the label itself",
         axis="cross-validated R² of ridge regression from the label's own summaries (0 = none)",
         better="the label alone tells the value",
