@@ -116,8 +116,8 @@ def score_command(
         names = {float(segment.name) for segment in class_file.segments}
         if len(names) < 2:
             raise PtselError(
-                f"{values}: expected values that differ, found {names.pop():g} for all {len(class_file.segments)} points "
-                f"of {manifest.file}"
+                f"{values}: expected values that differ, found {names.pop():g} for all "
+                f"{len(class_file.segments)} points of {manifest.file}"
             )
     else:
         class_file = read_classes(str(classes), manifest, opened.grid.sample_rate)
