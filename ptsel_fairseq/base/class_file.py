@@ -1,5 +1,7 @@
 """Read and write class files: the downstream class of utterances or of segments.
 
+`value_file` reads numbers in the same form.
+
 A class file is UTF-8 text with tabs. Its header line is ``path<TAB>class`` for the classes of whole utterances, or
 ``path<TAB>start<TAB>end<TAB>class`` for those of segments, with times in seconds. Paths are those of the manifests;
 one class file may serve several splits.
@@ -29,6 +31,23 @@ EXPECTED = (
     f"the header 'path<TAB>class' or 'path<TAB>start<TAB>end<TAB>class', then lines such as "
     f"{CLASSES_EXAMPLE!r} or {SEGMENTS_EXAMPLE!r}"
 )
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a file of utterances or segments holds: the name of its last column, and how its lines look."""
+
+    column: str
+    expected: str
+    segments_example: str
+
+    @property
+    def headers(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The header of utterances, and that of segments."""
+        return ("path", self.column), ("path", "start", "end", self.column)
+
+
+CLASS_FORM = Form("class", EXPECTED, SEGMENTS_EXAMPLE)
 INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")  # zero-width spaces, byte order mark, soft hyphen
 ROUNDING = 0.02  # seconds by which the last segment may end after its audio: aligners round times
 
@@ -63,6 +82,11 @@ class ClassFile:
     segments: tuple[Segment, ...]
     other_paths: int
     unlabelled: int
+
+    @property
+    def what(self) -> str:
+        """What it holds, for messages."""
+        return CLASS_FORM.column
 
     def names(self) -> list[str]:
         """The classes, sorted."""
@@ -109,29 +133,31 @@ def is_class_header(line: str) -> bool:
     return tuple(line.split("\t")) in (UTTERANCE_HEADER, SEGMENT_HEADER)
 
 
-def read_rows(file: Path | str, segments_only: bool = False) -> Iterator[ClassRow]:
+def read_rows(file: Path | str, segments_only: bool = False, form: Form = CLASS_FORM) -> Iterator[ClassRow]:
     """Go through the lines of a class file below its header, in order.
 
     Args:
         segments_only: whether classes of whole utterances are an error.
+        form: of the file, where it holds something else than classes.
 
     Raises:
         PtselError: a file that cannot be read, another header, no lines, or a line without its fields.
     """
     file = Path(file)
-    segments_expected = f"a class file of segments such as {SEGMENTS_EXAMPLE!r}"
-    lines = read_lines(file, segments_expected if segments_only else EXPECTED)
+    of_utterances, of_segments = form.headers
+    segments_expected = f"a {form.column} file of segments such as {form.segments_example!r}"
+    lines = read_lines(file, segments_expected if segments_only else form.expected)
     header = tuple(lines[0].split("\t")) if lines else ()
     found = lines[0] if lines else "an empty file"
-    if segments_only and header != SEGMENT_HEADER:
+    if segments_only and header != of_segments:
         raise PtselError(
-            f"{file}, line 1: expected the header {'<TAB>'.join(SEGMENT_HEADER)!r} of {segments_expected}, "
+            f"{file}, line 1: expected the header {'<TAB>'.join(of_segments)!r} of {segments_expected}, "
             f"found {found!r}"
         )
-    if header not in (UTTERANCE_HEADER, SEGMENT_HEADER):
-        raise PtselError(f"{file}, line 1: expected {EXPECTED}, found {found!r}")
+    if header not in form.headers:
+        raise PtselError(f"{file}, line 1: expected {form.expected}, found {found!r}")
     if len(lines) == 1:
-        raise PtselError(f"{file}: expected {EXPECTED}; it has the header and no lines")
+        raise PtselError(f"{file}: expected {form.expected}; it has the header and no lines")
     for number, line in enumerate(lines[1:], start=2):
         fields = line.split("\t")
         if len(fields) != len(header) or not fields[0] or not class_name(fields[-1]):
@@ -139,7 +165,7 @@ def read_rows(file: Path | str, segments_only: bool = False) -> Iterator[ClassRo
                 f"{file}, line {number}: expected {len(header)} fields ({', '.join(header)}) separated by tabs, "
                 f"found {line!r}"
             )
-        times = None if header == UTTERANCE_HEADER else (fields[1], fields[2])
+        times = None if header == of_utterances else (fields[1], fields[2])
         yield ClassRow(file, number, line, fields[0], times, class_name(fields[-1]))
 
 
@@ -159,13 +185,19 @@ def read_classes(file: Path | str, manifest: Manifest, sample_rate: int) -> Clas
         PtselError: a line cannot be read or stands twice, a segment lies outside its utterance, or an utterance has
             two classes.
     """
-    file = Path(file)
+    return read_of_manifest(Path(file), read_rows(file), manifest, sample_rate)
+
+
+def read_of_manifest(
+    file: Path, rows: Iterable[ClassRow], manifest: Manifest, sample_rate: int, form: Form = CLASS_FORM
+) -> ClassFile:
+    """`read_classes` from the rows of a file of some form."""
     by_path = {unicodedata.normalize("NFC", utterance.path): utterance for utterance in manifest}
     by_path |= {utterance.path: utterance for utterance in manifest}
     segments: list[Segment] = []
     lines: dict[Segment, int] = {}
     other_paths, other_path, whole = 0, "", True
-    for row in read_rows(file):
+    for row in rows:
         utterance = by_path.get(row.path) or by_path.get(unicodedata.normalize("NFC", row.path))
         if utterance is None:
             other_paths, other_path = other_paths + 1, other_path or row.path
@@ -186,19 +218,19 @@ def read_classes(file: Path | str, manifest: Manifest, sample_rate: int) -> Clas
         )
     labelled = {segment.utterance for segment in segments}
     if whole and len(labelled) < len(segments):
-        _raise_for_second_class(file, manifest, segments)
+        _raise_for_second_class(file, manifest, segments, form)
     checksum = hashlib.sha256(file.read_bytes()).hexdigest()
     return ClassFile(file, checksum, tuple(segments), other_paths, len(manifest) - len(labelled))
 
 
-def _raise_for_second_class(file: Path, manifest: Manifest, segments: list[Segment]) -> None:
+def _raise_for_second_class(file: Path, manifest: Manifest, segments: list[Segment], form: Form) -> None:
     seen: dict[int, str] = {}
     for segment in segments:
         if segment.utterance in seen:
             path = manifest.utterances[segment.utterance].path
             raise PtselError(
-                f"{file}: expected one class for each utterance, found {seen[segment.utterance]!r} and "
-                f"{segment.name!r} for {path!r}; use the header path<TAB>start<TAB>end<TAB>class for segments"
+                f"{file}: expected one {form.column} for each utterance, found {seen[segment.utterance]!r} and "
+                f"{segment.name!r} for {path!r}; use the header {'<TAB>'.join(form.headers[1])} for segments"
             )
         seen[segment.utterance] = segment.name
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ptsel_fairseq.base.class_file import CLASSES_EXAMPLE, SEGMENTS_EXAMPLE
 from ptsel_fairseq.base.manifest import MANIFEST_EXAMPLE
+from ptsel_fairseq.base.value_file import SEGMENT_VALUES_EXAMPLE, VALUES_EXAMPLE
 from ptsel_fairseq.cli.examples import EXAMPLES
 
 MANIFEST_HELP = f"""\
@@ -22,6 +23,12 @@ CLASSES_HELP = f"""\
     {CLASSES_EXAMPLE}
   or of segments in seconds (header path<TAB>start<TAB>end<TAB>class)
     {SEGMENTS_EXAMPLE}
+"""
+VALUES_HELP = f"""\
+--values FILE  a number to predict for utterances, in place of a class (header path<TAB>value)
+    {VALUES_EXAMPLE}
+  or for segments in seconds (header path<TAB>start<TAB>end<TAB>value)
+    {SEGMENT_VALUES_EXAMPLE}
 """
 TRANSCRIPTS_HELP = """\
 DATA_DIR/<split>.wrd  what is said, one line for each line of the manifest

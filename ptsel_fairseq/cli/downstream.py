@@ -11,6 +11,7 @@ from ptsel_fairseq.cli import alignment, speech
 from ptsel_fairseq.cli.arguments import (
     CLASSES_HELP,
     MANIFEST_HELP,
+    VALUES_HELP,
     Names,
     add_command,
     add_device,
@@ -109,12 +110,19 @@ def add_probe(commands) -> None:
     parser = add_command(
         commands,
         "probe",
-        "tell the classes apart by small classifiers on frozen features, with intervals",
-        MANIFEST_HELP + CLASSES_HELP + RELEVANCE_HELP + RESULT_HELP,
+        "tell the classes apart, or predict a value, by small models on frozen features, with intervals",
+        MANIFEST_HELP + CLASSES_HELP + VALUES_HELP + RELEVANCE_HELP + RESULT_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--classes", type=Path, metavar="FILE", help="class file of utterances or segments")
+    what.add_argument(
+        "--values",
+        type=Path,
+        metavar="FILE",
+        help="value file of utterances or segments: ridge regression of a number such as valence or an age; R² and "
+        "concordance (CCC)",
+    )
     what.add_argument(
         "--relevance",
         type=Path,

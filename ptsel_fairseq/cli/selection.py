@@ -11,6 +11,7 @@ from ptsel_fairseq.cli.arguments import (
     MANIFEST_HELP,
     SCORES_HELP,
     STORE_HELP,
+    VALUES_HELP,
     WEIGHTS_HELP,
     add_command,
     add_engine,
@@ -34,12 +35,20 @@ def add_score(commands) -> None:
         commands,
         "score",
         "score how much each label is worth for a downstream task, before any training",
-        MANIFEST_HELP + CLASSES_HELP + GROUPS_HELP + STORE_HELP,
+        MANIFEST_HELP + CLASSES_HELP + VALUES_HELP + GROUPS_HELP + STORE_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     parser.add_argument("--split", default="train", help="default: train")
     parser.add_argument("--store", type=Path, required=True, help="folder of the label store")
-    parser.add_argument("--classes", type=Path, required=True, metavar="FILE", help="class file")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--classes", type=Path, metavar="FILE", help="class file")
+    what.add_argument(
+        "--values",
+        type=Path,
+        metavar="FILE",
+        help="value file: a number to predict in place of a class, such as valence, a mean opinion score or an age; "
+        "estimators of kernels take bins of it as classes",
+    )
     parser.add_argument(
         "--estimator",
         default=DEFAULT_ESTIMATOR,

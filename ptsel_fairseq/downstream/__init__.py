@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ptsel_fairseq.downstream.metrics.functions import evaluate_asr as evaluate_asr
     from ptsel_fairseq.downstream.metrics.functions import evaluate_classification as evaluate_classification
     from ptsel_fairseq.downstream.metrics.functions import evaluate_multilabel as evaluate_multilabel
+    from ptsel_fairseq.downstream.metrics.functions import evaluate_regression as evaluate_regression
     from ptsel_fairseq.downstream.metrics.functions import evaluate_verification as evaluate_verification
     from ptsel_fairseq.downstream.metrics.results import Metric as Metric
     from ptsel_fairseq.downstream.metrics.results import Result as Result
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from ptsel_fairseq.downstream.probing.functions import probe_features as probe_features
     from ptsel_fairseq.downstream.probing.functions import probe_relevance as probe_relevance
     from ptsel_fairseq.downstream.probing.functions import probe_transcripts as probe_transcripts
+    from ptsel_fairseq.downstream.probing.functions import probe_values as probe_values
     from ptsel_fairseq.downstream.probing.functions import verify_trials as verify_trials
 else:
     _PLACES = {
@@ -60,11 +62,13 @@ else:
         "evaluate_asr": "metrics.functions",
         "evaluate_classification": "metrics.functions",
         "evaluate_multilabel": "metrics.functions",
+        "evaluate_regression": "metrics.functions",
         "evaluate_verification": "metrics.functions",
         "front_end": "features.front_end",
         "probe_features": "probing.functions",
         "probe_relevance": "probing.functions",
         "probe_transcripts": "probing.functions",
+        "probe_values": "probing.functions",
         "read_result": "metrics.results",
         "register_corpus": "corpora.registry",
         "verify_trials": "probing.functions",
@@ -86,11 +90,13 @@ __all__ = [
     "evaluate_asr",
     "evaluate_classification",
     "evaluate_multilabel",
+    "evaluate_regression",
     "evaluate_verification",
     "front_end",
     "probe_features",
     "probe_relevance",
     "probe_transcripts",
+    "probe_values",
     "read_result",
     "register_corpus",
     "verify_trials",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +66,12 @@ def prepare_labels(
         ready[name] = np.full((len(z), z.shape[1] if estimator.own_units else scaled.shape[1]), np.nan)
         ready[name][defined] = z[defined] if estimator.own_units else scaled
     return ready, unscored
+
+
+def estimator_of(made: Mapping[str, Any]) -> Estimator:
+    """The estimator of a scores file's entries (see `label_score.read_scores`): its form for values, if of values."""
+    found = ESTIMATORS.get(made["estimator"])
+    return found.of_values() if "values" in made else found
 
 
 def no_class_left(estimator: Estimator, classes: np.ndarray) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR, Relevance
 from ptsel_fairseq.selection.estimators.task import Task, large_classes
+from ptsel_fairseq.selection.estimators.value_task import ValueTask, varies
 from ptsel_fairseq.selection.label_score import LabelScore
 
 LEVEL = 0.001
@@ -31,18 +32,26 @@ def relevance_of(
     groups: np.ndarray | None = None,
     seed: int = 0,
     most: int | None = None,
+    values: np.ndarray | None = None,
 ) -> Relevance | None:
     """The labels' relevance on classes of two points or more; None where the task cannot tell: one class or group.
 
     Args:
         most: points to look at: whole groups, drawn with `seed`. Default: all.
+        values: what is to be told in place of the classes.
     """
     rows = np.arange(len(x)) if most is None or len(x) <= most else _some(groups, len(x), most, seed)
-    rows = rows[large_classes(classes[rows], 2)]
+    if values is None:
+        rows = rows[large_classes(classes[rows], 2)]
     in_groups = None if groups is None else np.asarray(groups)[rows]
-    if len(np.unique(classes[rows])) < 2 or (in_groups is not None and len(np.unique(in_groups)) < 2):
+    tells = len(np.unique(classes[rows])) > 1 if values is None else varies(values[rows])
+    if not tells or (in_groups is not None and len(np.unique(in_groups)) < 2):
         return None
-    task = Task(x[rows], classes[rows], in_groups, seed)
+    task = (
+        Task(x[rows], classes[rows], in_groups, seed)
+        if values is None
+        else ValueTask(x[rows], values[rows], in_groups, seed)
+    )
     return Relevance(task, {name: np.asarray(z)[rows] for name, z in labels.items()})
 
 

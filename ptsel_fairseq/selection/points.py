@@ -15,8 +15,10 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import WholeFile
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import Manifest
+from ptsel_fairseq.base.value_file import ValueFile
 from ptsel_fairseq.base.workers import LOCAL
 from ptsel_fairseq.labels.store.reader import LabelStore
+from ptsel_fairseq.selection.bins import value_bins
 from ptsel_fairseq.selection.choices import SUMMARIES
 from ptsel_fairseq.selection.embedding import SEGMENT_POINTS, UTTERANCE_POINTS, gaussian_downsample
 from ptsel_fairseq.selection.speech_vectors import speech_vectors
@@ -31,11 +33,12 @@ class Points:
     Attributes:
         x: float32 [N, d], speech vectors.
         labels: name -> float64 [N, dim], in the label's unit; NaN where the label is undefined.
-        classes: str [N].
+        classes: str [N]; of a task of values, their bins (`bins.value_bins`).
         utterance: int64 [N], manifest line from 0; empty if unknown.
         start: float64 [N], seconds; empty if unknown.
         end: float64 [N], seconds, infinite for whole utterances; empty if unknown.
         group: str [N], what the points depend on each other by, if that is more than the utterance; empty if it is not.
+        values: float64 [N], what is to be predicted in place of the classes; empty in a task of classes.
     """
 
     x: np.ndarray
@@ -45,6 +48,7 @@ class Points:
     start: np.ndarray = field(default_factory=lambda: np.empty(0))
     end: np.ndarray = field(default_factory=lambda: np.empty(0))
     group: np.ndarray = field(default_factory=lambda: np.empty(0, np.str_))
+    values: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -67,6 +71,8 @@ class Points:
         }
         if len(self.group):
             arrays["group"] = self.group
+        if len(self.values):
+            arrays["values"] = self.values
         arrays |= {LABEL_KEY + name: self.labels[name] for name in sorted(self.labels)}
         with WholeFile(file) as out:
             np.savez(out, **arrays)
@@ -106,7 +112,9 @@ class Points:
                 raise ValueError(f"{name} holds {len(array)} values of type {array.dtype}")
         if not np.isfinite(self.x).all():
             raise ValueError("x holds values that are not finite numbers")
-        for name in ("utterance", "start", "end"):
+        if self.values.dtype.kind != "f" or not np.isfinite(self.values).all():
+            raise ValueError("values are not finite numbers")
+        for name in ("utterance", "start", "end", "values"):
             if len(getattr(self, name)) not in (0, len(self.x)):
                 raise ValueError(f"{name} has another number of samples")
 
@@ -155,6 +163,7 @@ def build_points(
             f"{store.folder}: expected labels of audio at {SAMPLE_RATE} Hz, found {store.grid.sample_rate} Hz"
         )
     segments = class_file.in_order()
+    values = np.array(class_file.in_order_values() if isinstance(class_file, ValueFile) else [])
     frames = frames or downsampled_frames(class_file)
     x = speech_vectors(manifest, segments, frames, cache, engine, jobs)
     return Points(
@@ -163,13 +172,14 @@ def build_points(
             name: summarise_label(store, name, manifest, segments, summary, frames, fill_undefined)
             for name in sorted(labels)
         },
-        classes=np.array([segment.name for segment in segments]),
+        classes=value_bins(values) if len(values) else np.array([segment.name for segment in segments]),
         utterance=np.array([segment.utterance for segment in segments], dtype=np.int64),
         start=np.array([segment.start for segment in segments]),
         end=np.array([segment.end for segment in segments]),
         group=np.array([group_of[segment.utterance] for segment in segments])
         if group_of
         else np.empty(0, np.str_),
+        values=values,
     )
 
 

@@ -13,6 +13,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import Manifest, manifest_file, read_manifest
 from ptsel_fairseq.base.pictures import save
 from ptsel_fairseq.base.provenance import NUMERICS, versions
+from ptsel_fairseq.base.value_file import ValueFile, read_values
 from ptsel_fairseq.base.workers import available_cores, check_engine, check_jobs
 from ptsel_fairseq.labels.pools import ALL, expand
 from ptsel_fairseq.labels.store.reader import LabelStore
@@ -54,9 +55,14 @@ class ScoreSettings:
     gamma: float | None = None
     controls: bool = True
 
-    def resolved(self) -> tuple[Estimator, ScoreSettings]:
-        """The estimator, and the settings without None; raise PtselError for one that cannot be."""
+    def resolved(self, of_values: bool = False) -> tuple[Estimator, ScoreSettings]:
+        """The estimator, and the settings without None; raise PtselError for one that cannot be.
+
+        Args:
+            of_values: whether a value is to be told, rather than classes.
+        """
         found = ESTIMATORS.get(self.estimator)
+        found = found.of_values() if of_values else found
         permutations = found.permutations if self.permutations is None else self.permutations
         check_settings(found, None, permutations, self.bootstrap, self.gamma)
         gamma = self.gamma
@@ -73,7 +79,7 @@ def score_command(
     data_dir: Path | str,
     split: str,
     store: Path | str,
-    classes: Path | str,
+    classes: Path | str | None,
     out: Path | str,
     settings: ScoreSettings,
     labels: Sequence[str] | None = None,
@@ -81,15 +87,22 @@ def score_command(
     cache: Path | str | None = None,
     compute: Compute | None = None,
     command_line: str = "",
+    values: Path | str | None = None,
 ) -> None:
     """Score the labels of a store for one downstream task; write scores.json, points.npz and scores.png into `out`.
+
+    Args:
+        classes: class file; None with `values`.
+        values: value file, for a task whose target is a number.
 
     Raises:
         PtselError: input that does not fit together; see `points.build_points` and `score_labels`.
     """
     from ptsel_fairseq.selection.output.figures import scores_figure
 
-    estimator, settings = settings.resolved()
+    if (classes is None) == (values is None):
+        raise PtselError("--classes, --values: expected one of them")
+    estimator, settings = settings.resolved(values is not None)
     compute = compute or Compute()
     check_engine(compute.engine)
     check_jobs(compute.jobs)
@@ -98,7 +111,16 @@ def score_command(
     opened = LabelStore(store, split)
     opened.check_manifest(manifest)
     opened.check_recordings(manifest)
-    class_file = read_classes(classes, manifest, opened.grid.sample_rate)
+    if values is not None:
+        class_file: ClassFile = read_values(values, manifest, opened.grid.sample_rate)
+        names = {float(segment.name) for segment in class_file.segments}
+        if len(names) < 2:
+            raise PtselError(
+                f"{values}: expected values that differ, found {names.pop():g} for all "
+                f"{len(class_file.segments)} points of {manifest.file}"
+            )
+    else:
+        class_file = read_classes(str(classes), manifest, opened.grid.sample_rate)
     group_of = None if groups is None else read_groups(groups, manifest, class_file)
     chosen = expand(labels or [ALL], opened.labels)
     if not chosen:
@@ -142,12 +164,16 @@ def score_command(
     controls = {}
     if settings.controls:
         scalar = isinstance(estimator, KernelEstimator)
-        controls = planted_controls(manifest, opened.grid, segments, summary, frames, settings.seed, scalar)
+        target = points.values if len(points.values) else None
+        controls = planted_controls(
+            manifest, opened.grid, segments, summary, frames, settings.seed, scalar, target
+        )
     scores, of_controls = score_with_controls(
         points.x,
         points.labels,
         controls,
-        points.classes,
+        None if len(points.values) else points.classes,
+        values=points.values if len(points.values) else None,
         estimator=estimator,
         groups=points.groups,
         seed=settings.seed,
@@ -210,9 +236,14 @@ def _data(
         },
         "manifest": str(manifest.file),
         "manifest_checksum": manifest.checksum,
-        "classes": str(class_file.file),
-        "classes_checksum": class_file.checksum,
+        **_target(class_file),
         **({} if groups is None else {"groups": str(groups)}),
         "points": len(points),
         "class_sizes": dict(zip(*class_sizes(points), strict=True)),
     }
+
+
+def _target(class_file: ClassFile) -> dict[str, str]:
+    """The file of what is to be told, as ``classes`` or ``values``."""
+    what = "values" if isinstance(class_file, ValueFile) else "classes"
+    return {what: str(class_file.file), f"{what}_checksum": class_file.checksum}

@@ -10,8 +10,8 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.pictures import save
 from ptsel_fairseq.base.provenance import NUMERICS, versions
 from ptsel_fairseq.base.weights_file import check_weights, write_into_recipe, write_weights
+from ptsel_fairseq.selection.checks import estimator_of
 from ptsel_fairseq.selection.choices import ALL_METHODS
-from ptsel_fairseq.selection.estimators import ESTIMATORS
 from ptsel_fairseq.selection.label_score import POINTS, SCORES, LabelScore, read_scores
 from ptsel_fairseq.selection.output.text import comparison_table, readable_details, weights_table
 from ptsel_fairseq.selection.points import Points
@@ -50,7 +50,7 @@ def select_command(
         raise PtselError(f"--out: expected a name such as weights.yaml, found {out}, where the picture goes")
     from ptsel_fairseq.selection.output.figures import weights_figure
 
-    estimator, way = ESTIMATORS.get(made["estimator"]), WAYS.get(method)
+    estimator, way = estimator_of(made), WAYS.get(method)
     source = load_points(Path(ci_dir), scores) if way.on_points else scores
     found = select_weights(source, method=way, estimator=estimator, scores=scores, progress=True, **options)
     check_weights(found.weights, scores, found.sum_to_one)
@@ -94,7 +94,7 @@ def _compare(
     out = ci_dir / METHODS_FILE if out is None else Path(out)
     if out.suffix != ".json":
         raise PtselError(f"--out: expected a name ending in .json for the method all-methods, found {out}")
-    estimator = ESTIMATORS.get(made["estimator"])
+    estimator = estimator_of(made)
     compared = compare_methods(load_points(ci_dir, scores), scores, estimator=estimator, **options)
     write_comparison(out, compared, {"estimator": made["estimator"], **_origin(made, options, command_line)})
     save(comparison_figure(compared, estimator), out.with_suffix(".png"))
@@ -107,7 +107,7 @@ def _origin(made: Mapping[str, Any], options: Mapping[str, Any], command_line: s
     return {
         "seed": options.get("seed", 0),
         "manifest_checksum": made["manifest_checksum"],
-        "classes_checksum": made["classes_checksum"],
+        **{key: made[key] for key in ("classes_checksum", "values_checksum") if key in made},
         "versions": ", ".join(f"{name} {version}" for name, version in versions(*NUMERICS).items()),
         "command": command_line,
     }

@@ -15,6 +15,7 @@ import numpy as np
 from ptsel_fairseq.base.device import check_device
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.workers import LOCAL
+from ptsel_fairseq.selection.bins import value_bins
 from ptsel_fairseq.selection.checks import check_arrays, kernel_estimator, no_class_left
 from ptsel_fairseq.selection.estimators import (
     DEFAULT_ESTIMATOR,
@@ -24,6 +25,7 @@ from ptsel_fairseq.selection.estimators import (
     TaskEstimator,
 )
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
+from ptsel_fairseq.selection.estimators.value_task import checked_values
 from ptsel_fairseq.selection.label_score import LabelScore
 from ptsel_fairseq.selection.noise import MOST_POINTS, compared_with_noise, relevance_of
 from ptsel_fairseq.selection.score_kernels import AVERAGES, Compute, KernelSettings, score_by_kernels
@@ -35,8 +37,9 @@ DEFAULT_BOOTSTRAP = 1000
 def score_labels(
     x: np.ndarray,
     labels: Mapping[str, np.ndarray],
-    classes: np.ndarray,
+    classes: np.ndarray | None = None,
     *,
+    values: np.ndarray | None = None,
     estimator: str | Estimator = DEFAULT_ESTIMATOR,
     groups: np.ndarray | None = None,
     seed: int = 0,
@@ -66,6 +69,8 @@ def score_labels(
         x: points [N, d], one speech vector for each sample (see `embedding.embed`).
         labels: name -> values [N] or [N, d]; NaN where a label is undefined.
         classes: downstream class of each sample [N].
+        values: in place of `classes`, a number to be predicted for each sample [N], such as valence, a mean opinion
+            score or an age. Estimators of kernels then take `bins.value_bins` as classes.
         estimator: one of `estimators.ESTIMATORS`, or its name.
         groups: what each sample belongs to, such as its utterance [N]; samples of different groups are independent.
             Default: each is its own.
@@ -84,14 +89,15 @@ def score_labels(
         Label -> LabelScore, sorted by name.
 
     Raises:
-        PtselError: arrays that do not fit each other, values that are not finite, an unknown setting, a
-            class that does not fit into `memory`, or no class with enough points.
+        PtselError: arrays that do not fit each other, values that are not finite, an unknown setting, a class that
+            does not fit into `memory`, no class with enough points, or an estimator that has no form for values.
     """
     scores, _ = score_with_controls(
         x,
         labels,
         {},
         classes,
+        values=values,
         estimator=estimator,
         groups=groups,
         seed=seed,
@@ -109,8 +115,9 @@ def score_with_controls(
     x: np.ndarray,
     labels: Mapping[str, np.ndarray],
     controls: Mapping[str, np.ndarray],
-    classes: np.ndarray,
+    classes: np.ndarray | None = None,
     *,
+    values: np.ndarray | None = None,
     estimator: str | Estimator = DEFAULT_ESTIMATOR,
     groups: np.ndarray | None = None,
     seed: int = 0,
@@ -123,8 +130,13 @@ def score_with_controls(
 ) -> tuple[dict[str, LabelScore], dict[str, LabelScore]]:
     """`score_labels` of labels, and of controls (see `controls`), which change nothing in the labels' scores."""
     compute = compute or Compute()
-    x, classes = np.asarray(x), np.asarray(classes)
+    x = np.asarray(x)
     chosen = ESTIMATORS.get(estimator) if isinstance(estimator, str) else estimator
+    if (classes is None) == (values is None):
+        raise PtselError("classes, values: expected one of them, what the labels are to tell")
+    if values is not None:
+        chosen, values = chosen.of_values(), checked_values(values, len(x))
+    classes = np.asarray(classes) if values is None else value_bins(values)
     permutations = chosen.permutations if permutations is None else permutations
     check_settings(chosen, average, permutations, bootstrap, gamma)
     check_device(compute.device)
@@ -133,7 +145,7 @@ def score_with_controls(
         raise PtselError(f"labels: {', '.join(sorted(set(labels) & set(controls)))} is the name of a control")
     together = {**labels, **controls}
     most = None if isinstance(chosen, TaskEstimator) and chosen.audible else MOST_POINTS
-    relevance = relevance_of(x, together, classes, groups, seed, most)
+    relevance = relevance_of(x, together, classes, groups, seed, most, values)
     if isinstance(chosen, TaskEstimator):
         scores = score_by_task(
             x,
@@ -147,6 +159,7 @@ def score_with_controls(
             gamma,
             progress,
             relevance,
+            values,
         )
     else:
         settings = KernelSettings(

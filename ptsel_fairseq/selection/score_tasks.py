@@ -15,6 +15,7 @@ from ptsel_fairseq.selection.estimators.audible import Audible
 from ptsel_fairseq.selection.estimators.null import Null, permuted
 from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR, Relevance
 from ptsel_fairseq.selection.estimators.task import Task, large_classes, stack
+from ptsel_fairseq.selection.estimators.value_task import ValueTask
 from ptsel_fairseq.selection.label_score import LabelScore
 
 JACKKNIFE_BLOCKS = 10  # of groups, for estimators that must be computed anew without each
@@ -32,16 +33,23 @@ def score_by_task(
     gamma: float | None = None,
     progress: bool = False,
     made: Relevance | None = None,
+    values: np.ndarray | None = None,
 ) -> dict[str, LabelScore]:
     """`score.score_labels` for an estimator of whole tasks.
 
-    `made`: the relevance of the same labels and points, where there is one already.
+    Args:
+        made: the relevance of the same labels and points, where there is one already.
+        values: what is to be told in place of the classes.
     """
-    rows = large_classes(classes, estimator.least_points)
-    if len(np.unique(classes[rows])) < 2:
-        raise PtselError(no_class_left(estimator, classes))
-    small = len(np.unique(classes)) - len(np.unique(classes[rows]))
-    task = Task(x[rows], classes[rows], None if groups is None else np.asarray(groups)[rows], seed)
+    rows, small = np.arange(len(x)), 0
+    if values is not None:
+        task: Task = ValueTask(x, values, groups, seed)
+    else:
+        rows = large_classes(classes, estimator.least_points)
+        if len(np.unique(classes[rows])) < 2:
+            raise PtselError(no_class_left(estimator, classes))
+        small = len(np.unique(classes)) - len(np.unique(classes[rows]))
+        task = Task(x[rows], classes[rows], None if groups is None else np.asarray(groups)[rows], seed)
     used = {name: np.asarray(z)[rows] for name, z in labels.items()}
     if estimator.audible is None:
         return _by_function(task, used, estimator, permutations, interval, small, progress)
@@ -141,8 +149,8 @@ def _blocks(task: Task) -> list[tuple[np.ndarray, Task]]:
     found = []
     for block in range(count):
         rows = np.flatnonzero(task.blocks % count != block)
-        if len(np.unique(task.class_of[rows])) > 1 and len(np.unique(task.group_of[rows])) > 1:
-            found.append((rows, Task(task.x[rows], task.class_of[rows], task.group_of[rows], task.seed)))
+        if task.can_be_told(rows) and len(np.unique(task.group_of[rows])) > 1:
+            found.append((rows, task.only(rows)))
     return found
 
 
@@ -179,9 +187,9 @@ def _record(
         null_interval=null.middle() if null else None,
         points=len(task) - undefined,
         points_undefined=undefined,
-        classes=len(task.names),
+        classes=len(task.names) if task.of_classes else 0,
         classes_too_small=small,
-        effective_classes=float(1 / (task.shares @ task.shares)),
+        effective_classes=float(1 / (task.shares @ task.shares)) if task.of_classes else 0.0,
         per_class=per_class or {},
         units=0 if error is None else blocks,
         points_per_class=_named(task, task.counts.astype(int)),
@@ -189,7 +197,9 @@ def _record(
 
 
 def _named(task: Task, values: np.ndarray) -> dict[str, Any]:
-    """Values [k] by the name of the class."""
+    """Values [k] by the name of the class; none of a task of values."""
+    if not task.of_classes:
+        return {}
     return dict(zip(map(str, task.names), values.tolist(), strict=True))
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptsel_fairseq.base.class_file import read_rows
+from ptsel_fairseq.base.class_file import ClassRow, read_rows
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_lines
 from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.base.value_file import read_value_rows
 
 TEXT_EXAMPLE = "clips/en_0001.flac<TAB>PRESS ZERO FOR HELP"
 TRN_EXAMPLE = "PRESS ZERO FOR HELP (None-17)"
@@ -169,8 +170,17 @@ def read_trial_scores(file: Path | str) -> Table:
 
 def read_class_table(file: Path | str) -> Table:
     """Classes of utterances or of segments in seconds, in the format of a class file."""
+    return _table_of_rows(file, read_rows(file))
+
+
+def read_value_table(file: Path | str) -> Table:
+    """Values of utterances or of segments in seconds, in the format of a value file; numbers as text."""
+    return _table_of_rows(file, read_value_rows(file))
+
+
+def _table_of_rows(file: Path | str, rows: Iterable[ClassRow]) -> Table:
     table = _Filling(Path(file))
-    for row in read_rows(file):
+    for row in rows:
         times = [] if row.times is None else [f"{time:.4f}" for time in row.seconds()]
         table.add(row.number, "\t".join([row.path, *times]), row.name)  # 0.1 and 0.10 are the same time
     return table.whole()

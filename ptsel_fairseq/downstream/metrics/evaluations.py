@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptsel_fairseq.base.class_file import SEGMENTS_EXAMPLE
+from ptsel_fairseq.base.value_file import SEGMENT_VALUES_EXAMPLE, VALUES_EXAMPLE
 from ptsel_fairseq.downstream.metrics import answer_files as files
 
 if TYPE_CHECKING:
@@ -96,6 +97,12 @@ def _labels(ids: Sequence[str], reference: Sequence[Any], run: Sequence[Any], un
     return MultilabelScorer([item.split("\t")[1] for item in ids], reference, run)
 
 
+def _values(ids: Sequence[str], reference: Sequence[Any], run: Sequence[Any], unit: str) -> Values:
+    from ptsel_fairseq.downstream.metrics.regression import ValueScorer
+
+    return ValueScorer(reference, run)
+
+
 EVALUATIONS: dict[str, Evaluation] = {
     evaluation.name: evaluation
     for evaluation in (
@@ -141,6 +148,18 @@ EVALUATIONS: dict[str, Evaluation] = {
             reference_value=_number(lambda number: 0 <= number <= 1),
             hypothesis_value=_number(lambda number: 0 <= number <= 1),
             expected=("a number from 0 to 1", "a number from 0 to 1"),
+        ),
+        Evaluation(
+            name="regression",
+            gives="R², CCC",
+            reads="as a value file: header path<TAB>value, or path<TAB>start<TAB>end<TAB>value",
+            examples=(VALUES_EXAMPLE, SEGMENT_VALUES_EXAMPLE),
+            read_reference=files.read_value_table,
+            read_hypothesis=files.read_value_table,
+            scorer=_values,
+            reference_value=_number(math.isfinite),
+            hypothesis_value=_number(math.isfinite),
+            expected=("a finite number", "a finite number"),
         ),
     )
 }

@@ -186,6 +186,40 @@ def evaluate_multilabel(
     )
 
 
+def evaluate_regression(
+    reference: Given[float],
+    hypothesis: Given[float],
+    *,
+    more_runs: Iterable[Given[float]] = (),
+    groups: Groups = None,
+    name: str = "system",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Result:
+    """R² and concordance correlation of a number for each item, such as valence, a mean opinion score or an age.
+
+    Args:
+        reference: value of each item.
+        hypothesis: the system's.
+        more_runs, groups, name, resamples, seed: see `evaluate_asr`.
+
+    Returns:
+        Metrics ``r2``, the coefficient of determination, and ``ccc``, the concordance correlation coefficient (Lin
+        1989); see `regression.ValueScorer`.
+
+    Raises:
+        PtselError: other items in one than in the other, values that are not finite numbers, or a reference that is the
+            same for all items.
+
+    Examples:
+        >>> from ptsel_fairseq import downstream
+        >>> result = downstream.evaluate_regression([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])
+        >>> result["r2"].value, round(result["ccc"].value, 4)
+        (0.5, 0.8571)
+    """
+    return _evaluated("regression", reference, [hypothesis, *more_runs], groups, name, resamples, seed)
+
+
 def _evaluated(
     task: str,
     reference: Any,

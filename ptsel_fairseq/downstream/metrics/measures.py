@@ -28,4 +28,6 @@ MEASURES: dict[str, Measure] = {
     "mean_f1": Measure("mean F1 %"),
     "mean_f1_both": Measure("mean F1 of yes and no %"),
     "map": Measure("mAP %"),
+    "r2": Measure("R²"),
+    "ccc": Measure("CCC"),
 }

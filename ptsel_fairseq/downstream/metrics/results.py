@@ -117,7 +117,7 @@ def score(
         raise PtselError(
             f"{name}: {', '.join(undefined)} cannot be computed: the reference holds "
             f"{len(set(answers.reference))} distinct values in {len(answers.ids)} items; expected symbols to "
-            "recognise, both kinds of trials, or positives of a class"
+            "recognise, both kinds of trials, positives of a class, or numbers that differ"
         )
     counts = {"counts": [run.counts() for run in runs if hasattr(run, "counts")]}
     details = {

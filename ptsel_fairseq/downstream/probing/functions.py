@@ -13,7 +13,7 @@ import numpy as np
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
 from ptsel_fairseq.downstream.metrics.results import RESAMPLES, Answers, Result, score
-from ptsel_fairseq.downstream.probing import multilabel, probe, verify
+from ptsel_fairseq.downstream.probing import multilabel, probe, regression, verify
 from ptsel_fairseq.downstream.probing.classifiers import MODELS
 from ptsel_fairseq.downstream.probing.given import (
     PARTS,
@@ -25,9 +25,11 @@ from ptsel_fairseq.downstream.probing.given import (
     features_of,
     looked_up,
     names_of,
+    numbers_of,
     table_of,
     vectors_of,
 )
+from ptsel_fairseq.downstream.probing.items import Fold, Items, make_folds
 
 
 def probe_features(
@@ -73,21 +75,77 @@ def probe_features(
     features = features_of(x, "x")
     check_choice("model", model, MODELS)
     check_whole("seeds", seeds)
-    names = names_of(ids, len(features))
     y = column_of(classes, len(features), "classes")
+    names, items, folds = _divided(features, y, splits, leave_out, ids)
+    return probe.probe(
+        items, folds, model, seeds, name, None if groups is None else table_of("groups", names, groups)
+    )
+
+
+def probe_values(
+    x: np.ndarray,
+    values: Sequence[float] | np.ndarray,
+    splits: Sequence[str] | None = None,
+    *,
+    leave_out: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+    model: str = "linear",
+    seeds: int = 3,
+    name: str = "features",
+) -> Result:
+    """Predict a number, such as valence, a mean opinion score or an age, from frozen features, with intervals.
+
+    Args:
+        x: features, [items, dim], or [items, layers, dim] of which the layers are mixed by learned weights.
+        values: of each item, finite, [items].
+        splits, leave_out, ids, groups, seeds, name: see `probe_features`.
+        model: ``linear`` (ridge regression, of one layer) or ``mlp``; see `regression.fit_and_predict`.
+
+    Returns:
+        Metrics ``r2`` and ``ccc`` of the test items, see `evaluate_regression`.
+
+    Raises:
+        PtselError: arrays that do not fit each other, values that are not finite numbers, or the same for all items to
+            train or to choose on.
+
+    Examples:
+        >>> import numpy as np
+        >>> from ptsel_fairseq import downstream
+        >>> x = np.random.default_rng(0).normal(size=(90, 4))
+        >>> result = downstream.probe_values(x, 2 * x[:, 0] + 1, np.repeat(["train", "valid", "test"], 30))
+        >>> round(result["r2"].value, 3)
+        1.0
+    """
+    features = features_of(x, "x")
+    check_choice("model", model, MODELS)
+    check_whole("seeds", seeds)
+    y = numbers_of(values, len(features), "values")
+    names, items, folds = _divided(features, y, splits, leave_out, ids)
+    return regression.probe_values(
+        items, folds, model, seeds, name, None if groups is None else table_of("groups", names, groups)
+    )
+
+
+def _divided(
+    features: np.ndarray,
+    y: np.ndarray,
+    splits: Sequence[str] | None,
+    leave_out: Sequence[str] | None,
+    ids: Sequence[str] | None,
+) -> tuple[list[str], Items, list[Fold]]:
+    """The items' names, the items, and their folds: the splits, or one for each group that is left out."""
+    names = names_of(ids, len(features))
     if (splits is None) == (leave_out is None):
         raise PtselError("splits, leave_out: expected one of them")
     split = (
         column_of(splits, len(features), "splits") if splits is not None else np.array([""] * len(features))
     )
-    items = probe.Items(features, np.array(names), np.array(names), y, split)
+    items = Items(features, np.array(names), np.array(names), y, split)
     if splits is not None:
         check_splits(split)
     table = None if leave_out is None else table_of("leave_out", names, leave_out)
-    folds = probe.make_folds(items, PARTS, table)
-    return probe.probe(
-        items, folds, model, seeds, name, None if groups is None else table_of("groups", names, groups)
-    )
+    return names, items, make_folds(items, PARTS, table)
 
 
 def probe_relevance(

@@ -82,6 +82,22 @@ def column_of(values: Sequence[Any], count: int, what: str) -> np.ndarray:
     return column
 
 
+def numbers_of(values: Any, count: int, what: str) -> np.ndarray:
+    """Finite numbers, float64 [items]."""
+    try:
+        column = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise PtselError(f"{what}: expected numbers, found {np.asarray(values).dtype}") from None
+    if column.shape != (count,):
+        raise PtselError(
+            f"{what}: expected one for each of {count} items, found an array of shape {column.shape}"
+        )
+    if not np.isfinite(column).all():
+        row = int(np.flatnonzero(~np.isfinite(column))[0])
+        raise PtselError(f"{what}: expected finite numbers, found {column[row]} for item {row}")
+    return column
+
+
 def table_of(what: str, names: Sequence[str], values: Sequence[str]) -> Table:
     return Table(Path(what), dict(zip(names, column_of(values, len(names), what).tolist(), strict=True)))
 

@@ -1,21 +1,15 @@
-"""`ptsel probe`: how well a small classifier tells the downstream classes apart on frozen features."""
+"""`ptsel probe`: how well a small model tells the downstream classes, or a value, on frozen features."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import manifest_file, read_manifest
-from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.base.manifest import manifest_file
 from ptsel_fairseq.base.provenance import checksums
-from ptsel_fairseq.downstream.features.front_end import FrontEnd, extract, front_ends, item_id
+from ptsel_fairseq.downstream.features.front_end import front_ends
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_class_table
 from ptsel_fairseq.downstream.metrics.results import (
     RESAMPLES,
@@ -26,36 +20,11 @@ from ptsel_fairseq.downstream.metrics.results import (
     score,
     write_result,
 )
-from ptsel_fairseq.downstream.probing.classifiers import Part, fit_and_answer, is_deterministic
+from ptsel_fairseq.downstream.probing.classifiers import fit_and_answer, is_deterministic
+from ptsel_fairseq.downstream.probing.items import Fold, Items, make_folds, read_items, tested_rows
 from ptsel_fairseq.downstream.probing.multilabel import probe_relevance, relevance_files
+from ptsel_fairseq.downstream.probing.regression import describe_values, probe_values
 from ptsel_fairseq.labels.user import read_user_files
-
-
-@dataclass(frozen=True)
-class Items:
-    """The labelled utterances or segments of some splits, in order: features and what is known of each.
-
-    `x` is float32 [items, layers, dim]; the others are str [items], and how many utterances have no class.
-    """
-
-    x: np.ndarray
-    ids: np.ndarray
-    paths: np.ndarray
-    y: np.ndarray
-    split: np.ndarray
-    unlabelled: int = 0
-
-    def part(self, rows: np.ndarray) -> Part:
-        return Part(self.x[rows], self.y[rows])
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Rows to train on, to choose on, and to test on."""
-
-    train: np.ndarray
-    valid: np.ndarray
-    test: np.ndarray
 
 
 def probe_command(
@@ -71,13 +40,14 @@ def probe_command(
     jobs: int | None = None,
     user_labels: Sequence[Path | str] = (),
     relevance: Path | str | None = None,
+    values: Path | str | None = None,
     command_line: str = "",
 ) -> None:
     """Probe each front end; write ``OUT/<features>/result.json``, and with several a table and a picture.
 
     Args:
         data_dir: manifests at 16 kHz.
-        classes: of utterances or segments of all splits; None with `relevance`.
+        classes: of utterances or segments of all splits; None with `relevance` or `values`.
         features: labels, pools of labels, or checkpoints of wav2vec 2.0.
         out: folder of results, and of the features under ``features``.
         model: ``linear`` or ``mlp``.
@@ -90,6 +60,7 @@ def probe_command(
         user_labels: files that define labels; see `ptsel_fairseq.labels.user`.
         relevance: folder of ``<split>.tsv`` with the relevance of several classes to an utterance, instead of
             `classes`; of two splits the first is to train and choose on.
+        values: value file of utterances or segments of all splits, instead of `classes`.
         command_line: kept in the results.
 
     Raises:
@@ -97,8 +68,8 @@ def probe_command(
     """
     from ptsel_fairseq.downstream.metrics.compare import compare_command
 
-    if (classes is None) == (relevance is None):
-        raise PtselError("--classes, --relevance: expected one of them")
+    if sum(given is not None for given in (classes, relevance, values)) != 1:
+        raise PtselError("--classes, --values, --relevance: expected one of them")
     if relevance is not None and leave_out is not None:
         raise PtselError("--leave-out: not with --relevance, which is tested on a split")
     rated = [] if relevance is None else relevance_files(Path(relevance), splits)
@@ -121,16 +92,22 @@ def probe_command(
                 *(Path(data_dir), Path(relevance), front_end, splits, cache, model, seeds, groups_table, jobs)
             )
         else:
-            items = read_items(Path(data_dir), Path(str(classes)), front_end, splits, cache, jobs)
+            targets = Path(str(classes if values is None else values))
+            items = read_items(
+                Path(data_dir), targets, front_end, splits, cache, jobs, values=values is not None
+            )
             folds = make_folds(items, splits, tables.get("leave_out"))
-            result = probe(items, folds, model, seeds, f"{front_end.name} {model}", groups_table)
-            told, shape = describe(items, folds), items.x.shape[1:]
+            run, say = (probe, describe) if values is None else (probe_values, describe_values)
+            result = run(items, folds, model, seeds, f"{front_end.name} {model}", groups_table)
+            told, shape = say(items, folds), items.x.shape[1:]
         result.provenance.update(
             command=command_line,
             features={"kind": front_end.kind, "checksum": front_end.checksum, "shape": shape},
             splits=list(splits),
             leave_out=leave_out and str(leave_out),
-            files=checksums([*manifests, *rated, classes, *(table.file for table in tables.values())]),
+            files=checksums(
+                [*manifests, *rated, classes, values, *(table.file for table in tables.values())]
+            ),
         )
         file = Path(out) / front_end.name / RESULT
         write_result(file, result)
@@ -138,51 +115,6 @@ def probe_command(
         print(f"{result.name}: {told}", *result_lines(result), file, sep="\n  ")
     if len(written) > 1:
         compare_command(written, Path(out) / "comparison.md")
-
-
-def read_items(
-    data_dir: Path, classes: Path, front_end: FrontEnd, splits: Sequence[str], cache: Path, jobs: int | None
-) -> Items:
-    """The labelled items of all splits with their features."""
-    columns: list[tuple[np.ndarray, list[tuple[str, str, str, str]]]] = []
-    unlabelled = 0
-    for split in dict.fromkeys(splits):
-        manifest = read_manifest(manifest_file(data_dir, split))
-        class_file = read_classes(classes, manifest, SAMPLE_RATE)
-        unlabelled += class_file.unlabelled
-        rows = [
-            (item_id(manifest, s), manifest.utterances[s.utterance].path, s.name, split)
-            for s in class_file.in_order()
-        ]
-        columns.append((extract(front_end, manifest, class_file, cache, jobs), rows))
-    ids, paths, y, names = (
-        np.array(column) for column in zip(*(row for _, rows in columns for row in rows), strict=True)
-    )
-    twice = [name for name, count in Counter(ids.tolist()).items() if count > 1]
-    if twice:
-        raise PtselError(
-            f"{data_dir}: expected each utterance in one of the splits {', '.join(splits)}, and each segment once; "
-            f"{len(twice)} are there twice {examples(twice)}"
-        )
-    return Items(np.concatenate([x for x, _ in columns]), ids, paths, y, names, unlabelled)
-
-
-def make_folds(items: Items, splits: Sequence[str], leave_out: Table | None) -> list[Fold]:
-    """The three splits as one fold, or a fold for each class of the file `leave_out`."""
-    if leave_out is None:
-        return [Fold(*(np.flatnonzero(items.split == split) for split in splits))]
-    of_item = np.array(leave_out.of_paths(items.paths))
-    names = sorted(set(of_item.tolist()))
-    if len(names) < 3:
-        raise PtselError(
-            f"{leave_out.file}: expected at least three classes to leave out, found {', '.join(names)}"
-        )
-    folds = []
-    for i, name in enumerate(names):
-        choose = names[(i + 1) % len(names)]
-        train = np.flatnonzero((of_item != name) & (of_item != choose))
-        folds.append(Fold(train, np.flatnonzero(of_item == choose), np.flatnonzero(of_item == name)))
-    return folds
 
 
 def probe(
@@ -208,7 +140,7 @@ def probe(
         ]
         runs.append(tuple(str(answer) for fit in fitted for answer in fit.answers))
         chosen.append([fit.chosen for fit in fitted])
-    tested = np.concatenate([fold.test for fold in folds])
+    tested = tested_rows(folds)
     paths = items.paths[tested].tolist()
     answers = Answers(
         "classification",
@@ -222,7 +154,7 @@ def probe(
 
 def describe(items: Items, folds: Sequence[Fold]) -> str:
     """What was tested on what, and what guessing would reach."""
-    tested = items.y[np.concatenate([fold.test for fold in folds])]
+    tested = items.y[tested_rows(folds)]
     counts = Counter(tested.tolist())
     trained = {name for fold in folds for name in items.y[fold.train].tolist()}
     unseen = sorted(set(counts) - trained)

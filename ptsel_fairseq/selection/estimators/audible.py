@@ -2,8 +2,8 @@
 
 The prediction for a point comes from models that saw no point of its fold (see `Task.folds`), so of its utterance. It
 is linear in the label, ẑ = H z, and so are its class means, M = G z with one matrix G [k, n] for all labels. The
-penalty is the one with which the same speech predicts the *classes* best; it does not look at labels, so that
-G stays the same when labels are permuted and a permutation test is exact.
+penalty is the one with which the same speech predicts the *classes* (or the value) best; it does not look at labels,
+so that G stays the same when labels are permuted and a permutation test is exact.
 
 G is a product of small matrices. With X_f the standardised speech of fold f, C_f its class sums over the classes' sizes
 [k, p] and A_f = sum over g ≠ f of X_g' X_g + α I,
@@ -20,7 +20,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ptsel_fairseq.selection.estimators.task import Task, sums_by
+from ptsel_fairseq.selection.estimators.task import Task
 
 PENALTIES = tuple(10.0 ** (np.arange(-8, 5) / 2))  # times the points a model learns from; x has variance 1
 
@@ -42,15 +42,15 @@ class Audible:
         self.grams = np.zeros((folds, p, p))
         sums = np.zeros((folds, k, p))
         for rows in task.rows():
-            x, fold, of = self._speech(rows), task.folds[rows], task.class_of[rows]
+            x, fold, points = self._speech(rows), task.folds[rows], np.arange(rows.start, rows.stop)
             for number in np.unique(fold):
                 part = x[fold == number]
                 self.grams[number] += part.T @ part
-                sums[number] += sums_by(of[fold == number], part, k)
+                sums[number] += task.sums_of(points[fold == number], part)
         self.class_sums = sums
         gram = self.grams.sum(axis=0)
-        # X_f'Y_f of the classes' indicators, centred as the whole task centres them
-        targets = sums - sums.sum(axis=1)[:, None, :] * task.shares[:, None]
+        # X_f'Y_f of the target, such as the classes' indicators, centred as the whole task centres it
+        targets = sums - task.constant * (sums.sum(axis=1)[:, None, :] * task.shares[:, None])
         total = targets.sum(axis=0)
         bases, errors = [], np.zeros(len(PENALTIES))
         learning = [len(task) - int(np.count_nonzero(task.folds == f)) for f in range(folds)]
@@ -76,7 +76,7 @@ class Audible:
             ]
         )
         weights = applied.sum(axis=0) - applied
-        self.weights = weights - np.tensordot(task.shares, weights, axes=(0, 1))[:, None, :]
+        self.weights = weights - task.constant * np.tensordot(task.shares, weights, axes=(0, 1))[:, None, :]
 
     def _speech(self, rows: slice) -> np.ndarray:
         return (self.task.x[rows] - self._mean) / self._scale
@@ -162,7 +162,7 @@ class Audible:
                 used = np.flatnonzero(fold_of == fold)
                 speech[fold] = np.asarray(members[used].T @ sums[used])
                 totals[fold] = sizes[used] @ sums[used]
-        averaged = speech / task.counts[:, None] - totals[:, None, :] / len(task)
+        averaged = speech / task.counts[:, None] - task.constant * (totals[:, None, :] / len(task))
         return np.asarray(np.einsum("fkp,flp->kl", self.weights, averaged, optimize=True))
 
 
@@ -175,29 +175,28 @@ class Plain:
     def class_means(self, values: np.ndarray) -> np.ndarray:
         """Class means [k, d] of values [n, d], less their mean over all points."""
         means = self.task.class_sums(values) / self.task.counts[:, None]
-        return means - self.task.shares @ means
+        return means - self.task.constant * (self.task.shares @ means)
 
     @cached_property
     def matrix(self) -> np.ndarray:
         """G [k, n]."""
-        G = np.zeros((len(self.task.names), len(self.task)))
-        G[self.task.class_of, np.arange(len(self.task))] = (1 / self.task.counts)[self.task.class_of]
-        return G - self.task.shares @ G
+        G = self.task.averaging()
+        return G - self.task.constant * (self.task.shares @ G)
 
     def gram_of_matrix(self, by_group: bool = False) -> np.ndarray:
         """G G' [k, k]; `by_group`, with the columns of each group added up first."""
+        constant = self.task.constant
         if not by_group:
-            return np.diag(1 / self.task.counts) - 1 / len(self.task)
+            return np.diag(1 / self.task.counts) - constant / len(self.task)
         members = self.task.members
         members = np.asarray((members.T @ members).todense())
         sizes = np.bincount(self.task.group_of).astype(np.float64)
         n, counts = len(self.task), self.task.counts
         # columns: m_uc / n_c - size_u / n
-        of_class = np.bincount(self.task.class_of, sizes[self.task.group_of])
-        cross = (of_class / counts) / n
-        return (
-            members / np.outer(counts, counts) - cross[:, None] - cross[None, :] + float(sizes @ sizes) / n**2
-        )
+        of_class = np.asarray(self.task.members.T @ sizes)
+        cross = constant * ((of_class / counts) / n)
+        own = constant * (float(sizes @ sizes) / n**2)
+        return members / np.outer(counts, counts) - cross[:, None] - cross[None, :] + own
 
 
 def _mean_and_scale(task: Task) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.errors import PtselError
@@ -71,6 +71,18 @@ class Estimator:
         """The direction and what it means, for tables and figures."""
         return f"{self.direction} is better: {self.better}"
 
+    def of_values(self) -> Estimator:
+        """The estimator of tasks whose target is a number instead of a class; raise PtselError if there is none."""
+        having = [each.name for each in ESTIMATORS.all() if each.has_values]
+        raise PtselError(
+            f"estimator {self.name}: it has no form for values; give classes, or an estimator among {', '.join(having)}"
+        )
+
+    @property
+    def has_values(self) -> bool:
+        """Whether there is a form for values."""
+        return False
+
     def cost(self, score: float) -> float:
         """The score turned so that lower is better."""
         return -score if self.higher_is_better else score
@@ -111,6 +123,14 @@ class KernelEstimator(Estimator):
             raise PtselError(f"estimator {self.name}: expected a variance above 0, found {self.variance}")
 
     @property
+    def has_values(self) -> bool:
+        return True
+
+    def of_values(self) -> KernelEstimator:
+        """Itself: bins of the value are its classes, see `selection.bins`."""
+        return self
+
+    @property
     def unbiased(self) -> bool:
         """Whether the kernels are centred as Song et al. 2012 do, so that 0 is independence."""
         return self.form == "unbiased"
@@ -126,13 +146,29 @@ class TaskEstimator(Estimator):
         by_class: (task, z) -> what each class has of the score [k], for figures.
         audible: of an estimator with second moments of its own (`relevance`): whether of the audible part only; None
             for the others.
+        values_form: the estimator for tasks of values; its function takes a `ValueTask`. None if there is none.
+        is_values_form: whether this is such a form, as `of_values` gives it.
     """
 
     function: Callable[[Task, np.ndarray], float] | None = None
     hearing: Callable[[Task, Audible, np.ndarray], float] | None = None
     by_class: Callable[[Task, np.ndarray], np.ndarray] | None = None
     audible: bool | None = None
+    values_form: TaskEstimator | None = None
+    is_values_form: bool = False
     average: str = field(default="count", init=False)
+
+    @property
+    def has_values(self) -> bool:
+        return self.is_values_form or self.values_form is not None
+
+    def of_values(self) -> Estimator:
+        """Its `values_form`."""
+        if self.is_values_form:
+            return self
+        if self.values_form is None:
+            return super().of_values()
+        return replace(self.values_form, name=self.name, is_values_form=True)
 
 
 def _built_in() -> Iterable[Estimator]:

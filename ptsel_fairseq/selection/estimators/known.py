@@ -5,6 +5,7 @@ Nothing is imported here that computes: the command line reads this list to answ
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,12 @@ def _recall(task: Task, z: np.ndarray) -> np.ndarray:
     return recall(task, z)
 
 
+def _ridge_probe(task: Task, z: np.ndarray) -> float:
+    from ptsel_fairseq.selection.estimators.ridge_probe import ridge_probe
+
+    return ridge_probe(task, z)
+
+
 RELEVANCE = TaskEstimator(
     "relevance",
     title="relevance of what can be heard of a label",
@@ -52,6 +59,14 @@ RELEVANCE = TaskEstimator(
     higher_is_better=True,
     audible=True,
 )
+RELEVANCE = replace(
+    RELEVANCE,
+    values_form=replace(
+        RELEVANCE,
+        axis="relevance: share of the value's variance that the label's audible part tells (0 = none)",
+        better="the audible part of the label tells the value",
+    ),
+)
 PILLAI = TaskEstimator(
     "pillai",
     title="relevance of all of a label",
@@ -60,6 +75,14 @@ PILLAI = TaskEstimator(
     help="the same of all of the label, heard or not",
     higher_is_better=True,
     audible=False,
+)
+PILLAI = replace(
+    PILLAI,
+    values_form=replace(
+        PILLAI,
+        axis="adjusted R²: share of the value's variance that the label tells (0 = none)",
+        better="the label tells the value",
+    ),
 )
 KERNEL_BETTER = "closer to independent of the speech given the class"
 CKA = KernelEstimator(
@@ -110,6 +133,14 @@ LOGME = TaskEstimator(
     permutations=200,
     function=_logme,
 )
+LOGME = replace(
+    LOGME,
+    values_form=replace(
+        LOGME,
+        axis="log evidence of the value given the label, per point",
+        better="a linear model of the label explains the value",
+    ),
+)
 LEE = TaskEstimator(
     "lee",
     title="ε_CI² / β²",
@@ -130,6 +161,18 @@ PROBE = TaskEstimator(
     function=_probe,
     by_class=_recall,
     bounds=(0.0, 1.0),
+)
+PROBE = replace(
+    PROBE,
+    values_form=replace(
+        PROBE,
+        title="R² of ridge regression from the label itself",
+        axis="cross-validated R² of ridge regression from the label's own summaries (0 = none)",
+        better="the label alone tells the value",
+        function=_ridge_probe,
+        by_class=None,
+        bounds=(-math.inf, 1.0),
+    ),
 )
 BUILT_IN: tuple[Estimator, ...] = (
     RELEVANCE,

@@ -8,7 +8,8 @@ modelled as F m + noise, m ~ N(0, I / α), noise ~ N(0, I / β); α and β of th
     α = g / |m|²,   β = (n - g) / |y - F m|².
 
 The score is log evidence over n, averaged over classes. Labels are in standard deviations and indicators
-without their mean, so that neither unit nor mean of a label matters. **Higher is better.**
+without their mean, so that neither unit nor mean of a label matters. Of a task of values y is the value in standard
+deviations. **Higher is better.**
 """
 
 from __future__ import annotations
@@ -68,6 +69,6 @@ def _fixed_point(
 def logme(task: Task, z: np.ndarray) -> float:
     """Score of one label, values z [n, d] of mean 0 and variance 1."""
     n = len(task)
-    products = task.class_sums(z).T - np.outer(z.sum(axis=0), task.shares)
-    squares = task.counts * (1 - task.shares)
+    products = task.class_sums(z).T - task.constant * np.outer(z.sum(axis=0), task.shares)
+    squares = task.counts * (1 - task.constant * task.shares)
     return float(log_evidence(z.T @ z, products, squares, n).mean())

@@ -23,6 +23,9 @@ Pure chance gives B the expectation E under labels that are permuted by group (s
 of one label is (V - V_E) m / (m - V_E) with V_E the value of E and m the largest value it could have: 0 in the
 mean without any tie, and m where nothing varies inside the classes. For a group B becomes (B - E) / (1 - e),
 e = tr(S⁻¹E) / D, less what of it is negative.
+
+Of a task of values (`value_task`) there is one m, the covariance of label and value in standard deviations, and one h,
+that of what is heard of the label; B = (m h' + h m') / 2, and Pillai's trace is the squared multiple correlation.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators.audible import Audible, Plain
 from ptsel_fairseq.selection.estimators.null import Null, permuted, sum_of_chi_squares
 from ptsel_fairseq.selection.estimators.shrinkage import ledoit_wolf
-from ptsel_fairseq.selection.estimators.task import Task, stack, sums_by
+from ptsel_fairseq.selection.estimators.task import Task, stack
 
 NOISE_FLOOR = 0.03  # γ over the sum of the weights
 DRAWS = 200  # permutations for E where points come in groups
@@ -244,7 +247,8 @@ class Relevance:
         """
         span, L, spectrum = self._floor(name, gamma)
         d, k = span.stop - span.start, len(self.task.names)
-        most = float(np.sort(spectrum / (spectrum + gamma * d))[::-1][: min(d, k - 1)].sum())
+        directions = min(d, self.task.directions)
+        most = float(np.sort(spectrum / (spectrum + gamma * d))[::-1][:directions].sum())
         means, heard = (
             solve_triangular(L, each[:, span].T, lower=True) for each in (self.means, self.heard_means)
         )
@@ -254,8 +258,11 @@ class Relevance:
         score = _adjusted(raw, chance, most)
         if score is None:
             raise PtselError(
-                f"label {name}: its {d} columns are too many for {len(self.task)} points in {k} classes: chance alone "
-                f"gives {chance:.3g} of at most {most:.3g}; score more data, coarser classes, or a shorter summary"
+                f"label {name}: its {d} columns are too many for {len(self.task)} points"
+                + (f" in {k} classes" if self.task.of_classes else "")
+                + f": chance alone gives {chance:.3g} of at most {most:.3g}; score more data, "
+                + ("coarser classes, or " if self.task.of_classes else "or with ")
+                + "a shorter summary"
             )
         null = self._null(span, L, permutations) if permutations else None
         error, blocks = self._jackknife(span, gamma, chance, most) if jackknife else (None, 0)
@@ -310,37 +317,24 @@ class Relevance:
         """Standard error of the score from leaving out one block of groups at a time; the regressions stay."""
         z, task = self.stacked.values[:, span], self.task
         heard = z if self.audible is None else self._heard[:, span]
-        count, k = int(task.blocks.max()) + 1, len(task.names)
-        d = z.shape[1]
+        count, d = int(task.blocks.max()) + 1, z.shape[1]
         shrunk = self._covariance(z)[1]
-        sums, heard_sums = np.zeros((2, count, k, d))
-        sizes = np.zeros((count, k))
-        moments, totals = np.zeros((count, d, d)), np.zeros((count, d))
+        moments, totals, sizes = np.zeros((count, d, d)), np.zeros((count, d)), np.zeros(count)
         for block in range(count):
             rows = np.flatnonzero(task.blocks == block)
-            moments[block], totals[block] = z[rows].T @ z[rows], z[rows].sum(axis=0)
-            sums[block] = sums_by(task.class_of[rows], z[rows], k)
-            heard_sums[block] = sums_by(task.class_of[rows], heard[rows], k)
-            sizes[block] = np.bincount(task.class_of[rows], minlength=k)
+            moments[block], totals[block], sizes[block] = z[rows].T @ z[rows], z[rows].sum(axis=0), len(rows)
         values = []
-        whole, all_moments, all_totals = sizes.sum(axis=0), moments.sum(axis=0), totals.sum(axis=0)
-        all_sums = [each.sum(axis=0) for each in (sums, heard_sums)]
-        for block in range(count):
-            held = whole - sizes[block]
-            used = held > 0
-            n = held.sum()
+        all_moments, all_totals = moments.sum(axis=0), totals.sum(axis=0)
+        for block, (shares, both) in enumerate(task.without_blocks(z, heard)):
+            n = len(task) - sizes[block]
             mean = (all_totals - totals[block]) / n
             S = (all_moments - moments[block]) / n - np.outer(mean, mean)
             S = (1 - shrunk) * S + shrunk * np.trace(S) / d * np.eye(d)
-            shares = held[used] / n
             try:
                 L = np.linalg.cholesky(S + gamma * d * np.eye(d))
             except np.linalg.LinAlgError:
                 return None, count
-            whitened = []
-            for total, each in zip(all_sums, (sums, heard_sums), strict=True):
-                means = (total - each[block])[used] / held[used, None]
-                whitened.append(solve_triangular(L, (means - shares @ means).T, lower=True))
+            whitened = [solve_triangular(L, each.T, lower=True) for each in both]
             raw = float(shares @ (whitened[0] * whitened[1]).sum(axis=0))
             values.append((raw - chance) * most / (most - chance))
         spread = np.array(values) - np.mean(values)

@@ -1,4 +1,7 @@
-"""The points of one downstream task as whole-task estimators take them: classes, independent groups, folds, labels.
+"""The points of one downstream task as whole-task estimators take them: target, independent groups, folds, labels.
+
+The target is a matrix with a row for each point: the indicators of its class, or, of a task of values, the value in
+standard deviations (`value_task`). Estimators that take nothing but `Task`'s sums and means of it work for both.
 
 Points of one utterance are not independent of each other, so whatever assumes independence (folds, permutations,
 jackknife) takes whole groups of points. By default a group is an utterance.
@@ -36,6 +39,8 @@ class Task:
         shares: of the points in each class [k].
         group_of: number of each point's group, int [n].
         groups: how many groups there are.
+        constant: what a point's row of the target adds up to: 1 for indicators, 0 for a value without its mean.
+        directions: in which labels can tell the target, its rank.
 
     Args:
         x: speech vectors [n, p], finite.
@@ -48,41 +53,64 @@ class Task:
         PtselError: arrays of different length, fewer than two classes, or fewer than two groups.
     """
 
+    constant = 1.0
+
     def __init__(
         self, x: np.ndarray, classes: np.ndarray, groups: np.ndarray | None = None, seed: int = 0
     ) -> None:
-        self.x, classes = np.asarray(x), np.asarray(classes)
-        if self.x.ndim != 2 or classes.shape != (len(self.x),):
+        x, classes = np.asarray(x), np.asarray(classes)
+        if x.ndim != 2 or classes.shape != (len(x),):
             raise PtselError(
-                f"expected x [N, d] and a class for each point, found x {self.x.shape} and classes {classes.shape}"
+                f"expected x [N, d] and a class for each point, found x {x.shape} and classes {classes.shape}"
             )
-        groups = np.arange(len(self.x)) if groups is None else np.asarray(groups)
-        if groups.shape != classes.shape:
-            raise PtselError(
-                f"groups: expected one for each of {len(self.x)} points, found an array of shape {groups.shape}"
-            )
-        check_finite(self.x, "x")
-        self.seed = seed
+        self._set_points(x, groups, seed)
         self.names, self.class_of = np.unique(classes, return_inverse=True)
         self.counts = np.bincount(self.class_of).astype(np.float64)
         self.shares = self.counts / len(classes)
-        group_of = np.unique(groups, return_inverse=True)[1]
-        self.group_of, self.groups = group_of, int(group_of.max()) + 1
+        self.directions = len(self.names) - 1
         if len(self.names) < 2:
             raise PtselError(
                 f"classes: expected two classes or more, found {len(self.names)} ({', '.join(map(str, self.names))})"
             )
+        self._check_groups()
+
+    def _set_points(self, x: np.ndarray, groups: np.ndarray | None, seed: int) -> None:
+        """Speech and groups, whatever the target is."""
+        groups = np.arange(len(x)) if groups is None else np.asarray(groups)
+        if groups.shape != (len(x),):
+            raise PtselError(
+                f"groups: expected one for each of {len(x)} points, found an array of shape {groups.shape}"
+            )
+        check_finite(x, "x")
+        self.x, self.seed = x, seed
+        group_of = np.unique(groups, return_inverse=True)[1]
+        self.group_of, self.groups = group_of, int(group_of.max(initial=-1)) + 1
+        self._by_group = np.argsort(group_of, kind="stable")
+        self._sizes = np.bincount(group_of)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+        places = np.empty(len(x), dtype=np.int64)
+        places[self._by_group] = np.arange(len(x)) - np.repeat(self._starts, self._sizes)
+        self._places = places
+
+    def _check_groups(self) -> None:
         if self.groups < 2:
             raise PtselError(
                 "groups: expected points of two utterances (or groups) or more, found all in one; points of one "
                 "utterance are not independent, so nothing can be estimated from them"
             )
-        self._by_group = np.argsort(group_of, kind="stable")
-        self._sizes = np.bincount(group_of)
-        self._starts = np.cumsum(self._sizes) - self._sizes
-        places = np.empty(len(classes), dtype=np.int64)
-        places[self._by_group] = np.arange(len(classes)) - np.repeat(self._starts, self._sizes)
-        self._places = places
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether classes are to be told, rather than a value."""
+        return True
+
+    def can_be_told(self, rows: np.ndarray) -> bool:
+        """Whether there is more than one class among some points."""
+        return len(np.unique(self.class_of[rows])) > 1
+
+    def only(self, rows: np.ndarray) -> Task:
+        """The task of some of its points."""
+        return Task(self.x[rows], self.class_of[rows], self.group_of[rows], self.seed)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -126,8 +154,42 @@ class Task:
         return self._by_group[self._starts[donor] + places]
 
     def class_sums(self, values: np.ndarray) -> np.ndarray:
-        """Sums [k, d] of values [n, d] over the points of each class."""
+        """Sums [k, d] of values [n, d] over the points of each class: target' values."""
         return sums_by(self.class_of, values, len(self.names))
+
+    def sums_of(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """The same over some points, with their values [m, d] only."""
+        return sums_by(self.class_of[rows], values, len(self.names))
+
+    def averaging(self) -> np.ndarray:
+        """Matrix [k, n] that makes class means of values: target' over the points of each class."""
+        found = np.zeros((len(self.names), len(self)))
+        found[self.class_of, np.arange(len(self))] = (1 / self.counts)[self.class_of]
+        return found
+
+    def without_blocks(self, *values: np.ndarray) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+        """Shares [k'] of the classes and centred class means [k', d] of each of `values` without a block at a time.
+
+        k' classes have points outside the block.
+        """
+        count, k = int(self.blocks.max()) + 1, len(self.names)
+        sums = [np.zeros((count, k, each.shape[1])) for each in values]
+        sizes = np.zeros((count, k))
+        for block in range(count):
+            rows = np.flatnonzero(self.blocks == block)
+            for into, each in zip(sums, values, strict=True):
+                into[block] = self.sums_of(rows, each[rows])
+            sizes[block] = np.bincount(self.class_of[rows], minlength=k)
+        whole, totals = sizes.sum(axis=0), [each.sum(axis=0) for each in sums]
+        for block in range(count):
+            held = whole - sizes[block]
+            used = held > 0
+            shares = held[used] / held.sum()
+            means = [
+                (total - each[block])[used] / held[used, None]
+                for total, each in zip(totals, sums, strict=True)
+            ]
+            yield shares, [each - shares @ each for each in means]
 
     def group_sums(self, values: np.ndarray) -> np.ndarray:
         """Sums [groups, d] of values [n, d] over the points of each group."""
@@ -135,7 +197,7 @@ class Task:
 
     @cached_property
     def members(self) -> csr_matrix:
-        """Points of each group in each class, sparse [groups, k]."""
+        """Points of each group in each class, sparse [groups, k]: the target's sums over each group."""
         from scipy.sparse import csr_matrix
 
         entries = (np.ones(len(self)), (self.group_of, self.class_of))

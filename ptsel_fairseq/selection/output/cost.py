@@ -9,7 +9,9 @@ import numpy as np
 from ptsel_fairseq.base.class_file import ClassFile
 from ptsel_fairseq.base.files import readable_size, readable_time
 from ptsel_fairseq.base.manifest import Manifest
+from ptsel_fairseq.base.value_file import ValueFile
 from ptsel_fairseq.labels.store.reader import LabelStore
+from ptsel_fairseq.selection.bins import value_bins
 from ptsel_fairseq.selection.estimators import Estimator, TaskEstimator
 from ptsel_fairseq.selection.estimators.one_class import class_seconds, matrix_bytes
 from ptsel_fairseq.selection.estimators.relevance import MOST_OPERATIONS
@@ -33,7 +35,8 @@ def cost_line(
 ) -> str:
     """What will be scored, and about how long that takes on `jobs` cores; `embedded`: the speech vectors are there."""
     frames = downsampled_frames(class_file)
-    names = [segment.name for segment in class_file.segments]
+    values = np.array(class_file.in_order_values()) if isinstance(class_file, ValueFile) else None
+    names = [segment.name for segment in class_file.segments] if values is None else value_bins(values)
     sizes = np.unique(names, return_counts=True)[1].astype(np.float64)
     used = {segment.utterance for segment in class_file.segments}
     seconds = sum(manifest.utterances[index].samples for index in used) / store.grid.sample_rate
@@ -49,7 +52,11 @@ def cost_line(
     columns = sum(map(sum, dims))
     of_task = isinstance(estimator, TaskEstimator)
     scoring, largest = task_cost(
-        len(names), d, columns, len(sizes), permutations if of_task else PERMUTATIONS
+        len(names),
+        d,
+        columns,
+        len(sizes) if values is None else 1,
+        permutations if of_task else PERMUTATIONS,
     )
     for group in [] if of_task else filter(None, dims):
         scalars = group.count(1)
@@ -70,16 +77,22 @@ def cost_line(
         )
     )
     points = 4 * d * len(names)
+    what = f"{len(sizes)} classes (of {int(sizes.min())} to {int(sizes.max())})"
+    if values is not None:
+        what = (
+            f"values from {values.min():.6g} to {values.max():.6g} (mean {values.mean():.4g}, standard deviation "
+            f"{values.std():.4g}; {len(sizes)} bins of it, of {int(sizes.min())} to {int(sizes.max())} points, for "
+            "whatever needs classes)"
+        )
     lines = [
-        f"{manifest.file}: {len(names)} points in {len(sizes)} classes (of {int(sizes.min())} to {int(sizes.max())}), "
-        f"{len(labels)} labels",
+        f"{manifest.file}: {len(names)} points in {what}, {len(labels)} labels",
         f"cost on {jobs} cores: {embedding}; scores about {readable_time(max(1, scoring / jobs))}; memory about "
         f"{readable_size(100e6 + 3 * points + largest * jobs)}, disk {readable_size(points * (1 if embedded else 2))}",
     ]
     if class_file.unlabelled or class_file.other_paths:
         lines.append(
-            f"left out: {class_file.unlabelled} utterances of the manifest without a class, {class_file.other_paths} "
-            "lines of the class file about other utterances"
+            f"left out: {class_file.unlabelled} utterances of the manifest without a {class_file.what}, "
+            f"{class_file.other_paths} lines of the {class_file.what} file about other utterances"
         )
     return "\n".join(lines)
 

@@ -285,7 +285,7 @@ def _name_axes(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
 def _beside(record: LabelScore, permutations: int) -> str:
     text = "" if record.p is None else p_text(record.p, permutations)
     p = f"p {text if text.startswith('≤') else f'= {text}'}   " if text else ""
-    return f"{p}{record.points:,} points, {record.classes} classes"
+    return f"{p}{record.points:,} points" + (f", {record.classes} classes" if record.classes else "")
 
 
 def _rows_figure(names: list[str], title: str) -> tuple[Figure, Axes]:

@@ -17,8 +17,9 @@ import numpy as np
 
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.pictures import draw
+from ptsel_fairseq.selection.checks import estimator_of
 from ptsel_fairseq.selection.choices import ALL_METHODS
-from ptsel_fairseq.selection.estimators import ESTIMATORS, Estimator
+from ptsel_fairseq.selection.estimators import Estimator
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.label_score import SCORES, LabelScore, in_order, read_scores
 from ptsel_fairseq.selection.output import figures
@@ -73,7 +74,8 @@ def report_command(
         points = load_points(ci_dir, scores)
         names, R, _ = label_dependence(points.x, points.labels, points.classes, memory)
         labels = list(names)
-    estimator = ESTIMATORS.get(made["estimator"])
+    estimator = estimator_of(made)
+    values = "values" in made
     sections = [
         _scores_section(scores, estimator, made["controls"], made["settings"].get("permutations") or 0)
     ]
@@ -103,8 +105,10 @@ def report_command(
     template = resources.files("ptsel_fairseq.selection.output").joinpath("report.html").read_text("utf-8")
     page = Template(template).substitute(
         script_hash=script_hash(template),
-        title=f"Pretext labels for the classes of {escape(Path(made['classes']).name)}",
-        subtitle=f"{len(scores)} labels, {made['points']:,} points in {len(made['class_sizes']):,} classes; scores by "
+        title=f"Pretext labels for the {'values' if values else 'classes'} of "
+        f"{escape(Path(made['values' if values else 'classes']).name)}",
+        subtitle=f"{len(scores)} labels, {made['points']:,} points in {len(made['class_sizes']):,} "
+        f"{'bins of the value' if values else 'classes'}; scores by "
         f"<code>{escape(estimator.name)}</code>, {escape(estimator.title)}",
         sections="\n".join(sections),
     )
@@ -173,7 +177,7 @@ def _scores_section(
         "p is the share of permutations of the label, by utterance or group, that reach the score, z its distance "
         "from their mean in their standard deviations. "
         + (
-            "Controls are labels whose worth is known: noise is worth nothing, the oracle knows the class.</p>"
+            "Controls are labels whose worth is known: noise is worth nothing, the oracle knows what is to be told.</p>"
             if controls
             else "</p>"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptsel_fairseq.selection.controls import ORACLE
+from ptsel_fairseq.selection.controls import ORACLES
 from ptsel_fairseq.selection.estimators import Estimator, KernelEstimator
 from ptsel_fairseq.selection.estimators.known import REFERENCE
 from ptsel_fairseq.selection.label_score import LabelScore, in_order
@@ -45,7 +45,7 @@ def score_table(
         z = "-" if record.z is None else f"{record.z:.1f}"
         lines.append(
             f"{name:{width}s} {record.score:9.4g} {interval:>19s} {p:>7s} {z:>7s} {record.points:7d} "
-            f"{record.classes:7d}"
+            f"{record.classes or '-':>7}"
         )
     return "\n".join(lines)
 
@@ -67,7 +67,7 @@ def noise_lines(
             "weights give them none"
         )
     ranked = in_order({**scores, **controls}, estimator.higher_is_better)
-    of_noise = [place for place, (name, _) in enumerate(ranked) if name in controls and name != ORACLE]
+    of_noise = [place for place, (name, _) in enumerate(ranked) if name in controls and name not in ORACLES]
     better = [name for name, record in scores.items() if record.better_than_noise]
     above = [name for name, _ in ranked[: min(of_noise)] if name in better] if of_noise else better
     if of_noise and len(above) < len(better):

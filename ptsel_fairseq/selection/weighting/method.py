@@ -127,7 +127,8 @@ def select_weights(
     known = scores or score_labels(
         source.x,
         source.labels,
-        source.classes,
+        None if len(source.values) else source.classes,
+        values=source.values if len(source.values) else None,
         groups=source.groups,
         estimator=scored_by,
         seed=seed,

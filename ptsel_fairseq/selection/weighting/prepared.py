@@ -13,6 +13,7 @@ from ptsel_fairseq.selection.estimators.known import CKA
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.estimators.relevance import Relevance
 from ptsel_fairseq.selection.estimators.task import Task, large_classes
+from ptsel_fairseq.selection.estimators.value_task import ValueTask
 from ptsel_fairseq.selection.points import Points
 from ptsel_fairseq.selection.weighting.dependence import label_dependence
 from ptsel_fairseq.selection.weighting.group import GroupObjective
@@ -52,12 +53,19 @@ class Prepared:
         return self._subsets[key]
 
     def relevance(self, seed: int = 0) -> Relevance:
-        """The labels' relevance for the classes of two points or more, which has no other estimator's settings."""
+        """The labels' relevance for the value, or for the classes of two points or more.
+
+        It has no other estimator's settings.
+        """
         if seed not in self._relevance:
             points = self.points
-            rows = large_classes(points.classes, 2)
-            groups = None if points.groups is None else points.groups[rows]
-            task = Task(points.x[rows], points.classes[rows], groups, seed)
+            if len(points.values):
+                rows = np.arange(len(points))
+                task: Task = ValueTask(points.x, points.values, points.groups, seed)
+            else:
+                rows = large_classes(points.classes, 2)
+                groups = None if points.groups is None else points.groups[rows]
+                task = Task(points.x[rows], points.classes[rows], groups, seed)
             self._relevance[seed] = Relevance(task, {name: z[rows] for name, z in points.labels.items()})
         return self._relevance[seed]
 

@@ -15,7 +15,8 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.downstream.metrics.answer_files import read_class_table
 from ptsel_fairseq.downstream.metrics.results import read_result
 from ptsel_fairseq.downstream.probing.classifiers import Part, fit_and_answer
-from ptsel_fairseq.downstream.probing.probe import Items, make_folds, probe, probe_command
+from ptsel_fairseq.downstream.probing.items import Items, make_folds
+from ptsel_fairseq.downstream.probing.probe import probe, probe_command
 
 PHONES, VOICES = (ASTERISK / "classes" / f"{name}.tsv" for name in ("phone", "voice"))
 

@@ -134,7 +134,7 @@ def test_from_the_command_line(chords):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classes": "x.tsv"}, "--classes, --relevance: expected one of them"),
+        ({"classes": "x.tsv"}, "--classes, --values, --relevance: expected one of them"),
         ({"leave_out": "x.tsv"}, "--leave-out: not with --relevance"),
         ({"splits": ["train"]}, "--splits: expected two .* or three .* found train"),
         ({"splits": ["train", "valid", "test"]}, r"valid.tsv: no such file"),
