@@ -24,6 +24,7 @@ from ptsel_fairseq.base.late import late_attributes
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.batch import compute_batch as compute_batch
+    from ptsel_fairseq.labels.codes.make import make_codes as make_codes
     from ptsel_fairseq.labels.extraction.extract import extract as extract
     from ptsel_fairseq.labels.label import Label as Label
     from ptsel_fairseq.labels.label import Track as Track
@@ -50,6 +51,7 @@ else:
         "draw": "waveform",
         "extract": "extraction.extract",
         "get": "registry",
+        "make_codes": "codes.make",
         "names": "registry",
         "register": "user",
         "register_torch": "user",
@@ -68,6 +70,7 @@ __all__ = [
     "draw",
     "extract",
     "get",
+    "make_codes",
     "names",
     "register",
     "register_torch",

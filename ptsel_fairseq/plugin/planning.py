@@ -41,6 +41,11 @@ def plan(
     heads: list[HeadSettings] = []
     balancing = ""
     if store is not None:
+        coded = [label for label in active if getattr(store.info(label), "codes", None) is not None]
+        if coded:
+            raise PtselError(
+                f"criterion.pretext_weights: {coded[0]} is a label of codes, for which there is no head"
+            )
         dims = [store.info(label).dim for label in active]
         block = OmegaConf.to_container(criterion_cfg.get("pretext_heads") or OmegaConf.create({}))
         heads = read_head_settings(block, list(active), dims, model_cfg.get("pretext_layer", -1), depth)

@@ -205,6 +205,10 @@ def summarise_label(
         float64 [segments, dim], [segments, 2 dim] or [segments, frames * dim]; NaN in rows without a defined frame.
     """
     info = store.info(label)
+    if info.codes is not None:
+        raise PtselError(
+            f"{store.folder}: {label} is a label of codes, which have no mean; score labels of values"
+        )
     filling = info.unvoiced_value if fill_undefined else None
     width = summary_width(info.dim, summary, frames)
     rows = []
