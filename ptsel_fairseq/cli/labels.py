@@ -142,11 +142,22 @@ def add_codes(commands) -> None:
     parser.add_argument(
         "--rate", type=int, default=50, help="codes a second of the files: 50 (default) or 100, as of MFCC"
     )
+    parser.add_argument(
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="phones of segments: print what the codes say of them (PNMI, purities)",
+    )
 
     def run(options: dict) -> None:
         from ptsel_fairseq.labels.codes.make import make_codes
 
+        classes = options.pop("classes")
         make_codes(**options, command_line=command_line())
+        if classes is not None:
+            from ptsel_fairseq.downstream.metrics.code_quality import print_quality
+
+            print_quality(options["data_dir"], options["splits"], options["store"], options["name"], classes)
 
     parser.set_defaults(command=run)
 
