@@ -15,7 +15,7 @@ from sklearn.metrics import pairwise_distances_argmin
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import file_checksum
 from ptsel_fairseq.base.manifest import read_manifest
-from ptsel_fairseq.labels import make_codes
+from ptsel_fairseq.labels import extract, make_codes
 from ptsel_fairseq.labels.codes import make
 from ptsel_fairseq.labels.codes.codebook import load_codebook
 from ptsel_fairseq.labels.store.reader import LabelStore
@@ -240,3 +240,36 @@ def test_the_command_makes_the_targets_of_hubert(data_dir, store):
     info = LabelStore(store, "valid").info("hubert")
     assert (info.codes, info.parameters["of"], info.parameters["kind"]) == (100, "mfcc", "kmeans")
     assert "is there already" in run_command("ptsel", "codes", data_dir, "hubert", "--store", store).stdout
+
+
+def test_a_corpus_that_grows_is_coded_by_the_same_centres(data_dir, tmp_path, capsys):
+    root, *lines = (data_dir / "train.tsv").read_text().splitlines()
+    folder, store = tmp_path / "data", tmp_path / "store"
+    folder.mkdir()
+    manifest = folder / "train.tsv"
+    manifest.write_text("\n".join([root, *lines[:6]]) + "\n")
+    extract(manifest, ["zcr", "f0"], store)
+    make_codes(folder, "pitch", store, kmeans="f0", codes=5, splits=["train"])
+    before = LabelStore(store, "train")
+    codes = [before.track("pitch", i).copy() for i in range(6)]
+    manifest.write_text("\n".join([root, lines[7], *lines[:6]]) + "\n")  # one more, before the others
+    with pytest.raises(PtselError, match="made from a manifest with"):
+        make_codes(folder, "pitch", store, kmeans="f0", codes=5, splits=["train"])
+    extract(manifest, ["zcr", "f0"], store)
+    assert "make it again with `ptsel codes`" in capsys.readouterr().out
+    assert "pitch" not in LabelStore(store, "train").labels
+    make_codes(folder, "pitch", store, kmeans="f0", codes=5, splits=["train"])
+    after = LabelStore(store, "train")
+    for i, track in enumerate(codes):
+        np.testing.assert_array_equal(after.track("pitch", i + 1), track)
+    voiced = after.valid("f0", 0)
+    centres = np.load(store / "codebooks" / "pitch.centres.npy")
+    expected = pairwise_distances_argmin(after.track("f0", 0)[voiced].astype(np.float64), centres)
+    np.testing.assert_array_equal(after.track("pitch", 0)[voiced, 0], expected)
+    # A manifest of recordings that are all there needs no new codes: they move with their recordings.
+    manifest.write_text("\n".join([root, *lines[2:6]]) + "\n")
+    extract(manifest, ["zcr", "f0"], store)
+    shorter = LabelStore(store, "train")
+    for i, track in enumerate(codes[2:]):
+        np.testing.assert_array_equal(shorter.track("pitch", i), track)
+    assert shorter.statistics("pitch").counts.sum() == shorter.statistics("f0").frames

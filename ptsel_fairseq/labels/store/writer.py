@@ -207,7 +207,8 @@ class StoreWriter:
         for parked in self._parked:
             print(
                 f"{self.folder}: {parked.name} lacks recordings of {self.manifest.file} and is kept unfinished; "
-                "extract it again to complete it"
+                + ("make it again with `ptsel codes`" if parked.is_code else "extract it again")
+                + " to complete it"
             )
         self.missing.clear()
         self._work.clear()
