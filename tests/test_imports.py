@@ -198,7 +198,7 @@ HEAVY = ("numpy", "torch", "scipy", "librosa", "soundfile", "sklearn", "matplotl
     "code",
     [
         "import ptsel_fairseq",
-        "from ptsel_fairseq import labels, selection, downstream",
+        "from ptsel_fairseq import labels, selection, downstream, heads",
         "from ptsel_fairseq.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass",
         "from ptsel_fairseq.cli import main\ntry:\n    main(['prepare', '--help'])\nexcept SystemExit:\n    pass",
         "from ptsel_fairseq.cli import main\ntry:\n    main(['evaluate', '--help'])\nexcept SystemExit:\n    pass",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import analysis
+import contrastive
 import numpy as np
 import pictures
 from models import RANDOM
@@ -36,7 +37,7 @@ BASELINES = {
 def conclude(settings: Settings, page: Path | None) -> None:
     """Write `results/summary/*.csv`; with a page, its tables and the pictures beside it too."""
     results = settings.results
-    outcomes = Outcomes.of(results / f"{name}.csv" for name in ("baselines", "tier1", "tier2"))
+    outcomes = Outcomes.of(results / f"{name}.csv" for name in ("baselines", "tier1", "tier2", "tier3"))
     scores = Scores.of(results / "scores.csv")
     tables: dict[str, str] = {"rows": markdown(*counted(outcomes))}
     summary: dict[str, list[dict[str, Any]]] = {}
@@ -67,6 +68,9 @@ def conclude(settings: Settings, page: Path | None) -> None:
     noisy = [row["λ"] for row in summary["noise_weight"] if row["tasks with λ on noise"]]
     noisy += [f"best by {row['estimator']}" for row in summary["planted"] if row["noise_first"]]
     noisy += [f"best by {name}" for name in analysis.STATIC] + ["mean of random groups"]
+    trained = contrastive.accuracies(results, best_singles(scores))
+    summary["contrastive_by_task"] = contrastive.by_task(trained)
+    summary["contrastive"] = contrastive.compared(trained, settings.resamplings)
     summary["way_rule"] = default_way_by_rule(gained, noisy, list(TASKS))
     for name, rows in summary.items():
         write_csv(results / "summary" / f"{name}.csv", rows)
@@ -112,6 +116,11 @@ COLUMNS: dict[str, Mapping[str, str]] = {
     },
     "ways_by_task": {},
     "noise_weight": {},
+    "contrastive_by_task": {},
+    "contrastive": {
+        "seeds": "seeds", "way": "λ", "tasks": "tasks", "gain": "gain over no labels ±",
+        "difference": "over every label equal ±", "p_holm": "p (Holm)",
+    },
 }  # fmt: skip
 
 
@@ -179,6 +188,17 @@ def accuracies(outcomes: Outcomes) -> list[dict[str, Any]]:
         row[task.name] = max(known, default=np.nan)
     rows.insert(4, row)
     return rows
+
+
+def best_singles(scores: Scores) -> dict[str, str]:
+    """Task -> the label with the highest relevance."""
+    found = {}
+    for task, of in scores.values.items():
+        known = of.get("relevance", {})
+        labels = [name for name in known if not name.startswith(("ctl_", "orc_"))]
+        if labels:
+            found[task] = max(labels, key=lambda name: known[name])
+    return found
 
 
 def group_weights(results: Path) -> dict[tuple[str, str], dict[str, float]]:
@@ -265,7 +285,8 @@ def draw(
 ) -> None:  # fmt: skip
     """The pictures of the page, those for which there are rows."""
     if summary["estimators"]:
-        ceiling = float(np.nanmean([row["ceiling"] for row in summary["ceiling"]] or [np.nan]))
+        known = [row["ceiling"] for row in summary["ceiling"] if np.isfinite(row["ceiling"])]
+        ceiling = float(np.mean(known)) if known else np.nan
         pictures.estimators(summary["estimators"], ceiling, folder / "study_estimators.png")
         best = next(r["estimator"] for r in summary["estimators"] if r["estimator"] not in analysis.STATIC)
         means = {task: data.gains[task].mean(axis=0) for task in data.tasks}

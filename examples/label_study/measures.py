@@ -47,7 +47,7 @@ def regret(
     Args:
         scores: [estimators, labels].
         gain: [labels].
-        firsts: how many labels are first.
+        firsts: how many labels are first; of fewer labels, all.
         rng: breaks ties of a score.
         orders: over how many random orders of the labels the mean is taken.
 
@@ -59,7 +59,7 @@ def regret(
         order = rng.permutation(len(gain))
         ranked = order[np.argsort(-scores[:, order], axis=1, kind="stable")[:, : max(firsts)]]
         best = np.maximum.accumulate(gain[ranked], axis=1)
-        lost += gain.max() - best[:, [first - 1 for first in firsts]]
+        lost += gain.max() - best[:, [min(first, best.shape[1]) - 1 for first in firsts]]
     return lost / orders
 
 

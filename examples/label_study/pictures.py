@@ -49,7 +49,8 @@ def estimators(rows: Sequence[Mapping[str, Any]], ceiling: float, file: Path) ->
 
 def gains(tasks: Sequence[str], labels: Sequence[str], values: np.ndarray, file: Path) -> None:
     """Gain of each label in each task, a map in points; labels by their mean gain in standard deviations."""
-    scaled = values / np.nanstd(values, axis=0)
+    deviation = np.nanstd(values, axis=0)
+    scaled = values / np.where(deviation > 0, deviation, 1.0)
     order = np.argsort(-np.nanmean(scaled, axis=1))
     figure, axes = plt.subplots(
         figsize=(1.2 + 0.75 * len(tasks), 0.27 * len(labels) + 1.4), layout="constrained"

@@ -17,10 +17,8 @@ from ptsel_fairseq.heads.settings import HeadSettings
 class Errors(NamedTuple):
     """What a batch says about one label, all on the device of the predictions.
 
-    Attributes:
-        loss: summed over frames [].
-        frames: how many count [].
-        of_constant: the loss of predicting one constant instead, summed [], without gradient; see `constant_loss`.
+    `loss` is summed over the `frames` that count []; `of_constant` is the loss of predicting one constant instead,
+    summed [], without gradient, see `constant_loss`.
     """
 
     loss: Tensor
@@ -141,6 +139,25 @@ def _code_errors(
     hits = ((logits.argmax(-1) == codes) & counts).sum().float()
     hits_of_constant = ((codes == constant.argmax()) & counts).sum().float()
     return CodeErrors.of(Errors(loss, number, of_constant), hits, hits_of_constant)
+
+
+def label_terms(
+    errors: Mapping[str, Errors],
+    weights: Mapping[str, float | Tensor],
+    frames: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """The weighted mean loss of each label, λ_k · L_k; 0 where no frame counts.
+
+    Args:
+        errors: of a batch, see `pretext_errors`.
+        weights: label -> λ_k, times its weight of the balancing.
+        frames: label -> what its summed loss is divided by; the frames that count in the batch, where absent.
+    """
+    terms = {}
+    for label, error in errors.items():
+        count = error.frames if frames is None else frames[label]
+        terms[label] = weights[label] * (error.loss / torch.where(count > 0, count, 1.0))
+    return terms
 
 
 def _chosen(mask: Tensor | None, frames: str, like: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ from ptsel_fairseq.base.late import late_attributes
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.batch import compute_batch as compute_batch
     from ptsel_fairseq.labels.codes.make import make_codes as make_codes
+    from ptsel_fairseq.labels.dataset import CropDataset as CropDataset
+    from ptsel_fairseq.labels.dataset import UpdateBatches as UpdateBatches
     from ptsel_fairseq.labels.extraction.extract import extract as extract
     from ptsel_fairseq.labels.label import Label as Label
     from ptsel_fairseq.labels.label import Track as Track
@@ -40,12 +42,14 @@ if TYPE_CHECKING:
     from ptsel_fairseq.labels.waveform import draw as draw
 else:
     _PLACES = {
+        "CropDataset": "dataset",
         "LabelInfo": "store.reader",
         "LabelStore": "store.reader",
         "Label": "label",
         "POOLS": "pools",
         "Statistics": "store.reader",
         "Track": "label",
+        "UpdateBatches": "dataset",
         "compute": "waveform",
         "compute_batch": "batch",
         "draw": "waveform",
@@ -60,11 +64,13 @@ else:
 
 __all__ = [
     "POOLS",
+    "CropDataset",
     "Label",
     "LabelInfo",
     "LabelStore",
     "Statistics",
     "Track",
+    "UpdateBatches",
     "compute",
     "compute_batch",
     "draw",

@@ -13,8 +13,9 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.heads.balancing import NONE, RULES, Balancing, gradient_products
-from ptsel_fairseq.heads.losses import CodeErrors, Errors, pretext_errors
+from ptsel_fairseq.heads.balancing import NONE, RULES
+from ptsel_fairseq.heads.losses import CodeErrors, label_terms, pretext_errors
+from ptsel_fairseq.heads.pretext import observe
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.cosines import cosine_logs
 from ptsel_fairseq.plugin.schedule import ScaleSchedule
@@ -175,28 +176,27 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         if balancing is not None and counts:
             if begins:
                 balancing.begin_update()
-            observe(balancing, errors, net_output)
+            observe(balancing, errors, net_output["pretext_frames"])
         if self.cosines_interval and self.training:
             due = begins and self._update % self.cosines_interval == 0
             log.update(cosine_logs(due, loss, errors, net_output))
         if counts:
             self._update_begins = False
-        total = loss.new_zeros((), dtype=torch.float32)
-        for k, (label, found) in enumerate(errors.items()):
+        weights = dict(self.pretext_weights)
+        if balancing is not None:
+            for k, label in enumerate(errors):
+                weights[label] = log[f"_weight_{label}"] = weights[label] * balancing.weights[k]
+        terms = label_terms(errors, weights)
+        for label, found in errors.items():
             error, frames, of_constant = found
             if isinstance(found, CodeErrors):
                 log[f"_pretext_{label}_hits"] = found.hits
                 log[f"_pretext_{label}_hits_of_constant"] = found.hits_of_constant
-            weight = self.pretext_weights[label]
-            if balancing is not None:
-                weight = weight * balancing.weights[k]
-                log[f"_weight_{label}"] = weight
-            term = weight * (error / frames.clamp(min=1))
-            total = total + term
-            log[f"_term_{label}"] = self.pretext_scale * term.detach() * sample_size
+            log[f"_term_{label}"] = self.pretext_scale * terms[label].detach() * sample_size
             log[f"_pretext_{label}_of_constant"] = of_constant
             log[f"_pretext_{label}_sum"] = error.detach()
             log[f"_pretext_{label}_frames"] = frames
+        total = sum(terms.values(), loss.new_zeros((), dtype=torch.float32))
         weighted = self.pretext_scale * total * sample_size
         log["_pretext_weighted"] = weighted.detach()
         if not self.schedule.constant:
@@ -274,15 +274,6 @@ def on_host(values: Mapping[str, Any]) -> dict[str, Any]:
         [value.detach().to(device, torch.float64).reshape(()) for value in tensors.values()]
     )
     return {**values, **dict(zip(tensors, fetched.tolist(), strict=True))}
-
-
-def observe(balancing: Balancing, errors: Mapping[str, Errors], net_output: Mapping[str, Any]) -> None:
-    """Show a micro-batch to the balancing rule; rules of gradients get those at the heads' common frames."""
-    losses = [error.loss for error in errors.values()]
-    gram = None
-    if balancing.of_gradients:
-        gram = gradient_products(losses, next(iter(net_output["pretext_frames"].values())))
-    balancing.observe(torch.stack(losses), torch.stack([error.frames for error in errors.values()]), gram)
 
 
 class _Answered:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -14,7 +13,15 @@ from torch.nn.utils.rnn import pad_sequence
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest
-from ptsel_fairseq.labels.batch import complete_frames
+from ptsel_fairseq.labels.crops import (
+    Crop,
+    CropTracks,
+    Scaling,
+    check_samples,
+    crop_length,
+    crop_start,
+    stable_seed,
+)
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.distortion import Distortion
 from ptsel_fairseq.plugin.preemption import keep_loader_alive
@@ -62,7 +69,7 @@ class PtselDataset(BaseWrapperDataset):
         manifest: Manifest,
         grid: FrameGrid,
         store: LabelStore | None,
-        scaling: dict[str, tuple[np.ndarray, np.ndarray]],
+        scaling: Scaling,
         seed: int,
         distortion: Distortion | None = None,
         online: Collection[str] = (),
@@ -76,18 +83,9 @@ class PtselDataset(BaseWrapperDataset):
         self.grid = grid
         self.store = store
         self.labels = list(scaling)
-        self._means, self._stds = (
-            np.concatenate([parts[i] for parts in scaling.values()]).astype(np.float32) if scaling else None
-            for i in range(2)
-        )
-        ends = np.cumsum([len(mean) for mean, _ in scaling.values()], dtype=int).tolist()
-        self._columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        self.tracks = CropTracks(manifest, grid, store, scaling, online)
         self.online = frozenset(online)
         self.hears_bands = hears_bands
-        self._sometimes_undefined = [
-            store is not None and label not in self.online and store.info(label).undefined is not None
-            for label in self.labels
-        ]
         self.seed = seed
         self.distortion = distortion
         # Online labels are of the waveform as it was recorded, so it is normalised here, after it was kept.
@@ -124,7 +122,8 @@ class PtselDataset(BaseWrapperDataset):
         samples = [sample for sample in samples if sample["source"] is not None]
         if not samples:
             return {}
-        crop_size = self._crop_size([len(sample["source"]) for sample in samples])
+        lengths = [len(sample["source"]) for sample in samples]
+        crop_size = crop_length(lengths, self.audio.max_sample_size, self.audio.pad)
         starts = [self._crop_start(sample, crop_size) for sample in samples]
         cropped = _crop(samples, starts, crop_size)
         heard = cropped
@@ -143,20 +142,10 @@ class PtselDataset(BaseWrapperDataset):
             batch["clean_source"] = pad_sequence([s["source"] for s in cropped], batch_first=True).double()
         return batch
 
-    def _crop_size(self, sizes: list[int]) -> int:
-        """The length fairseq's collater gives a batch of these lengths, in samples."""
-        return min(max(sizes) if self.audio.pad else min(sizes), self.audio.max_sample_size)
-
     def _crop_start(self, sample: dict, crop_size: int) -> int:
-        utterance = self.manifest.utterances[self.lines[int(sample["id"])]]
         size = len(sample["source"])
-        if size != utterance.samples:
-            raise PtselError(
-                f"{self.manifest.where(utterance)}: the manifest says {utterance.samples} samples, the audio has "
-                f"{size}; run `ptsel check` and make manifest and store again"
-            )
-        rng = np.random.default_rng([self.seed, self.epoch, int(sample["id"])])
-        return self.grid.hop * int(rng.integers(0, max(size - crop_size, 0) // self.grid.hop + 1))
+        check_samples(self.manifest, int(self.lines[int(sample["id"])]), size)
+        return crop_start(size, crop_size, self.grid, self.seed, self.epoch, int(sample["id"]))
 
     def _normalized(self, sample: dict) -> dict:
         """Of mean 0 and variance 1, operation for operation as fairseq's datasets do it, where that was left to us."""
@@ -180,31 +169,12 @@ class PtselDataset(BaseWrapperDataset):
         return {**sample, "source": torch.from_numpy(self.distortion(waveform, seed, another))}
 
     def _pretext(self, cropped: list[dict], starts: list[int], crop_size: int) -> dict[str, torch.Tensor]:
-        frames = self.grid.num_frames(crop_size)
-        values = np.zeros((len(cropped), frames, len(self._means)), dtype=np.float32)
-        valid = np.zeros((len(cropped), frames, len(self.labels)), dtype=bool)
-        for row, (sample, start) in enumerate(zip(cropped, starts, strict=True)):
-            line = int(self.lines[int(sample["id"])])
-            first = start // self.grid.hop
-            count = self.grid.num_frames(len(sample["source"]))
-            own = values[row, :count]
-            valid[row, :count] = True
-            for k, (label, columns) in enumerate(zip(self.labels, self._columns, strict=True)):
-                if label in self.online:
-                    ends = start + len(sample["source"]) == self.manifest.utterances[line].samples
-                    own[:, columns] = self._means[columns]  # nothing yet
-                    valid[row, :count, k] = complete_frames(
-                        label, len(sample["source"]), self.grid, begins=start == 0, ends=ends
-                    )
-                    continue
-                own[:, columns] = self.store.track(label, line)[first : first + count]
-                if self._sometimes_undefined[k]:
-                    valid[row, :count, k] = self.store.valid(label, line)[first : first + count]
-            own -= self._means
-            own /= self._stds
-        samples = torch.tensor([len(sample["source"]) for sample in cropped])
-        target = values.astype(np.float64)
-        return {"target": torch.from_numpy(target), "valid": torch.from_numpy(valid), "samples": samples}
+        crops = [
+            Crop(int(self.lines[int(sample["id"])]), start, len(sample["source"]))
+            for sample, start in zip(cropped, starts, strict=True)
+        ]
+        pretext = self.tracks(crops, crop_size)
+        return {**pretext, "target": pretext["target"].double()}
 
 
 def _crop(samples: Sequence[dict], starts: Sequence[int], size: int) -> list[dict]:
@@ -212,9 +182,3 @@ def _crop(samples: Sequence[dict], starts: Sequence[int], size: int) -> list[dic
         {**sample, "source": sample["source"][start : start + size]}
         for sample, start in zip(samples, starts, strict=True)
     ]
-
-
-def stable_seed(*numbers: int) -> int:
-    """A 32-bit seed that depends on nothing but the numbers."""
-    digest = hashlib.sha256(",".join(map(str, numbers)).encode()).digest()
-    return int.from_bytes(digest[:4], "little")

@@ -12,9 +12,9 @@ from typing import Any
 from omegaconf import OmegaConf, open_dict
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.grid import FrameGrid
-from ptsel_fairseq.heads.balancing import NONE, RULES, check_balancing, to_json
+from ptsel_fairseq.heads.balancing import NONE, check_balancing, to_json
 from ptsel_fairseq.heads.loss import LOSSES
+from ptsel_fairseq.heads.pretext import check_places
 from ptsel_fairseq.heads.settings import HeadSettings, read_head_settings
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.online import check_online
@@ -72,16 +72,6 @@ def plan(
         model_cfg.pretext_only = not contrastive
 
 
-def check_grid(store: LabelStore, grid: FrameGrid) -> None:
-    """Raise PtselError unless the store's frames are the encoder's."""
-    if grid != store.grid:
-        raise PtselError(
-            f"{store.folder}: the store's frames have hop {store.grid.hop} and window {store.grid.window} "
-            f"samples at {store.grid.sample_rate} Hz, the encoder's hop {grid.hop} and window {grid.window} at "
-            f"{grid.sample_rate} Hz; extract the labels for this encoder's grid"
-        )
-
-
 def _check_alone(heads: Mapping[str, HeadSettings], depth: int, masks: bool) -> None:
     """Raise PtselError unless these heads train the whole encoder by themselves.
 
@@ -131,12 +121,7 @@ def _plan_balancing(
     rule = criterion_cfg.get("pretext_balancing", NONE)
     options = OmegaConf.to_container(criterion_cfg.get("pretext_balancing_options") or OmegaConf.create({}))
     options = check_balancing(rule, options)
-    places = {head.attach for head in heads}
-    if rule != NONE and RULES.get(rule).of_gradients and len(places) > 1:
-        raise PtselError(
-            f"criterion.pretext_balancing: {rule} compares gradients at one place, but heads attach at "
-            f"{', '.join(sorted(map(str, places)))}; attach them all at one, or take another rule"
-        )
+    check_places(rule, heads)
     return to_json(rule, options, list(active.values()), seed)
 
 

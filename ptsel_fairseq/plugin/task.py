@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from fairseq.data.data_utils import numpy_seed
 from fairseq.distributed import utils as distributed
@@ -22,6 +21,7 @@ from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.weights_file import check_weights, join_weights
 from ptsel_fairseq.heads.loss import LOSSES
+from ptsel_fairseq.labels.crops import check_grid, check_split, standardisation
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
@@ -30,14 +30,10 @@ from ptsel_fairseq.plugin.distortion import Distortion, check_distortion
 from ptsel_fairseq.plugin.encoders import encoder as known
 from ptsel_fairseq.plugin.health import CollapseWatch
 from ptsel_fairseq.plugin.online import OnlineLabels
-from ptsel_fairseq.plugin.planning import check_grid, plan
+from ptsel_fairseq.plugin.planning import plan
 from ptsel_fairseq.plugin.refusals import refuse_settings, refuse_what_cannot_be_aligned, train_split
 
 logger = logging.getLogger(__name__)
-
-
-# Of the recordings at a start, at most: whose size and time are looked at, and which are read as their time is another.
-RECORDINGS_LOOKED_AT, RECORDINGS_READ = 20_000, 256
 
 
 @dataclass
@@ -148,11 +144,10 @@ class PtselPretrainingTask(AudioPretrainingTask):
             store, scaling = None, {}
             if self._labels:
                 statistics = self._open_store(self.cfg.statistics_split)
-                scaling = {label: self._scaling(statistics, label) for label in self._labels}
+                scaling = standardisation(statistics, self._labels, self._raw_labels)
                 if len(self._online_labels) < len(self._labels):
                     store = statistics if split == self.cfg.statistics_split else self._open_store(split)
-                    store.check_manifest(manifest)
-                    store.check_recordings(manifest, look_at=RECORDINGS_LOOKED_AT, read=RECORDINGS_READ)
+                    check_split(store, manifest)
             if self._online_labels:
                 self._online = OnlineLabels(scaling, self._online_labels, self._grid)
             distortion = None
@@ -255,18 +250,6 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 "before it trains"
             )
         return LabelStore(self.cfg.store, split)
-
-    def _scaling(self, store: LabelStore, label: str) -> tuple[np.ndarray, np.ndarray]:
-        statistics = store.statistics(label)
-        varies = statistics.std > 0
-        if not varies.any():
-            raise PtselError(
-                f"{store.folder}: the label {label} is constant over the split {self.cfg.statistics_split}; "
-                "give it the weight 0"
-            )
-        if label in self._raw_labels:  # its loss is of the values themselves
-            return np.zeros_like(statistics.mean), np.ones_like(statistics.std)
-        return statistics.mean, np.where(varies, statistics.std, 1.0)
 
 
 def _sum_over_workers(values: torch.Tensor) -> torch.Tensor:

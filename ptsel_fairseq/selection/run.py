@@ -159,7 +159,7 @@ def score_command(
         progress=True,
         compute=compute,
     )
-    out = Path(out)
+    out, permutations = Path(out), int(settings.permutations or 0)
     provenance = {
         "estimator": estimator.name,
         "settings": _settings(settings, estimator, frames),
@@ -170,8 +170,10 @@ def score_command(
     }
     points.save(out / POINTS)
     write_scores(out / SCORES, scores, provenance, of_controls)
-    save(scores_figure(scores, estimator, of_controls), out / PICTURE)
-    print(f"\n{estimator.name}, {estimator.says}\n{score_table(scores, estimator, of_controls)}")
+    save(scores_figure(scores, estimator, of_controls, permutations), out / PICTURE)
+    print(
+        f"\n{estimator.name}, {estimator.says}\n{score_table(scores, estimator, of_controls, permutations)}"
+    )
     print(
         "\n".join(
             [

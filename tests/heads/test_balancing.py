@@ -15,8 +15,8 @@ from ptsel_fairseq.base.stock import to_stock
 from ptsel_fairseq.heads.balancing import RULES, build_balancing, check_balancing, min_norm
 from ptsel_fairseq.heads.heads import PtselHeads
 from ptsel_fairseq.heads.losses import pretext_errors
+from ptsel_fairseq.heads.pretext import observe
 from ptsel_fairseq.heads.settings import HeadSettings
-from ptsel_fairseq.plugin.criterion import observe
 
 ACTIVE = RULES.names()
 OF_GRADIENTS = [rule.name for rule in RULES.all() if rule.of_gradients]
@@ -195,7 +195,7 @@ def test_half_batches_show_the_gradients_of_the_whole(name):
             "pretext_frames": {"output": seen},
         }
         sample = {"pretext": {"target": target[rows], "valid": valid[rows]}}
-        observe(balancing, pretext_errors(output, sample, heads.settings), output)
+        observe(balancing, pretext_errors(output, sample, heads.settings), output["pretext_frames"])
 
     whole, halves = rule_of(name), rule_of(name)
     look(whole, slice(None))

@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.heads.heads import PtselHeads
 from ptsel_fairseq.heads.losses import CodeErrors, pretext_errors
+from ptsel_fairseq.heads.pretext import PretextLoss
 from ptsel_fairseq.heads.settings import HeadSettings, read_head_settings
 
 CODES, BATCH, LENGTH = 7, 2, 40
@@ -119,3 +120,20 @@ def test_codes_have_their_loss_whatever_the_default_says():
 def test_a_loss_of_another_kind_of_label_is_refused(heads, message):
     with pytest.raises(PtselError, match=message):
         read_head_settings(heads, ["codes", "f0"], [100, 1], -1, 3, codes=["codes"])
+
+
+def test_the_module_for_any_trainer_takes_codes():
+    counts = np.array([1, 50, 20, 0, 9, 30, 4])
+    torch.manual_seed(0)
+    loss = PretextLoss(
+        {"pitch": 0.5, "codes": 0.5}, {"pitch": 2, "codes": 1}, 4, code_counts={"codes": counts}
+    )
+    assert loss.raw_labels == {"codes"}
+    _, sample, _, codes, _, _ = drawn()
+    sample["pretext"]["valid"][:] = True
+    found = loss(torch.randn(BATCH, LENGTH, 4), sample["pretext"])
+    error = found.errors["codes"]
+    prior = (counts + 1) / (counts + 1).sum()
+    assert float(error.of_constant) == pytest.approx(-np.log(prior)[codes].sum(), rel=1e-5)
+    found.loss.backward()
+    assert loss.heads.by_label["codes"].weight.grad.shape == (CODES, 4)

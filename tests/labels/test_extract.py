@@ -291,10 +291,10 @@ def test_interrupted_by_the_keyboard(data_dir, tmp_path):
         "2",
     ]
     running = subprocess.Popen([BIN / "ptsel", *command], stderr=subprocess.PIPE, text=True, process_group=0)
-    journal = tmp_path / "store" / "train" / "journal.partial"
     for _ in range(600):
         time.sleep(0.1)
-        if journal.exists() and len(journal.read_text().splitlines()) > 1:
+        journals = list((tmp_path / "store" / "train").glob("*.journal.partial"))
+        if any(len(journal.read_text().splitlines()) > 1 for journal in journals):
             break
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from crop_tools import find_crop
 from plugin_tools import WEIGHTS, batch_of, build, recipe
 
 from ptsel_fairseq.base.errors import PtselError
@@ -11,16 +12,6 @@ from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels.store.reader import LabelStore
 
 ACTIVE = [label for label, weight in WEIGHTS.items() if weight > 0]
-
-
-def find_crop(audio: np.ndarray, crop: np.ndarray) -> int:
-    """Where `crop` lies in `audio`, found by the samples alone."""
-    probe = crop[1000:1400]
-    windows = np.lib.stride_tricks.sliding_window_view(audio, len(probe))
-    candidates = np.flatnonzero((windows[:, 0] == probe[0]) & (windows[:, -1] == probe[-1])) - 1000
-    starts = [s for s in candidates if s >= 0 and np.array_equal(audio[s : s + len(crop)], crop)]
-    assert len(starts) == 1
-    return int(starts[0])
 
 
 @pytest.mark.parametrize("padded", [False, True])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
+import numpy as np
 import pytest
-from conftest import ASTERISK, write_manifest
+from conftest import ASTERISK, run_command, write_manifest
 from omegaconf import OmegaConf
 from plugin_tools import build, recipe
 
@@ -73,3 +76,32 @@ def test_a_store_of_another_manifest_is_refused(data_dir, store_dir, tmp_path):
     with pytest.raises(PtselError, match=r"train\.tsv.*was made from a manifest.*run `ptsel extract`"):
         task.load_dataset("train")
     task.load_dataset("valid")  # the same clips as those of the store
+
+
+@pytest.mark.parametrize("fault", ["infinite", "not a number", "cut off"])
+def test_a_damaged_store_is_refused_by_training_and_score(data_dir, store_dir, tmp_path, fault):
+    """Rather than a loss of nan or a score of nothing."""
+    shutil.copytree(store_dir, tmp_path / "store")
+    file = tmp_path / "store" / "train" / "f0.npy"
+    values = np.load(file)
+    values[len(values) // 2 :] = np.inf if fault == "infinite" else np.nan
+    if fault == "cut off":
+        file.write_bytes(file.read_bytes()[:-100])
+    else:
+        np.save(file, values)
+
+    def train() -> None:
+        task, _, _ = build(recipe(data_dir, tmp_path / "store"))
+        task.load_dataset("train")
+        dataset = task.dataset("train")
+        dataset.collater([dataset[i] for i in range(len(dataset))])
+
+    with pytest.raises(PtselError, match=r"f0\.npy.*(damaged|cut off|expected)"):
+        train()
+    done = run_command(
+        "ptsel", "score", data_dir, "--store", tmp_path / "store", "--out", tmp_path / "ci",
+        "--classes", ASTERISK / "classes" / "voice.tsv", "--permutations", 0,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "f0.npy" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "ci" / "scores.json").exists()

@@ -12,7 +12,8 @@ from sklearn.linear_model import Ridge
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators.audible import PENALTIES, Audible, Plain
-from ptsel_fairseq.selection.estimators.relevance import Relevance, ledoit_wolf, relevance
+from ptsel_fairseq.selection.estimators.relevance import Relevance, relevance
+from ptsel_fairseq.selection.estimators.shrinkage import ledoit_wolf
 from ptsel_fairseq.selection.estimators.task import Task
 
 

@@ -13,7 +13,7 @@ from ptsel_fairseq.selection.estimators.audible import Audible
 from ptsel_fairseq.selection.estimators.lee import independence_error, inverse_beta, lee
 from ptsel_fairseq.selection.estimators.logme import log_evidence, logme
 from ptsel_fairseq.selection.estimators.probe import discriminant, probe
-from ptsel_fairseq.selection.estimators.relevance import ledoit_wolf
+from ptsel_fairseq.selection.estimators.shrinkage import ledoit_wolf
 from ptsel_fairseq.selection.estimators.task import Task, stack
 
 

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from ptsel_fairseq.selection.estimators.relevance import shrunk
+from ptsel_fairseq.selection.estimators.shrinkage import shrunk
 from ptsel_fairseq.selection.estimators.task import Task, sums_by
 
 SCORES_AT_ONCE = 4_000_000

@@ -37,30 +37,13 @@ from scipy.linalg import eigh, solve_triangular
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators.audible import Audible, Plain
 from ptsel_fairseq.selection.estimators.null import Null, permuted, sum_of_chi_squares
+from ptsel_fairseq.selection.estimators.shrinkage import ledoit_wolf
 from ptsel_fairseq.selection.estimators.task import Task, stack, sums_by
 
 NOISE_FLOOR = 0.03  # γ over the sum of the weights
 DRAWS = 200  # permutations for E where points come in groups
 VALUES_AT_ONCE = 4_000_000  # of permuted labels
 MOST_OPERATIONS = 4e12  # of all permutations together; beyond, moments of their distribution are used
-
-
-def ledoit_wolf(values: np.ndarray) -> tuple[np.ndarray, float]:
-    """Covariance of values [n, d] of mean 0, shrunk towards a multiple of the identity, and by how much.
-
-    Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices".
-    """
-    return shrunk(values.T @ values / len(values), np.einsum("ij,ij->i", values, values))
-
-
-def shrunk(S: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, float]:
-    """`ledoit_wolf` from the covariance [d, d] and the squared length of each value [n]."""
-    n, d = len(squares), len(S)
-    mean = float(np.trace(S)) / d
-    distance = float(np.square(S).sum()) - d * mean**2
-    spread = (float(np.square(squares).sum()) / n - float(np.square(S).sum())) / n
-    share = float(np.clip(spread / distance, 0.0, 1.0)) if distance > 1e-14 * mean**2 else 0.0
-    return (1 - share) * S + share * mean * np.eye(d), share
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from ptsel_fairseq.base.pictures import BLUE, COLOURS, GREY, ORANGE
 from ptsel_fairseq.selection.estimators import Estimator, KernelEstimator
 from ptsel_fairseq.selection.label_score import LabelScore, in_order
+from ptsel_fairseq.selection.output.text import p_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,7 @@ def scores_figure(
     scores: Mapping[str, LabelScore],
     estimator: Estimator,
     controls: Mapping[str, LabelScore] | None = None,
+    permutations: int = 0,
 ) -> Figure:
     """Score of each label with its interval, over the range that chance gives; best on top, controls below."""
     from matplotlib.lines import Line2D
@@ -71,7 +73,12 @@ def scores_figure(
             record.score, y, "o", markersize=8, color=colour, markerfacecolor=colour if dependent else "white"
         )
         axes.text(
-            1.01, y, _beside(record), transform=axes.get_yaxis_transform(), va="center", fontsize="small"
+            1.01,
+            y,
+            _beside(record, permutations),
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize="small",
         )
     axes.use_sticky_edges = False  # else a band would end at the frame
     legend: list[Any] = [
@@ -275,8 +282,9 @@ def _name_axes(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _beside(record: LabelScore) -> str:
-    p = "" if record.p is None else f"p = {record.p:.2g}   "
+def _beside(record: LabelScore, permutations: int) -> str:
+    text = "" if record.p is None else p_text(record.p, permutations)
+    p = f"p {text if text.startswith('≤') else f'= {text}'}   " if text else ""
     return f"{p}{record.points:,} points, {record.classes} classes"
 
 

@@ -23,7 +23,7 @@ from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.label_score import SCORES, LabelScore, in_order, read_scores
 from ptsel_fairseq.selection.output import figures
 from ptsel_fairseq.selection.output.report_choice import read_runs, run_html, weights_html
-from ptsel_fairseq.selection.output.text import indifferent_lines, noise_lines, readable_details
+from ptsel_fairseq.selection.output.text import indifferent_lines, noise_lines, p_text, readable_details
 from ptsel_fairseq.selection.run_select import load_points
 from ptsel_fairseq.selection.weighting.comparison import (
     METHODS_FILE,
@@ -182,7 +182,8 @@ def _scores_section(
         + '<p class="note">Left out: classes with too few points where the label is defined, or in which it does not '
         "vary.</p>"
         + _picture(
-            figures.scores_figure(scores, estimator, controls), "Scores with intervals and null range"
+            figures.scores_figure(scores, estimator, controls, permutations),
+            "Scores with intervals and null range",
         ),
     )
 
@@ -263,10 +264,7 @@ def _number(value: float | None, digits: int = 4) -> Cell:
 
 
 def _p(p: float | None, permutations: int) -> Cell:
-    """p; at 1 / (permutations + 1) none of them reaches the score, and more of them might say less."""
-    cell = Cell("–", float("nan")) if p is None else Cell(f"{p:.2g}", p)
-    at_floor = p is not None and permutations > 0 and p * (permutations + 1) < 1.5
-    return Cell(f"≤ {cell.text}", p) if at_floor else cell
+    return Cell("–", float("nan")) if p is None else Cell(p_text(p, permutations), p)
 
 
 def _count(value: int) -> Cell:

@@ -22,6 +22,7 @@ def score_table(
     scores: Mapping[str, LabelScore],
     estimator: Estimator,
     controls: Mapping[str, LabelScore] | None = None,
+    permutations: int = 0,
 ) -> str:
     """The scores for reading, best first, labels without a score at the end with the reason; controls apart."""
     controls = controls or {}
@@ -40,13 +41,18 @@ def score_table(
             lines.append(f"{name:{width}s} {'-':>9s} no score: {record.reason}")
             continue
         interval = "-" if record.interval is None else f"{record.interval[0]:.3g} .. {record.interval[1]:.3g}"
-        p = "-" if record.p is None else f"{record.p:.2g}"
+        p = "-" if record.p is None else p_text(record.p, permutations)
         z = "-" if record.z is None else f"{record.z:.1f}"
         lines.append(
             f"{name:{width}s} {record.score:9.4g} {interval:>19s} {p:>7s} {z:>7s} {record.points:7d} "
             f"{record.classes:7d}"
         )
     return "\n".join(lines)
+
+
+def p_text(p: float, permutations: int) -> str:
+    """p with two digits; ``≤`` where none of the permutations reaches the score: more of them might say less."""
+    return f"{'≤ ' if permutations > 0 and p * (permutations + 1) < 1.5 else ''}{p:.2g}"
 
 
 def noise_lines(
