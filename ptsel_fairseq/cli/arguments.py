@@ -38,6 +38,10 @@ STORE_HELP = """\
 --store STORE  folder of the label store; STORE/<split>/header.json says what it holds
     {"labels": {"f0": {"dim": 1, "unit": "Hz", ...}, ...}, ...}
 """
+KM_HELP = """\
+FOLDER/<split>.km  a code for each frame, one line for each line of the manifest
+    17 17 17 92 92 4
+"""
 SCORES_HELP = """\
 CI_DIR/scores.json  what `ptsel score` wrote
     {"estimator": "cka", "scores": {"f0": {"score": 0.0931, "p": 0.001, ...}, ...}, ...}

@@ -12,6 +12,7 @@ EXAMPLES = {
     "recipe": "ptsel recipe pretraining/tiny --out tiny.yaml",
     "labels": "ptsel labels f0 loudness chroma --plot hello.wav --out labels.png",
     "extract": "ptsel extract data --labels zaiem_speech loudness log_mel --store store",
+    "codes": "ptsel codes data hubert --store store --kmeans mfcc --codes 100",
     "score": "ptsel score data --store store --classes speaker.tsv --out ci",
     "select": "ptsel select ci --method direct --support 4 --out weights.yaml --config tiny.yaml",
     "report": "ptsel report ci --weights weights.yaml --out report.html",

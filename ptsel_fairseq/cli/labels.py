@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from ptsel_fairseq.cli.arguments import (
+    KM_HELP,
     MANIFEST_HELP,
     STORE_HELP,
     add_command,
     add_engine,
     add_jobs,
     add_json,
+    add_splits,
     add_user_labels,
     command_line,
 )
@@ -96,4 +98,68 @@ def add_extract(commands) -> None:
     parser.set_defaults(command=run)
 
 
-ADDED = (add_labels, add_extract)
+def add_codes(commands) -> None:
+    parser = add_command(
+        commands,
+        "codes",
+        "add a label of codes to a store: clusters or random codes of a label it has, or codes of files",
+        MANIFEST_HELP + STORE_HELP + KM_HELP,
+    )
+    parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
+    parser.add_argument(
+        "name", metavar="NAME", help="of the new label; `hubert` alone means --kmeans mfcc --codes 100"
+    )
+    parser.add_argument("--store", type=Path, required=True, help="folder of the label store")
+    add_splits(parser)
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--kmeans", metavar="LABEL", help="cluster the frames of this label, as HuBERT does")
+    kind.add_argument(
+        "--random", metavar="LABEL", help="random projection and codebook of this label, as BEST-RQ"
+    )
+    kind.add_argument(
+        "--file", type=Path, metavar="FOLDER", help="read FOLDER/<split>.km, fairseq's k-means labels"
+    )
+    parser.add_argument(
+        "--codes",
+        type=int,
+        metavar="N",
+        help="how many (default: 100 clusters, 8192 random codes, of files the largest code and one)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of clusters and random codes (default 1)")
+    parser.add_argument(
+        "--fit-split",
+        default="train",
+        metavar="SPLIT",
+        help="that clusters are fitted on, and whose mean and deviation random codes use (default train)",
+    )
+    parser.add_argument(
+        "--sample",
+        type=int,
+        default=1_000_000,
+        metavar="FRAMES",
+        help="of it that are clustered, at most (default 1000000)",
+    )
+    parser.add_argument(
+        "--rate", type=int, default=50, help="codes a second of the files: 50 (default) or 100, as of MFCC"
+    )
+    parser.add_argument(
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="phones of segments: print what the codes say of them (PNMI, purities)",
+    )
+
+    def run(options: dict) -> None:
+        from ptsel_fairseq.labels.codes.make import make_codes
+
+        classes = options.pop("classes")
+        make_codes(**options, command_line=command_line())
+        if classes is not None:
+            from ptsel_fairseq.downstream.metrics.code_quality import print_quality
+
+            print_quality(options["data_dir"], options["splits"], options["store"], options["name"], classes)
+
+    parser.set_defaults(command=run)
+
+
+ADDED = (add_labels, add_extract, add_codes)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ptsel_fairseq.downstream.corpora.registry import register_corpus as register_corpus
     from ptsel_fairseq.downstream.features.front_end import FrontEnd as FrontEnd
     from ptsel_fairseq.downstream.features.front_end import front_end as front_end
+    from ptsel_fairseq.downstream.metrics.code_quality import CodeQuality as CodeQuality
+    from ptsel_fairseq.downstream.metrics.code_quality import code_quality as code_quality
     from ptsel_fairseq.downstream.metrics.compare import Comparison as Comparison
     from ptsel_fairseq.downstream.metrics.compare import Difference as Difference
     from ptsel_fairseq.downstream.metrics.compare import compare_systems as compare_systems
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 else:
     _PLACES = {
         "Clip": "corpora.corpus",
+        "CodeQuality": "metrics.code_quality",
         "Comparison": "metrics.compare",
         "Corpus": "corpora.corpus",
         "Difference": "metrics.compare",
@@ -57,6 +60,7 @@ else:
         "Metric": "metrics.results",
         "Reading": "corpora.corpus",
         "Result": "metrics.results",
+        "code_quality": "metrics.code_quality",
         "compare_systems": "metrics.compare",
         "corpus_names": "corpora.registry",
         "evaluate_asr": "metrics.functions",
@@ -78,6 +82,7 @@ else:
 
 __all__ = [
     "Clip",
+    "CodeQuality",
     "Comparison",
     "Corpus",
     "Difference",
@@ -85,6 +90,7 @@ __all__ = [
     "Metric",
     "Reading",
     "Result",
+    "code_quality",
     "compare_systems",
     "corpus_names",
     "evaluate_asr",

@@ -32,7 +32,7 @@ class PtselHeads(nn.Module):
     Args:
         widths: place in the encoder -> width of its frames.
         labels: names of the labels with a positive weight.
-        dims: dimension of each label's track, in the same order.
+        dims: dimension of each label's track, in the same order; of codes their number.
         settings: of each label's head, in the same order.
     """
 
@@ -49,6 +49,7 @@ class PtselHeads(nn.Module):
                 f"labels must be unique and each have one dimension: {list(labels)}, {list(dims)}"
             )
         self.settings = dict(zip(labels, settings, strict=True))
+        self._log_frequencies: dict[str, Tensor] = {}
         self.by_label = nn.ModuleDict(
             {
                 label: _head(head, widths.get(head.attach, widths["output"]), dim)
@@ -63,6 +64,24 @@ class PtselHeads(nn.Module):
         """Where heads attach, each place once."""
         return list(dict.fromkeys(head.attach for head in self.settings.values()))
 
+    def set_code_counts(self, counts: Mapping[str, Any]) -> None:
+        """Say how often each code occurs in training, with which the losses of codes are compared.
+
+        Args:
+            counts: label -> whole numbers [codes]. One is added to each, so that a code that is new in validation
+                is unlikely rather than impossible.
+        """
+        for label, numbers in counts.items():
+            added = torch.as_tensor(numbers, dtype=torch.float64) + 1
+            self._log_frequencies[label] = (added / added.sum()).log().float()
+
+    def log_frequencies(self, device: torch.device) -> dict[str, Tensor]:
+        """label of codes -> log of each code's frequency in training, float32 [codes]; of those that were set."""
+        for label, values in self._log_frequencies.items():
+            if values.device != device:
+                self._log_frequencies[label] = values.to(device)
+        return self._log_frequencies
+
     def forward(self, frames: Mapping[str | int, Tensor]) -> dict[str, Tensor]:
         """Predict the standardised tracks.
 
@@ -71,7 +90,7 @@ class PtselHeads(nn.Module):
 
         Returns:
             label -> [batch, frames, output_frames · dim], neighbouring frames first to last, in standard
-            deviations of the training store (logits for the loss `bce`).
+            deviations of the training store (logits for the losses `bce` and `cross_entropy`, dim the number of codes).
         """
         predictions = {}
         for label, head in self.by_label.items():

@@ -22,16 +22,19 @@ class Loss(ABC):
         least_dims: the fewest dimensions of a label that it can judge.
         of_raw_values: whether it is of the label's own values, which must lie between 0 and 1, and not of standard
             deviations of the training split.
+        of_codes: whether it judges labels of codes, whose targets [..., 1] are whole numbers and whose predictions
+            [..., codes] are logits. Other labels cannot have it, and labels of codes no other.
     """
 
     name: ClassVar[str]
     when: ClassVar[str] = ""
     least_dims: ClassVar[int] = 1
     of_raw_values: ClassVar[bool] = False
+    of_codes: ClassVar[bool] = False
 
     @abstractmethod
     def of_frames(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """The loss of each frame, [..., dim] -> [...]."""
+        """The loss of each frame, [..., dim] -> [...]; of codes [..., codes] and [..., 1] -> [...]."""
 
     @abstractmethod
     def best_constant(self, target: Tensor, counts: Tensor) -> Tensor | None:
@@ -41,7 +44,8 @@ class Loss(ABC):
             target: [frames, dim]; counts: bool [frames], which frames count, perhaps none.
 
         Returns:
-            None where no constant says anything, and a frame then loses 1.
+            None where no constant says anything, and a frame then loses 1. Not asked of a loss of codes, whose
+            constants are the logarithms of the codes' frequencies.
         """
 
 
@@ -137,3 +141,18 @@ class Bce(Loss):
 
     def best_constant(self, target: Tensor, counts: Tensor) -> Tensor:
         return torch.logit(mean(target, counts), eps=1e-6)
+
+
+class CrossEntropy(Loss):
+    """-log softmax(ẑ) of the code that is right, in nats; the loss of HuBERT and BEST-RQ."""
+
+    name = "cross_entropy"
+    when = "of labels of codes, which have no other"
+    of_codes = True
+
+    def of_frames(self, predicted: Tensor, target: Tensor) -> Tensor:
+        losses = functional.cross_entropy(predicted.flatten(0, -2), target.flatten().long(), reduction="none")
+        return losses.view(predicted.shape[:-1])
+
+    def best_constant(self, target: Tensor, counts: Tensor) -> None:
+        return None

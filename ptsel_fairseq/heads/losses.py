@@ -26,6 +26,24 @@ class Errors(NamedTuple):
     of_constant: Tensor
 
 
+class CodeErrors(Errors):
+    """Of a label of codes: `Errors`, and how many frames are right.
+
+    Attributes:
+        hits: frames whose likeliest code is the right one [].
+        hits_of_constant: frames that have the most frequent code of training [].
+    """
+
+    hits: Tensor
+    hits_of_constant: Tensor
+
+    @classmethod
+    def of(cls, errors: Errors, hits: Tensor, hits_of_constant: Tensor) -> CodeErrors:
+        found = cls(*errors)
+        found.hits, found.hits_of_constant = hits, hits_of_constant
+        return found
+
+
 def frame_loss(kind: str, predicted: Tensor, target: Tensor) -> Tensor:
     """The loss of a name for each frame, [..., dim] -> [...]."""
     return LOSSES.get(kind).of_frames(predicted, target)
@@ -47,6 +65,7 @@ def pretext_errors(
     net_output: Mapping[str, Any],
     sample: Mapping[str, Any],
     settings: Mapping[str, HeadSettings] | None = None,
+    log_frequencies: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Errors]:
     """Summed loss and number of valid frames of each label of a batch.
 
@@ -57,9 +76,10 @@ def pretext_errors(
         net_output: of the model: the predictions under ``pretext``, ``pretext_mask`` bool [batch, frames].
         sample: the batch, with the tracks under ``pretext``.
         settings: of each label's head; linear heads and l1 where absent.
+        log_frequencies: of labels of codes, see `PtselHeads.log_frequencies`; those of the batch where absent.
 
     Returns:
-        label -> `Errors`.
+        label -> `Errors`, of labels of codes `CodeErrors`.
     """
     predictions: dict[str, Tensor] = net_output["pretext"]
     frames = next(iter(predictions.values())).size(1)
@@ -79,7 +99,9 @@ def pretext_errors(
         head = settings[label] if settings else HeadSettings()
         count = head.output_frames
         dim = predicted.size(-1) // count
-        wanted, counts = target[..., column : column + dim], valid[..., k]
+        of_codes = LOSSES.get(head.loss).of_codes
+        width = 1 if of_codes else dim
+        wanted, counts = target[..., column : column + width], valid[..., k]
         predicted = predicted.float()
         if count > 1:
             wanted, counts = around(wanted, count), around(counts, count)
@@ -87,10 +109,36 @@ def pretext_errors(
         if head.frames != "all":
             chosen = _chosen(net_output.get("pretext_mask"), head.frames, valid[..., k])
             counts = counts & (chosen.unsqueeze(-1) if count > 1 else chosen)
-        loss = (frame_loss(head.loss, predicted, wanted) * counts).sum()
-        errors[label] = Errors(loss, counts.sum().float(), constant_loss(head.loss, wanted, counts))
-        column += dim
+        loss, number = (frame_loss(head.loss, predicted, wanted) * counts).sum(), counts.sum().float()
+        if of_codes:
+            errors[label] = _code_errors(
+                loss, number, predicted, wanted, counts, (log_frequencies or {}).get(label)
+            )
+        else:
+            errors[label] = Errors(loss, number, constant_loss(head.loss, wanted, counts))
+        column += width
     return errors
+
+
+@torch.no_grad()
+def _code_errors(
+    loss: Tensor, number: Tensor, logits: Tensor, wanted: Tensor, counts: Tensor, constant: Tensor | None
+) -> CodeErrors:
+    """Errors of codes beside those of one guess for every frame.
+
+    Args:
+        logits: [..., codes]; wanted: [..., 1]; counts: bool [...], which frames count.
+        constant: log of each code's frequency [codes]; None for the frequencies among the frames that count.
+    """
+    codes = wanted.squeeze(-1).long()
+    if constant is None:
+        occurrences = logits.new_zeros(logits.size(-1))
+        occurrences.index_add_(0, codes.flatten(), counts.flatten().to(occurrences.dtype))
+        constant = (occurrences / occurrences.sum().clamp(min=1)).clamp(min=1e-30).log()
+    of_constant = -(constant[codes] * counts).sum()
+    hits = ((logits.argmax(-1) == codes) & counts).sum().float()
+    hits_of_constant = ((codes == constant.argmax()) & counts).sum().float()
+    return CodeErrors.of(Errors(loss, number, of_constant), hits, hits_of_constant)
 
 
 def label_terms(

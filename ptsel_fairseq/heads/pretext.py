@@ -61,6 +61,8 @@ class PretextLoss(nn.Module):
         balancing, options: rule that rescales the losses and its options, as in recipes; call `begin_update` before and
             `end_update` after each update then.
         seed: of rules that draw.
+        code_counts: labels of codes among them -> how often each code occurs in training
+            (`LabelStore.statistics(label).counts`); their heads have an output for each code.
 
     Raises:
         PtselError: no label, a weight that is not positive, or settings that cannot be used.
@@ -78,8 +80,10 @@ class PretextLoss(nn.Module):
         balancing: str = NONE,
         options: Mapping[str, Any] | None = None,
         seed: int = 1,
+        code_counts: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        counts = {label: numbers for label, numbers in (code_counts or {}).items() if label in weights}
         check_positive(weights)
         missing = [label for label in weights if label not in dims]
         if missing:
@@ -87,8 +91,8 @@ class PretextLoss(nn.Module):
                 f"dims: expected one for each label of weights, found none of {', '.join(missing)}"
             )
         labels = list(weights)
-        sizes = [dims[label] for label in labels]
-        settings = read_head_settings(heads or {}, labels, sizes, layer=-1, depth=depth)
+        sizes = [len(counts[label]) if label in counts else dims[label] for label in labels]
+        settings = read_head_settings(heads or {}, labels, sizes, layer=-1, depth=depth, codes=counts)
         for label, head in zip(labels, settings, strict=True):
             if head.source == "online":
                 raise PtselError(
@@ -96,14 +100,16 @@ class PretextLoss(nn.Module):
                 )
         widths = {"output": width} if isinstance(width, int) else width
         self.heads = PtselHeads(widths, labels, sizes, settings)
+        self.heads.set_code_counts(counts)
         self.weights = dict(weights)
         self.scale = scale
         self.balancing = plan_balancing(balancing, options or {}, weights, settings, seed)
 
     @property
     def raw_labels(self) -> set[str]:
-        """Labels whose loss is of their own values: give them to the dataset as `raw`."""
-        return {label for label, head in self.heads.settings.items() if LOSSES.get(head.loss).of_raw_values}
+        """Labels whose loss is of their own values or codes: give them to the dataset as `raw`."""
+        losses = {label: LOSSES.get(head.loss) for label, head in self.heads.settings.items()}
+        return {label for label, loss in losses.items() if loss.of_raw_values or loss.of_codes}
 
     def forward(
         self,
@@ -133,7 +139,8 @@ class PretextLoss(nn.Module):
                 f"{', '.join(map(str, places))}"
             )
         output = {"pretext": self.heads(places), "padding_mask": padding_mask, "pretext_mask": mask}
-        errors = pretext_errors(output, {"pretext": pretext}, self.heads.settings)
+        frequencies = self.heads.log_frequencies(pretext["target"].device)
+        errors = pretext_errors(output, {"pretext": pretext}, self.heads.settings, frequencies)
         counts = torch.stack([error.frames for error in errors.values()])
         weights: dict[str, float | Tensor] = dict(self.weights)
         if self.training:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.heads.loss import LOSSES
 
 DEFAULT = "default"
+CODE_LOSS = "cross_entropy"  # of labels of codes that say nothing else
 CHOICES = {
     "type": ("linear", "mlp"),
     "activation": ("prelu", "relu", "gelu", "tanh"),
@@ -32,7 +33,8 @@ class HeadSettings:
             (PASE+ predicts 7). Each counts on its own; frames beyond the crop do not count.
         attach: `conv` (normalised convolutional features), `input` (of the transformer, masked), the output
             of transformer layer 1, 2, ..., or `output` (of the encoder).
-        loss: of standardised tracks; `bce` is of the label's own values, which lie between 0 and 1.
+        loss: of standardised tracks; `bce` is of the label's own values, which lie between 0 and 1, `cross_entropy` of
+            codes.
         frames: the encoder frames from which the label is predicted.
         source: of the label's track: the `store`, or `online`, computed on the device from the crop.
         grad_scale: factor on the gradient that the head sends into the encoder; 0 trains the head alone.
@@ -65,9 +67,17 @@ def place_of_layer(layer: int) -> str | int:
 
 
 def read_head_settings(
-    block: Mapping[str, Any], labels: Sequence[str], dims: Sequence[int], layer: int, depth: int
+    block: Mapping[str, Any],
+    labels: Sequence[str],
+    dims: Sequence[int],
+    layer: int,
+    depth: int,
+    codes: Collection[str] = (),
 ) -> list[HeadSettings]:
     """The heads of `labels` from ``criterion.pretext_heads``: its entry `default`, then each label's own.
+
+    The default's loss is of labels of values; labels of codes have `CODE_LOSS` unless their own entry names another
+    loss of codes.
 
     Args:
         block: label -> settings that differ from the default.
@@ -75,6 +85,7 @@ def read_head_settings(
             settings stand in them: a recipe may keep them for a later choice of weights.
         layer: ``model.pretext_layer``, where heads sit that say nothing of `attach`.
         depth: number of transformer layers.
+        codes: those of the labels whose tracks are codes, `dims` of which is the number of codes.
 
     Raises:
         PtselError: an unknown setting or a value that cannot be used.
@@ -90,7 +101,10 @@ def read_head_settings(
     default = replace(default, **_known(DEFAULT, block.get(DEFAULT, {})))
     found = []
     for label, dim in zip(labels, dims, strict=True):
-        head = _checked(replace(default, **_known(label, block.get(label, {}))), label, depth)
+        of_codes = LOSSES.get(default.loss).of_codes
+        own = replace(default, loss=CODE_LOSS) if label in codes and not of_codes else default
+        head = _checked(replace(own, **_known(label, block.get(label, {}))), label, depth)
+        _check_kind(label, head.loss, label in codes)
         least = LOSSES.get(head.loss).least_dims
         if dim < least:
             raise PtselError(
@@ -99,6 +113,16 @@ def read_head_settings(
             )
         found.append(head)
     return found
+
+
+def _check_kind(label: str, loss: str, is_code: bool) -> None:
+    """Raise PtselError for a loss of codes of a label that is none, or another loss of one that is."""
+    if LOSSES.get(loss).of_codes != is_code:
+        possible = [name for name in LOSSES.names() if LOSSES.get(name).of_codes == is_code]
+        what = "a label of codes" if is_code else "no label of codes"
+        raise PtselError(
+            f"criterion.pretext_heads.{label}.loss: {label} is {what}; expected {' or '.join(possible)}, found {loss!r}"
+        )
 
 
 def _known(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:

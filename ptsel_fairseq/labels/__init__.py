@@ -24,6 +24,7 @@ from ptsel_fairseq.base.late import late_attributes
 
 if TYPE_CHECKING:
     from ptsel_fairseq.labels.batch import compute_batch as compute_batch
+    from ptsel_fairseq.labels.codes.make import make_codes as make_codes
     from ptsel_fairseq.labels.dataset import CropDataset as CropDataset
     from ptsel_fairseq.labels.dataset import UpdateBatches as UpdateBatches
     from ptsel_fairseq.labels.extraction.extract import extract as extract
@@ -54,6 +55,7 @@ else:
         "draw": "waveform",
         "extract": "extraction.extract",
         "get": "registry",
+        "make_codes": "codes.make",
         "names": "registry",
         "register": "user",
         "register_torch": "user",
@@ -74,6 +76,7 @@ __all__ = [
     "draw",
     "extract",
     "get",
+    "make_codes",
     "names",
     "register",
     "register_torch",

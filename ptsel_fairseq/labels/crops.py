@@ -89,13 +89,13 @@ def standardisation(
     Args:
         store: of the training split.
         labels: in the order in which a batch holds their tracks.
-        raw: those of them whose values stay as they are, because their loss is of the values (`bce`).
+        raw: those of them whose values stay as they are, because their loss is of the values (`bce`) or of codes.
 
     Returns:
         label -> (mean [dim], standard deviation [dim], 1 where a dimension does not vary).
 
     Raises:
-        PtselError: a label that is not in the store, or is constant over the split.
+        PtselError: a label that is not in the store, or is constant over the split, or of codes and not raw.
     """
     scaling = {}
     for label in labels:
@@ -104,6 +104,11 @@ def standardisation(
         if not varies.any():
             raise PtselError(
                 f"{store.folder}: the label {label} is constant over the split {store.split}; give it the weight 0"
+            )
+        if statistics.counts is not None and label not in raw:
+            raise PtselError(
+                f"{store.folder}: {label} is a label of codes, which are not standardised; give PretextLoss its "
+                "code_counts (store.statistics(label).counts), and its raw_labels as raw"
             )
         mean, std = statistics.mean, np.where(varies, statistics.std, 1.0)
         scaling[label] = (np.zeros_like(mean), np.ones_like(std)) if label in raw else (mean, std)

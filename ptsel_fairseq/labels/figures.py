@@ -74,7 +74,7 @@ def draw_labels(
         utterance: one of its lines.
         store: folder of the label store.
         out: the picture; its ending tells the format (png, pdf, svg).
-        labels: which; default, those of the store that have one dimension.
+        labels: which; default, those of the store that have one dimension and are no codes.
 
     Raises:
         PtselError: no such label or store, a store of another manifest, audio that cannot be read, an utterance
@@ -82,7 +82,10 @@ def draw_labels(
     """
     found = LabelStore(store, manifest.split)
     found.check_manifest(manifest)
-    names = [name for name in found.labels if found.info(name).dim == 1] if labels is None else list(labels)
+    names = list(labels or ())
+    if labels is None:
+        infos = [found.info(name) for name in found.labels]
+        names = [info.name for info in infos if info.dim == 1 and info.codes is None]
     where = manifest.where(utterance)
     waveform = read_audio(manifest.audio_path(utterance), found.grid.sample_rate, where)
     figure = figure_of_tracks(

@@ -84,6 +84,7 @@ class Label:
         version: raised whenever the values change, so that stores of two versions are not mixed.
         compute: values [frames, dim] of an analysed waveform, with a mask [frames] where it can be undefined.
         torch: the same for a batch of waveforms on any device; None if there is no such form.
+        codes: how many codes there are, of a label whose track is a code (0, 1, ...) of each frame; None of others.
         whole: what it needs of a whole recording that is analysed in blocks: attributes of
             `extraction.long_recordings.WholeFile`.
         origin: who defines it: this package, a user's file or package, or a backend.
@@ -105,6 +106,7 @@ class Label:
     whole: tuple[str, ...] = ()
     software: Software | None = None
     torch: TorchForm | None = None
+    codes: int | None = None
 
 
 def of(function: Callable[..., Any], *attributes: str) -> Callable[[Analysis], Computed]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.heads.balancing import NONE, RULES
-from ptsel_fairseq.heads.losses import label_terms, pretext_errors
+from ptsel_fairseq.heads.losses import CodeErrors, label_terms, pretext_errors
 from ptsel_fairseq.heads.pretext import observe
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.cosines import cosine_logs
@@ -28,8 +28,8 @@ class PtselWav2vecCriterionConfig(Wav2VecCriterionConfig):
     contrastive: bool = field(
         default=True,
         metadata={
-            "help": "false: the pretext losses alone, on unmasked audio, without quantiser and negatives; infonce, "
-            "loss_weights and log_keys then say nothing"
+            "help": "false: the pretext losses alone, without quantiser and negatives, on audio that is masked only "
+            "if a head says frames: masked; infonce, loss_weights and log_keys then say nothing"
         },
     )
     pretext_weights: dict[str, float] = field(
@@ -97,7 +97,9 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
     receives the output already computed. ``loss`` is logged as stock fairseq logs it (contrastive part and
     penalties, in bits), ``pretext_<label>`` unweighted in standard deviations, ``pretext_total`` with
     weights and scale. ``skill_<label>`` is 1 - loss / loss of the best constant on the same frames, and
-    ``share_<label>`` the label's part of the whole loss.
+    ``share_<label>`` the label's part of the whole loss. Of a label of codes the constant is the codes' frequencies in
+    the training split; ``accuracy_<label>`` is the share of frames whose likeliest code is right, and
+    ``accuracy_skill_<label>`` 1 - wrong frames / wrong frames of the most frequent code.
 
     Across workers gradients are divided by the number of masked frames of all of them, as fairseq does, so a
     worker's pretext mean counts by its masked frames.
@@ -166,7 +168,8 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         if not self.pretext_weights:
             return loss, sample_size, log
 
-        errors = pretext_errors(net_output, sample, model.pretext_heads.settings)
+        frequencies = model.pretext_heads.log_frequencies(sample["pretext"]["target"].device)
+        errors = pretext_errors(net_output, sample, model.pretext_heads.settings, frequencies)
         balancing = model.pretext_balancing
         counts = self.training and not sample.get("dummy")
         begins = counts and self._update_begins
@@ -184,7 +187,11 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
             for k, label in enumerate(errors):
                 weights[label] = log[f"_weight_{label}"] = weights[label] * balancing.weights[k]
         terms = label_terms(errors, weights)
-        for label, (error, frames, of_constant) in errors.items():
+        for label, found in errors.items():
+            error, frames, of_constant = found
+            if isinstance(found, CodeErrors):
+                log[f"_pretext_{label}_hits"] = found.hits
+                log[f"_pretext_{label}_hits_of_constant"] = found.hits_of_constant
             log[f"_term_{label}"] = self.pretext_scale * terms[label].detach() * sample_size
             log[f"_pretext_{label}_of_constant"] = of_constant
             log[f"_pretext_{label}_sum"] = error.detach()
@@ -226,6 +233,14 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
                 metrics.log_scalar(f"share_{label}", term / (whole or 1), sample_size, round=4)
             if of_constant > 0:
                 metrics.log_scalar(f"skill_{label}", 1 - error / of_constant, frames, round=4)
+            if f"_pretext_{label}_hits" in sums:
+                hits = sums.pop(f"_pretext_{label}_hits")
+                wrong_of_constant = frames - sums.pop(f"_pretext_{label}_hits_of_constant")
+                if frames > 0:
+                    metrics.log_scalar(f"accuracy_{label}", hits / frames, frames, round=4)
+                if wrong_of_constant > 0:
+                    skill = 1 - (frames - hits) / wrong_of_constant
+                    metrics.log_scalar(f"accuracy_skill_{label}", skill, frames, round=4)
         for key in [key for key in sums if key.startswith("_cosine_")]:
             label, cosine = key.removeprefix("_cosine_"), sums.pop(key)
             number = sums.pop(f"_cosines_{label}")

@@ -41,9 +41,13 @@ def plan(
     heads: list[HeadSettings] = []
     balancing = ""
     if store is not None:
-        dims = [store.info(label).dim for label in active]
+        codes = {label: store.info(label).codes for label in active}
+        dims = [codes[label] or store.info(label).dim for label in active]
         block = OmegaConf.to_container(criterion_cfg.get("pretext_heads") or OmegaConf.create({}))
-        heads = read_head_settings(block, list(active), dims, model_cfg.get("pretext_layer", -1), depth)
+        coded = [label for label in active if codes[label] is not None]
+        heads = read_head_settings(
+            block, list(active), dims, model_cfg.get("pretext_layer", -1), depth, coded
+        )
         balancing = _plan_balancing(criterion_cfg, active, heads, seed)
         for label, head in zip(active, heads, strict=True):
             if head.source == "online":
@@ -53,7 +57,7 @@ def plan(
     elif contrastive:
         logger.info("no label has a positive weight: plain wav2vec 2.0")
     if not contrastive:
-        _check_alone(dict(zip(active, heads, strict=True)), depth)
+        _check_alone(dict(zip(active, heads, strict=True)), depth, model_cfg.get("mask_prob", 0.0) > 0)
         if criterion_cfg.get("pretext_stop_updates", 0) or criterion_cfg.get("pretext_scale", 1.0) == 0:
             raise PtselError(
                 "criterion.contrastive: false leaves nothing to learn where the pretext part counts nothing; expected "
@@ -68,18 +72,22 @@ def plan(
         model_cfg.pretext_only = not contrastive
 
 
-def _check_alone(heads: Mapping[str, HeadSettings], depth: int) -> None:
-    """Raise PtselError unless these heads train the whole encoder by themselves."""
+def _check_alone(heads: Mapping[str, HeadSettings], depth: int, masks: bool) -> None:
+    """Raise PtselError unless these heads train the whole encoder by themselves.
+
+    Args:
+        masks: whether the model can mask frames.
+    """
     if not heads:
         raise PtselError(
             "criterion.contrastive: false leaves nothing to learn, for no label has a positive weight; give "
             "pretext_weights (`ptsel select` writes them) or pretext_fixed_weights"
         )
     for label, head in heads.items():
-        if head.frames == "masked":
+        if head.frames == "masked" and not masks:
             raise PtselError(
-                f"criterion.pretext_heads.{label}.frames: masked needs the mask of the contrastive loss, which "
-                "contrastive: false does without; expected all"
+                f"criterion.pretext_heads.{label}.frames: masked needs the mask of wav2vec 2.0 with model.mask_prob "
+                "above 0, which this model does without; expected all"
             )
     if not any(head.attach in ("output", depth) and head.grad_scale > 0 for head in heads.values()):
         raise PtselError(

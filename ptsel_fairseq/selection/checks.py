@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,11 +40,17 @@ def check_arrays(
 
 
 def prepare_labels(
-    x: np.ndarray, labels: Mapping[str, np.ndarray], classes: np.ndarray, estimator: KernelEstimator
+    x: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    classes: np.ndarray,
+    estimator: KernelEstimator,
+    codes: Collection[str] = (),
 ) -> tuple[dict[str, np.ndarray], dict[str, LabelScore]]:
     """Check the arrays; labels ready for the estimator, float64 [N, d], and records of those without a score.
 
-    In standard deviations, or as they are if the estimator says so.
+    In standard deviations, or as they are if the estimator says so. The shares of `codes` stay as they are: two samples
+    of one code each then are equally far apart whichever codes these are, rare ones too, so that their Gaussian kernel
+    is the discrete one (1 for the same code, 0 for another), but for a scale and a constant, which centring removes.
     """
     check_arrays(x, labels, classes)
     ready: dict[str, np.ndarray] = {}
@@ -63,8 +69,9 @@ def prepare_labels(
                 None, points_undefined=undefined, reason="constant: the same for every sample"
             )
             continue
-        ready[name] = np.full((len(z), z.shape[1] if estimator.own_units else scaled.shape[1]), np.nan)
-        ready[name][defined] = z[defined] if estimator.own_units else scaled
+        as_it_is = estimator.own_units or name in codes
+        ready[name] = np.full((len(z), z.shape[1] if as_it_is else scaled.shape[1]), np.nan)
+        ready[name][defined] = z[defined] if as_it_is else scaled
     return ready, unscored
 
 

@@ -24,6 +24,7 @@ from ptsel_fairseq.selection.embedding import SEGMENT_POINTS, UTTERANCE_POINTS, 
 from ptsel_fairseq.selection.speech_vectors import speech_vectors
 
 LABEL_KEY = "label:"
+MOST_CODES = 1000
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Points:
         end: float64 [N], seconds, infinite for whole utterances; empty if unknown.
         group: str [N], what the points depend on each other by, if that is more than the utterance; empty if it is not.
         values: float64 [N], what is to be predicted in place of the classes; empty in a task of classes.
+        codes: str, those of the labels that are of codes: their columns are shares of frames.
     """
 
     x: np.ndarray
@@ -49,6 +51,7 @@ class Points:
     end: np.ndarray = field(default_factory=lambda: np.empty(0))
     group: np.ndarray = field(default_factory=lambda: np.empty(0, np.str_))
     values: np.ndarray = field(default_factory=lambda: np.empty(0))
+    codes: np.ndarray = field(default_factory=lambda: np.empty(0, np.str_))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -62,7 +65,8 @@ class Points:
 
     def only(self, labels: Sequence[str]) -> Points:
         """The same points with these labels only."""
-        return replace(self, labels={name: self.labels[name] for name in labels})
+        codes = self.codes[np.isin(self.codes, list(labels))]
+        return replace(self, labels={name: self.labels[name] for name in labels}, codes=codes)
 
     def save(self, file: Path | str) -> None:
         """Write an .npz without pickles, by `WholeFile`."""
@@ -73,6 +77,8 @@ class Points:
             arrays["group"] = self.group
         if len(self.values):
             arrays["values"] = self.values
+        if len(self.codes):
+            arrays["codes"] = self.codes
         arrays |= {LABEL_KEY + name: self.labels[name] for name in sorted(self.labels)}
         with WholeFile(file) as out:
             np.savez(out, **arrays)
@@ -114,6 +120,8 @@ class Points:
             raise ValueError("x holds values that are not finite numbers")
         if self.values.dtype.kind != "f" or not np.isfinite(self.values).all():
             raise ValueError("values are not finite numbers")
+        if not isinstance(self.codes, np.ndarray) or not set(self.codes.ravel().tolist()) <= set(self.labels):
+            raise ValueError("codes names labels that are not there")
         for name in ("utterance", "start", "end", "values"):
             if len(getattr(self, name)) not in (0, len(self.x)):
                 raise ValueError(f"{name} has another number of samples")
@@ -157,6 +165,8 @@ def build_points(
             another manifest, an unknown label or summary.
     """
     check_summary(summary)
+    for name in labels:
+        check_label(store, name)
     store.check_manifest(manifest)
     if store.grid.sample_rate != SAMPLE_RATE:
         raise PtselError(
@@ -180,7 +190,26 @@ def build_points(
         if group_of
         else np.empty(0, np.str_),
         values=values,
+        codes=np.array(
+            [name for name in sorted(labels) if store.info(name).codes is not None], dtype=np.str_
+        ),
     )
+
+
+def check_label(store: LabelStore, label: str) -> None:
+    """Raise PtselError for a label that the store lacks, or one of more codes than scores can be had of."""
+    codes = store.info(label).codes
+    if codes is not None and codes > MOST_CODES:
+        raise PtselError(
+            f"{store.folder}: {label} has {codes} codes; scores take a column for each, of at most {MOST_CODES}; name "
+            "the other labels (--labels), or make fewer codes for scoring"
+        )
+
+
+def width_of(store: LabelStore, label: str) -> int:
+    """Values of one frame of a label: its dimensions, of codes one for each."""
+    info = store.info(label)
+    return info.codes or info.dim
 
 
 def check_summary(summary: str) -> None:
@@ -212,16 +241,19 @@ def summarise_label(
         fill_undefined: see `build_points`.
 
     Returns:
-        float64 [segments, dim], [segments, 2 dim] or [segments, frames * dim]; NaN in rows without a defined frame.
+        float64 [segments, dim], [segments, 2 dim] or [segments, frames * dim]; NaN in rows without a defined frame. A
+        label of codes has a column for each, 1 in frames of that code and 0 in others: the mean is its share of them.
     """
     info = store.info(label)
     filling = info.unvoiced_value if fill_undefined else None
-    width = summary_width(info.dim, summary, frames)
+    width = summary_width(width_of(store, label), summary, frames)
     rows = []
     for segment in segments:
         samples = manifest.utterances[segment.utterance].samples
         first, last = store.grid.frames_between(segment.start, segment.end, samples)
         values = np.asarray(store.track(label, segment.utterance)[first:last], dtype=np.float64)
+        if info.codes is not None:
+            values = (values == np.arange(info.codes)).astype(np.float64)  # one column for each code
         valid = np.ones(len(values), dtype=bool)
         if info.undefined is not None:
             valid = np.asarray(store.valid(label, segment.utterance)[first:last])

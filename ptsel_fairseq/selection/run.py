@@ -33,6 +33,7 @@ from ptsel_fairseq.selection.output.text import (
 from ptsel_fairseq.selection.points import (
     Points,
     build_points,
+    check_label,
     check_summary,
     downsampled_frames,
 )
@@ -126,7 +127,7 @@ def score_command(
     if not chosen:
         raise PtselError(f"{opened.folder}: the store holds no finished label; run `ptsel extract`")
     for label in chosen:
-        opened.info(label)
+        check_label(opened, label)
     cache = opened.folder / CACHE if cache is None else Path(cache)
     frames = downsampled_frames(class_file)
     segments = class_file.in_order()
@@ -176,6 +177,7 @@ def score_command(
         values=points.values if len(points.values) else None,
         estimator=estimator,
         groups=points.groups,
+        codes=points.codes.tolist(),
         seed=settings.seed,
         permutations=settings.permutations,
         bootstrap=settings.bootstrap,

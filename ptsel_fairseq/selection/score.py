@@ -8,7 +8,7 @@ independent points takes whole groups of them, by default utterances.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -42,6 +42,7 @@ def score_labels(
     values: np.ndarray | None = None,
     estimator: str | Estimator = DEFAULT_ESTIMATOR,
     groups: np.ndarray | None = None,
+    codes: Collection[str] = (),
     seed: int = 0,
     permutations: int | None = None,
     bootstrap: int = DEFAULT_BOOTSTRAP,
@@ -74,6 +75,8 @@ def score_labels(
         estimator: one of `estimators.ESTIMATORS`, or its name.
         groups: what each sample belongs to, such as its utterance [N]; samples of different groups are independent.
             Default: each is its own.
+        codes: labels of codes among them, whose values [N, codes] are the shares of a sample's frames with each code;
+            kernels of these are discrete, see `checks.prepare_labels`.
         seed: of permutations, resampling and folds.
         permutations: of the labels by group, for `p` and `z`; 0 for none; default, the estimator's own number.
         bootstrap: resamplings of the classes for the interval of kernel estimators; 0 for no interval of any.
@@ -100,6 +103,7 @@ def score_labels(
         values=values,
         estimator=estimator,
         groups=groups,
+        codes=codes,
         seed=seed,
         permutations=permutations,
         bootstrap=bootstrap,
@@ -120,6 +124,7 @@ def score_with_controls(
     values: np.ndarray | None = None,
     estimator: str | Estimator = DEFAULT_ESTIMATOR,
     groups: np.ndarray | None = None,
+    codes: Collection[str] = (),
     seed: int = 0,
     permutations: int | None = None,
     bootstrap: int = DEFAULT_BOOTSTRAP,
@@ -169,7 +174,7 @@ def score_with_controls(
             bootstrap,
             average or kernel_estimator(chosen).average,
         )
-        scores = score_by_kernels(x, together, classes, groups, settings, compute, progress)
+        scores = score_by_kernels(x, together, classes, groups, settings, compute, progress, codes)
     scores = compared_with_noise(scores, relevance, apart=tuple(controls))
     of_labels = {name: scores[name] for name in sorted(labels)}
     if all(record.score is None for record in of_labels.values()) and isinstance(chosen, KernelEstimator):

@@ -8,7 +8,7 @@ throughout an utterance stays so nearly, and classes that share utterances stay 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -80,9 +80,10 @@ def score_by_kernels(
     settings: KernelSettings,
     compute: Compute,
     progress: bool = False,
+    codes: Collection[str] = (),
 ) -> dict[str, LabelScore]:
     """`score.score_labels` for an estimator of kernels."""
-    values, scores = prepare_labels(x, labels, classes, settings.estimator)
+    values, scores = prepare_labels(x, labels, classes, settings.estimator, codes)
     names, class_of = np.unique(classes, return_inverse=True)
     sizes = np.bincount(class_of)
     memory, jobs = compute.memory, compute.jobs

@@ -108,7 +108,10 @@ def test_summed_logs_weigh_batches_by_their_frames(parts):
         ({"criterion__pretext_fixed_weights": {"f0": 1.0}}, "f0 stand in pretext_weights with a positive λ"),
         ({"criterion__pretext_fixed_weights": {"mfcc": 1.0}}, "pretext_fixed_weights: no label mfcc"),
         ({"criterion__pretext_fixed_weights": {"log_mel": -1.0}}, "pretext_fixed_weights: expected a weight"),
-        ({"criterion__pretext_heads": {"f0": {"frames": "masked"}}}, "masked needs the mask"),
+        (
+            {"criterion__pretext_heads": {"f0": {"frames": "masked"}}, "model__mask_prob": 0.0},
+            "masked needs the mask",
+        ),
         ({"criterion__pretext_heads": {"default": {"attach": 2}}}, "a head with a gradient at the encoder's"),
         ({"criterion__pretext_heads": {"default": {"grad_scale": 0}}}, "a head with a gradient"),
         ({"criterion__pretext_stop_updates": 100}, "expected pretext_stop_updates 0"),

@@ -21,6 +21,7 @@ FORMAT = 1
 HEADER = "header.json"
 LENGTHS = "lengths.npy"
 DTYPES = ("float32", "float16")
+CODE_DTYPES = ("int16", "int32")  # of labels whose track is a code
 SOFTWARE = "backend"  # in a label's entry of the header, if another program computed it
 THIS_PACKAGE = "ptsel_fairseq itself"
 
@@ -34,6 +35,7 @@ class LabelInfo:
         undefined: when it has no value, in words; None if it always has one.
         unvoiced_value: what openSMILE prints there, used by the estimator `reference` only.
         version: of the definition; raised whenever its values change.
+        codes: how many codes there are, of a label whose track is a code (0, 1, ...) of each frame; None of others.
     """
 
     name: str
@@ -44,15 +46,21 @@ class LabelInfo:
     parameters: dict[str, Any]
     undefined: str | None = None
     unvoiced_value: float | None = None
+    codes: int | None = None
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and standard deviation of each dimension over the `frames` valid frames of a split, float64 [dim]."""
+    """Mean and standard deviation of each dimension over the `frames` valid frames of a split, float64 [dim].
+
+    Attributes:
+        counts: of a label of codes, how many of the frames have each code, int64 [codes]; None of others.
+    """
 
     mean: np.ndarray
     std: np.ndarray
     frames: int
+    counts: np.ndarray | None = None
 
 
 def read_header(folder: Path) -> dict[str, Any]:
@@ -83,7 +91,8 @@ def read_header(folder: Path) -> dict[str, Any]:
             LabelInfo(**entry["info"])
             entry["checksums"].items()
             dtype_of(entry)
-            statistics_of(entry)
+            if (LabelInfo(**entry["info"]).codes is None) != (statistics_of(entry).counts is None):
+                raise ValueError("codes without counts, or counts without codes")
             software_of(entry)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, PtselError) as error:
         raise PtselError(
@@ -104,12 +113,13 @@ def statistics_of(entry: dict[str, Any]) -> Statistics:
         np.array(found["mean"], dtype=np.float64),
         np.array(found["std"], dtype=np.float64),
         int(found["frames"]),
+        np.array(found["counts"], dtype=np.int64) if "counts" in found else None,
     )
 
 
 def dtype_of(entry: dict[str, Any]) -> type:
     name = entry.get("dtype", "float32")
-    if name not in DTYPES:
+    if name not in DTYPES + CODE_DTYPES:
         raise ValueError(f"dtype {name!r}")
     kind: type = np.dtype(name).type
     return kind
@@ -133,6 +143,7 @@ def finished_entry(
             "mean": statistics.mean.tolist(),
             "std": statistics.std.tolist(),
             "frames": statistics.frames,
+            **({} if statistics.counts is None else {"counts": statistics.counts.tolist()}),
         },
         "checksums": checksums,
         "origin": plan["origin"],

@@ -40,6 +40,7 @@ class Parked:
     ) -> None:
         self._plan, self._layout, self._rows, self._recordings = plan, layout, rows, recordings
         self.name = shape_of(plan).name
+        self.is_code = plan["info"].get("codes") is not None
         self._offsets = np.cumsum([0, *(grid.num_frames(recording.samples) for recording in recordings)])
         # An interrupted extraction of it for the new manifest may be there already.
         taken = LabelArrays(folder, shape_of(plan), 0, adopt=False).values.partial.exists()

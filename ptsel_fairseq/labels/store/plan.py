@@ -32,7 +32,13 @@ def label_info(label: Label) -> LabelInfo:
         parameters,
         label.undefined,
         label.unvoiced_value,
+        label.codes,
     )
+
+
+def _without_codes_of_others(info: dict[str, Any]) -> dict[str, Any]:
+    """As headers have always had it, of a label that is no code."""
+    return {key: value for key, value in info.items() if key != "codes" or value is not None}
 
 
 @cache
@@ -45,7 +51,7 @@ def plan_of_label(label: Label, grid: FrameGrid, dtype: np.dtype, device: str) -
     """What a label is computed by now."""
     return _plain(
         {
-            "info": asdict(label_info(label)),
+            "info": _without_codes_of_others(asdict(label_info(label))),
             "origin": label.origin,
             **software_entry(label),
             "device": device,

@@ -6,7 +6,7 @@
   its arrays; written last, so a label that is in the header is finished;
 * ``recordings.tsv``: for each manifest line, size, time and SHA-256 of the file when it was analysed, see `recordings`;
 * ``lengths.npy``: int64 [utterances], samples of each manifest line, from which the frame offsets follow;
-* ``<label>.npy``: float32 or float16 [frames of the split, dim], as the header says;
+* ``<label>.npy``: float32 or float16 [frames of the split, dim], as the header says; int16 or int32 of codes;
 * ``<label>.valid.npy``: bool [frames of the split], only for labels that can be undefined.
 
 No pickle anywhere. Names ending in ``.partial`` belong to an extraction that has not finished.
@@ -101,6 +101,12 @@ class LabelStore:
             raise PtselError(
                 f"{self._folder / label}.npy: the track of utterance {index} has values that are not finite, and was "
                 f"written without any: the array is damaged; remove {self._folder} and extract it again"
+            )
+        codes = self._labels[label]["info"].get("codes")
+        if codes is not None and len(values) and not (values.min() >= 0 and values.max() < codes):
+            raise PtselError(
+                f"{self._folder / label}.npy: expected codes from 0 to {codes - 1} in utterance {index}, found "
+                f"{values.min():g} to {values.max():g}: the array is damaged; remove it and make the codes again"
             )
         return values
 

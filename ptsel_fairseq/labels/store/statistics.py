@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ptsel_fairseq.labels.store.partial_arrays import PartialArray
@@ -35,11 +37,17 @@ class Moments:
         return Statistics(self._mean, np.sqrt(self._squares / max(self._count, 1)), self._count)
 
 
-def track_statistics(values: PartialArray, valid: PartialArray | None) -> Statistics:
-    """Mean and standard deviation over valid frames, in manifest order."""
+def track_statistics(
+    values: PartialArray, valid: PartialArray | None, codes: int | None = None
+) -> Statistics:
+    """Mean and standard deviation over valid frames, in manifest order; of a label of codes also their counts."""
     frames, dim = values.shape
     moments = Moments(dim)
+    counts = None if codes is None else np.zeros(codes, np.int64)
     for first in range(0, frames, BLOCK):
         last = min(first + BLOCK, frames)
-        moments.add(values.read(first, last), None if valid is None else valid.read(first, last))
-    return moments.statistics()
+        block, mask = values.read(first, last), None if valid is None else valid.read(first, last)
+        moments.add(block, mask)
+        if counts is not None:
+            counts += np.bincount((block if mask is None else block[mask]).ravel(), minlength=len(counts))
+    return replace(moments.statistics(), counts=counts)

@@ -26,7 +26,14 @@ from ptsel_fairseq.base.identity import Identity
 from ptsel_fairseq.base.kept import SECONDS_BETWEEN_FLUSHES
 from ptsel_fairseq.base.manifest import Manifest, Utterance
 from ptsel_fairseq.labels.label import Label
-from ptsel_fairseq.labels.store.header import DTYPES, LENGTHS, finished_entry, header_for, write_header
+from ptsel_fairseq.labels.store.header import (
+    CODE_DTYPES,
+    DTYPES,
+    LENGTHS,
+    finished_entry,
+    header_for,
+    write_header,
+)
 from ptsel_fairseq.labels.store.journal import Done
 from ptsel_fairseq.labels.store.label_work import EARLIER, LabelWork, content, finished_rows
 from ptsel_fairseq.labels.store.parking import Parked
@@ -53,7 +60,7 @@ class StoreWriter:
         labels: those that the split shall have; those it has already, of the recordings as they are, are left alone.
         grid: of the tracks.
         command_line: for the header.
-        dtype: of the values on disk, one of `DTYPES`.
+        dtype: of the values on disk, one of `DTYPES`; where all labels are codes, one of `CODE_DTYPES`.
         skipped: for the header, which lines of which manifest this one lacks; None if it is as it was given.
         devices: for the header, label -> what computes it, where that is not this package on the CPU.
 
@@ -76,8 +83,9 @@ class StoreWriter:
         skipped: dict[str, Any] | None = None,
         devices: Mapping[str, str] | None = None,
     ) -> None:
-        if dtype not in DTYPES:
-            raise PtselError(f"--dtype: expected {' or '.join(DTYPES)}, found {dtype!r}")
+        dtypes = CODE_DTYPES if all(label.codes is not None for label in labels) and labels else DTYPES
+        if dtype not in dtypes:
+            raise PtselError(f"--dtype: expected {' or '.join(dtypes)}, found {dtype!r}")
         self._dtype = np.dtype(dtype)
         self.manifest = manifest
         self.grid = grid
@@ -137,6 +145,11 @@ class StoreWriter:
                 work.open(self._recordings)
         return self.todo()
 
+    def identity(self, index: int) -> Identity | None:
+        """Of an utterance's file as it is now, if the store has had it before."""
+        recording = self._recordings[index]
+        return None if recording is None else recording.identity
+
     def first_row(self, index: int) -> int:
         """The row of `arrays` in which an utterance's tracks begin."""
         return int(self._offsets[index])
@@ -194,7 +207,8 @@ class StoreWriter:
         for parked in self._parked:
             print(
                 f"{self.folder}: {parked.name} lacks recordings of {self.manifest.file} and is kept unfinished; "
-                "extract it again to complete it"
+                + ("make it again with `ptsel codes`" if parked.is_code else "extract it again")
+                + " to complete it"
             )
         self.missing.clear()
         self._work.clear()
@@ -257,7 +271,7 @@ class StoreWriter:
     def _entry(self, work: LabelWork) -> dict[str, Any]:
         """A label's entry of the header, of its complete arrays."""
         values, valid = work.arrays.values, work.arrays.valid
-        statistics = track_statistics(values, valid)
+        statistics = track_statistics(values, valid, work.plan["info"].get("codes"))
         checksums = {array.final.name: file_checksum(array.partial) for array in work.arrays}
         own = any(label.name == work.name for label in self.missing)
         command = self._command_line if own else self._header["labels"][work.name]["command"]

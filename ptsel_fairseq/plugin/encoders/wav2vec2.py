@@ -59,8 +59,8 @@ class PtselWav2Vec2Model(HeadedModel, Wav2Vec2Model):
     """wav2vec 2.0 whose forward pass also returns the heads' predictions under ``"pretext"``.
 
     Without heads and with its own front end it is the stock model, operation for operation. With ``pretext_only`` the
-    heads see unmasked audio, and what only the contrastive loss needs stays as it began: it is in the checkpoint,
-    which so remains a whole wav2vec 2.0, but no parameter of the optimizer.
+    audio is masked only if a head is of masked frames, and what only the contrastive loss needs stays as it began: it
+    is in the checkpoint, which so remains a whole wav2vec 2.0, but no parameter of the optimizer.
     """
 
     CONTRASTIVE_PARTS = ("quantizer", "project_q", "target_glu", "final_proj")
@@ -77,8 +77,10 @@ class PtselWav2Vec2Model(HeadedModel, Wav2Vec2Model):
             )
         self.build_heads(cfg, {"conv": self.embed, "output": cfg.encoder_embed_dim})
         self._mask_indices: torch.Tensor | None = None
+        heads = self.pretext_heads.settings if self.pretext_heads is not None else {}
+        self.masks_alone = self.pretext_only and any(head.frames == "masked" for head in heads.values())
         if self.pretext_only:
-            self.mask_emb.requires_grad_(False)
+            self.mask_emb.requires_grad_(self.masks_alone)
             for part in self.CONTRASTIVE_PARTS:
                 if getattr(self, part) is not None:
                     getattr(self, part).requires_grad_(False)
@@ -89,7 +91,8 @@ class PtselWav2Vec2Model(HeadedModel, Wav2Vec2Model):
                 return super().forward(source, padding_mask, mask, features_only, **kwargs)
         with EncoderTap(self, self.pretext_heads.places) as tap, self._front_end_hears(padding_mask):
             if self.pretext_only:
-                stock = super().forward(source, padding_mask, mask=False, features_only=True, **kwargs)
+                masked = mask and self.masks_alone
+                stock = super().forward(source, padding_mask, masked, features_only=True, **kwargs)
                 result = {"padding_mask": stock["padding_mask"]}
             else:
                 result = super().forward(source, padding_mask, mask, features_only, **kwargs)

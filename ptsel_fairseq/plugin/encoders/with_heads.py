@@ -27,7 +27,9 @@ class HeadedConfig:
     )
     pretext_dims: list[int] = field(
         default_factory=list,
-        metadata={"help": "dimension of each label's track; the task fills it from the label store"},
+        metadata={
+            "help": "dimension of each label's track, or number of codes; the task fills it from the label store"
+        },
     )
     pretext_layer: int = field(
         default=-1,
@@ -42,7 +44,10 @@ class HeadedConfig:
     )
     pretext_only: bool = field(
         default=False,
-        metadata={"help": "neither mask nor quantiser; the task fills it from criterion.contrastive"},
+        metadata={
+            "help": "no quantiser, and a mask only for heads of masked frames; the task fills it from "
+            "criterion.contrastive"
+        },
     )
     pretext_balancing: str = field(
         default="",

@@ -173,7 +173,7 @@ def estimate(cfg: DictConfig, labels: LabelStore | LabelsOfTheCatalogue) -> Esti
     grid = task._grid
     saved, flops, head_flops = measure(model, crop, precision.name != "float32")
     read = [
-        dim * _itemsize(labels, label) + 1  # one byte for the mask
+        (1 if labels.info(label).codes else dim) * _itemsize(labels, label) + 1  # one byte for the mask
         for label, dim in zip(model.cfg.pretext_labels, model.cfg.pretext_dims, strict=True)
         if heads.settings[label].source == "store"
     ]

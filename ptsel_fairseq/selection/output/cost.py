@@ -16,7 +16,7 @@ from ptsel_fairseq.selection.estimators import Estimator, TaskEstimator
 from ptsel_fairseq.selection.estimators.one_class import class_seconds, matrix_bytes
 from ptsel_fairseq.selection.estimators.relevance import MOST_OPERATIONS
 from ptsel_fairseq.selection.noise import PERMUTATIONS
-from ptsel_fairseq.selection.points import downsampled_frames, summary_width
+from ptsel_fairseq.selection.points import downsampled_frames, summary_width, width_of
 
 OPERATIONS_A_SECOND = 1e10  # of one core, multiplying matrices
 FOLDS_HELD = 5  # covariances of the speech that ridge regression keeps
@@ -42,7 +42,7 @@ def cost_line(
     seconds = sum(manifest.utterances[index].samples for index in used) / store.grid.sample_rate
     dims = [
         [
-            summary_width(store.info(label).dim, summary, frames)
+            summary_width(width_of(store, label), summary, frames)
             for label in labels
             if (store.info(label).undefined is not None) == optional
         ]

@@ -72,7 +72,7 @@ def report_command(
         labels, R = compared.labels, np.array(compared.dependence)
     else:
         points = load_points(ci_dir, scores)
-        names, R, _ = label_dependence(points.x, points.labels, points.classes, memory)
+        names, R, _ = label_dependence(points.x, points.labels, points.classes, memory, points.codes.tolist())
         labels = list(names)
     estimator = estimator_of(made)
     values = "values" in made

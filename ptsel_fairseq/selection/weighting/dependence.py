@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -27,6 +27,7 @@ def label_dependence(
     labels: Mapping[str, np.ndarray],
     classes: np.ndarray,
     memory: float = MEMORY,
+    codes: Collection[str] = (),
 ) -> tuple[tuple[str, ...], np.ndarray, dict[str, str]]:
     """Debiased CKA of the kernels of each two labels given the class, averaged by the classes' points.
 
@@ -40,6 +41,7 @@ def label_dependence(
         labels: name -> [N] or [N, dim], NaN where undefined.
         classes: [N].
         memory: bytes that this may take.
+        codes: those of the labels that are of codes, see `score_labels`.
 
     Returns:
         Sorted names of the k labels that vary, float64 [k, k] with ones on the diagonal, and
@@ -49,7 +51,7 @@ def label_dependence(
         PtselError: as `score_labels`, or two labels that vary together in no class with 4 points.
     """
     classes = np.asarray(classes)
-    values, unscored = prepare_labels(np.asarray(x), labels, classes, kernel_estimator("cka"))
+    values, unscored = prepare_labels(np.asarray(x), labels, classes, kernel_estimator("cka"), codes)
     left_out = {name: str(record.reason) for name, record in unscored.items()}
     if not values:
         raise PtselError("labels: none of them varies, so none depends on another")

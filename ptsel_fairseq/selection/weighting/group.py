@@ -17,7 +17,7 @@ All matrices are symmetric and E has a zero diagonal, so only pairs i < j are ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -77,6 +77,7 @@ class GroupObjective:
     Args:
         memory: bytes that the classes may take (default 4e9). Large classes are held as half of their
             speech kernel, or if that does not fit as their points, for several times the work.
+        codes: those of the labels that are of codes, see `score.score_labels`.
 
     Raises:
         PtselError: as `score.score_labels`, or no class that has enough samples where all labels are defined.
@@ -89,10 +90,11 @@ class GroupObjective:
         classes: np.ndarray,
         estimator: str | KernelEstimator = "cka",
         memory: float = MEMORY,
+        codes: Collection[str] = (),
     ) -> None:
         x, classes = np.asarray(x), np.asarray(classes)
         estimator = kernel_estimator(estimator)
-        values, unusable = prepare_labels(x, labels, classes, estimator)
+        values, unusable = prepare_labels(x, labels, classes, estimator, codes)
         self.estimator = estimator
         self._memory_left = memory - 3 * MEMORY_OF_A_BLOCK
         self._exponents_left = SHARE_OF_EXPONENTS * memory

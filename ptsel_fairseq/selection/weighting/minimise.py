@@ -156,7 +156,9 @@ def _sampled_objective(points: Points, objective: GroupObjective, rng: np.random
     defined = np.flatnonzero(all_defined(values))
     rows = balanced_rows(defined, points.classes, SAMPLED_CLASSES, SAMPLED_POINTS, rng)
     sampled = {name: z[rows] for name, z in values.items()}
-    return GroupObjective(points.x[rows], sampled, points.classes[rows], objective.estimator)
+    return GroupObjective(
+        points.x[rows], sampled, points.classes[rows], objective.estimator, codes=points.codes.tolist()
+    )
 
 
 def _shown(starts: np.ndarray, progress: bool) -> Iterable[np.ndarray]:

@@ -40,7 +40,12 @@ class Prepared:
     @cached_property
     def objective(self) -> GroupObjective:
         return GroupObjective(
-            self.points.x, self.points.labels, self.points.classes, self.kernels, self.memory
+            self.points.x,
+            self.points.labels,
+            self.points.classes,
+            self.kernels,
+            self.memory,
+            self.points.codes.tolist(),
         )
 
     def only(self, names: Sequence[str]) -> Prepared:
@@ -74,7 +79,9 @@ class Prepared:
         key = tuple(names)
         if key not in self._dependence:
             labels = {name: self.points.labels[name] for name in names}
-            self._dependence[key] = label_dependence(self.points.x, labels, self.points.classes, self.memory)
+            self._dependence[key] = label_dependence(
+                self.points.x, labels, self.points.classes, self.memory, self.points.codes.tolist()
+            )
         return self._dependence[key]
 
     def minimum(

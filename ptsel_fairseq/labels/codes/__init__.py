@@ -1,0 +1,1 @@
+"""Labels whose track is a code of each frame: clusters, random codes, codes of a file."""
