@@ -277,7 +277,7 @@ def test_half_precision_does_not_reach_the_state():
 @pytest.mark.parametrize(
     ("rule", "options", "message"),
     [
-        ("famo", {}, "expected one of none, equal"),
+        ("famos", {}, "expected one of none, equal"),
         ("dwa", {"periods": 3}, "dwa has period, temperature, found periods"),
         ("none", {"period": 3}, "none has none"),
         ("dwa", {"period": 0}, r"options\.period: expected a positive number"),
@@ -386,3 +386,27 @@ def test_the_export_holds_no_balancing_and_a_plain_checkpoint_starts_it_afresh(d
     model.load_state_dict(stock["model"], strict=True)
     model.remove_pretraining_modules()
     assert model.pretext_balancing is None
+
+
+@pytest.mark.parametrize("lambdas", [[1 / 3] * 3, [0.6, 0.3, 0.1]])
+def test_famo_is_its_algorithm_with_the_next_batch(lambdas):
+    """Algorithm 1 by autograd and torch's Adam; with equal λ the paper's direction, Σ z / L · gradient."""
+    history = torch.tensor([100.0, 1.0, 7.0]) * torch.tensor([0.995, 0.98, 0.9]) ** torch.arange(40)[:, None]
+    balancing = build_balancing("famo", check_balancing("famo", {}), lambdas)
+    logits = torch.zeros(3, requires_grad=True)
+    adam = torch.optim.Adam([logits], lr=0.025, weight_decay=0.01)
+    prior = torch.tensor(lambdas).log()
+    for t, losses in enumerate(history):
+        show(balancing, losses)
+        balancing.end_update(alone)
+        if t:
+            adam.zero_grad()
+            fall = history[t - 1].log() - losses.log()
+            logits.grad = torch.autograd.grad(torch.softmax(prior + logits, 0), logits, fall)[0]
+            adam.step()
+        z = torch.softmax(prior + logits.detach(), 0)
+        direction = z / losses / (z / losses).sum()
+        ours = balancing.weights * torch.tensor(lambdas)
+        torch.testing.assert_close(ours / ours.sum(), direction, rtol=1e-4, atol=1e-7)
+        assert float(balancing.weights.sum()) == pytest.approx(3, rel=1e-5)
+    assert balancing.learned.argmax() == 0  # what improves least gains
