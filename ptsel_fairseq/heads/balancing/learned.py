@@ -25,7 +25,7 @@ class Learned(Balancing):
         self.remember("moments", 2, len(lambdas))  # Adam's
 
     def step(self, gradient: Tensor, count: int | None = None) -> None:
-        """One step of Adam (Kingma and Ba 2015) on s, with its usual constants; the `count`-th, by default the update's."""
+        """One step of Adam (Kingma and Ba 2015) on s, with its usual constants: the `count`-th, or the update's."""
         count = self.done if count is None else count
         first, second = self.moments
         first.lerp_(gradient, 0.1)
