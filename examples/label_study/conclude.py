@@ -71,6 +71,8 @@ def conclude(settings: Settings, page: Path | None) -> None:
     trained = contrastive.accuracies(results, best_singles(scores))
     summary["contrastive_by_task"] = contrastive.by_task(trained)
     summary["contrastive"] = contrastive.compared(trained, settings.resamplings)
+    other_head = contrastive.accuracies(results, best_singles(scores), "mlp")
+    summary["contrastive_mlp"] = contrastive.compared(other_head, settings.resamplings)
     summary["way_rule"] = default_way_by_rule(gained, noisy, list(TASKS))
     for name, rows in summary.items():
         write_csv(results / "summary" / f"{name}.csv", rows)
@@ -90,6 +92,10 @@ def conclude(settings: Settings, page: Path | None) -> None:
     draw(page.parent, data, summary, gained, outcomes)
 
 
+CONTRASTIVE_COLUMNS = {
+    "seeds": "seeds", "way": "λ", "tasks": "tasks", "gain": "gain over no labels ±",
+    "difference": "over every label equal ±", "p_holm": "p (Holm)",
+}  # fmt: skip
 COLUMNS: dict[str, Mapping[str, str]] = {
     "ceiling": {
         "task": "task", "seeds": "seeds", "reliability": "reliability", "ceiling": "highest ρ to expect",
@@ -117,10 +123,8 @@ COLUMNS: dict[str, Mapping[str, str]] = {
     "ways_by_task": {},
     "noise_weight": {},
     "contrastive_by_task": {},
-    "contrastive": {
-        "seeds": "seeds", "way": "λ", "tasks": "tasks", "gain": "gain over no labels ±",
-        "difference": "over every label equal ±", "p_holm": "p (Holm)",
-    },
+    "contrastive": CONTRASTIVE_COLUMNS,
+    "contrastive_mlp": CONTRASTIVE_COLUMNS,
 }  # fmt: skip
 
 

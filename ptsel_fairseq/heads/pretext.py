@@ -107,7 +107,7 @@ class PretextLoss(nn.Module):
 
     @property
     def raw_labels(self) -> set[str]:
-        """Labels whose loss is of their own values or codes: give them to the dataset as `raw`."""
+        """Labels whose loss is of their own values or codes; the dataset takes them as `raw`."""
         losses = {label: LOSSES.get(head.loss) for label, head in self.heads.settings.items()}
         return {label for label, loss in losses.items() if loss.of_raw_values or loss.of_codes}
 
