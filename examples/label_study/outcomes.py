@@ -29,7 +29,7 @@ class Outcomes:
             for row in read(file) if file.is_file() else ():
                 key = (row["tier"], row["features"], row["task"], row["head"], row["examples"], row["model"])
                 rows[(*key, int(row["seed"]))] = 100 * float(row["accuracy"])
-                kinds[row["model"]] = row["kind"]
+                kinds.setdefault(row["model"], row["kind"])  # of the first file that has it
         return cls(rows, kinds)
 
     def accuracy(
