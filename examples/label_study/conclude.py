@@ -11,7 +11,7 @@ import contrastive
 import numpy as np
 import pictures
 from models import RANDOM
-from outcomes import Outcomes, Scores
+from outcomes import Outcomes, Scores, best_by_relevance
 from report import markdown, put_tables, write_csv
 from rules import default_by_rule, default_way_by_rule
 from settings import CONTROLS, HERE, NOISE_CONTROLS, POOLS, SEEDS, TASKS, Settings
@@ -68,10 +68,11 @@ def conclude(settings: Settings, page: Path | None) -> None:
     noisy = [row["λ"] for row in summary["noise_weight"] if row["tasks with λ on noise"]]
     noisy += [f"best by {row['estimator']}" for row in summary["planted"] if row["noise_first"]]
     noisy += [f"best by {name}" for name in analysis.STATIC] + ["mean of random groups"]
-    trained = contrastive.accuracies(results, best_singles(scores))
+    singles = {task: best for task in TASKS if (best := best_by_relevance(scores, task))}
+    trained = contrastive.accuracies(results, singles)
     summary["contrastive_by_task"] = contrastive.by_task(trained)
     summary["contrastive"] = contrastive.compared(trained, settings.resamplings)
-    other_head = contrastive.accuracies(results, best_singles(scores), "mlp")
+    other_head = contrastive.accuracies(results, singles, "mlp")
     summary["contrastive_mlp"] = contrastive.compared(other_head, settings.resamplings)
     summary["way_rule"] = default_way_by_rule(gained, noisy, list(TASKS))
     for name, rows in summary.items():
@@ -192,17 +193,6 @@ def accuracies(outcomes: Outcomes) -> list[dict[str, Any]]:
         row[task.name] = max(known, default=np.nan)
     rows.insert(4, row)
     return rows
-
-
-def best_singles(scores: Scores) -> dict[str, str]:
-    """Task -> the label with the highest relevance."""
-    found = {}
-    for task, of in scores.values.items():
-        known = of.get("relevance", {})
-        labels = [name for name in known if not name.startswith(("ctl_", "orc_"))]
-        if labels:
-            found[task] = max(labels, key=lambda name: known[name])
-    return found
 
 
 def group_weights(results: Path) -> dict[tuple[str, str], dict[str, float]]:

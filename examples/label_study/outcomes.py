@@ -96,6 +96,13 @@ class Scores:
         return np.array([known.get(label, np.nan) for label in labels])
 
 
+def best_by_relevance(scores: Scores, task: str) -> str | None:
+    """The label with the highest relevance for a task, among those of the catalogue; None where there is no score."""
+    known = scores.values.get(task, {}).get("relevance", {})
+    labels = [name for name in known if not name.startswith(("ctl_", "orc_"))]
+    return max(labels, key=lambda name: known[name]) if labels else None
+
+
 def rank_on_others(gains: dict[str, np.ndarray], task: str) -> np.ndarray:
     """The static ranking: the mean rank of each label's gain on all other tasks, higher for larger gains.
 

@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 from corpora import draw, ptsel
 from models import random_groups
+from outcomes import Scores, best_by_relevance
 from points import Points
 from settings import HERE, PAPERS_WAY, SEEDS, TIER3_DEFAULT, TIER3_TASKS, TIER3_UPDATES, Settings
 from tables import read
@@ -46,6 +47,7 @@ def plan(study: Study) -> Iterator[Contrastive]:
     file = study.settings.results / "ways.csv"
     for row in read(file) if file.is_file() else ():
         ways.setdefault((row["task"], row["way"]), {})[row["label"]] = float(row["weight"])
+    scores = Scores.of(study.settings.results / "scores.csv")
     labels = study.labels
     shared = {
         "none": {},
@@ -59,21 +61,9 @@ def plan(study: Study) -> Iterator[Contrastive]:
             for way in (PAPERS_WAY, "cka_direct", TIER3_DEFAULT):
                 if (task, way) in ways:
                     yield Contrastive(f"{way}_{task}", seed, ways[task, way], (task,))
-            best = best_single(study.settings, task)
+            best = best_by_relevance(scores, task)
             if best:
                 yield Contrastive(f"single_{best}", seed, {best: 1.0}, (task,))
-
-
-def best_single(settings: Settings, task: str) -> str | None:
-    """The label with the highest relevance for a task, among those of the catalogue."""
-    file = settings.results / "scores.csv"
-    rows = [
-        row
-        for row in (read(file) if file.is_file() else ())
-        if row["task"] == task and row["kind"] == "single"
-    ]
-    known = {row["label"]: float(row["score"]) for row in rows if row["estimator"] == "relevance"}
-    return max(known, key=lambda name: known[name]) if known else None
 
 
 def prepare(study: Study) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ptsel_fairseq.heads.loss import LOSSES
 from ptsel_fairseq.heads.settings import HeadSettings
 
 ACTIVATIONS = {"prelu": nn.PReLU, "relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
@@ -63,6 +64,12 @@ class PtselHeads(nn.Module):
     def places(self) -> list[str | int]:
         """Where heads attach, each place once."""
         return list(dict.fromkeys(head.attach for head in self.settings.values()))
+
+    @property
+    def raw_labels(self) -> set[str]:
+        """Labels whose loss is of their own values or codes: their tracks are not standardised."""
+        losses = {label: LOSSES.get(head.loss) for label, head in self.settings.items()}
+        return {label for label, loss in losses.items() if loss.of_raw_values or loss.of_codes}
 
     def set_code_counts(self, counts: Mapping[str, Any]) -> None:
         """Say how often each code occurs in training, with which the losses of codes are compared.

@@ -18,7 +18,6 @@ from ptsel_fairseq.heads.balancing import (
     gradient_products,
 )
 from ptsel_fairseq.heads.heads import PtselHeads
-from ptsel_fairseq.heads.loss import LOSSES
 from ptsel_fairseq.heads.losses import Errors, label_terms, pretext_errors
 from ptsel_fairseq.heads.settings import HeadSettings, read_head_settings
 
@@ -108,8 +107,7 @@ class PretextLoss(nn.Module):
     @property
     def raw_labels(self) -> set[str]:
         """Labels whose loss is of their own values or codes; the dataset takes them as `raw`."""
-        losses = {label: LOSSES.get(head.loss) for label, head in self.heads.settings.items()}
-        return {label for label, loss in losses.items() if loss.of_raw_values or loss.of_codes}
+        return self.heads.raw_labels
 
     def forward(
         self,

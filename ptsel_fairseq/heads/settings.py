@@ -116,7 +116,7 @@ def read_head_settings(
 
 
 def _check_kind(label: str, loss: str, is_code: bool) -> None:
-    """Raise PtselError for a loss of codes of a label that is none, or another loss of one that is."""
+    """Raise PtselError unless labels of codes have a loss of codes, and all others another one."""
     if LOSSES.get(loss).of_codes != is_code:
         possible = [name for name in LOSSES.names() if LOSSES.get(name).of_codes == is_code]
         what = "a label of codes" if is_code else "no label of codes"

@@ -149,7 +149,7 @@ class UpdateBatches(Sampler[list[tuple[int, int]]]):
     """The batches of the updates of a training, as ``(epoch, number)`` for `CropDataset`, in one process or several.
 
     Every epoch goes through the utterances in an order of its own, drawn from seed and epoch, and leaves out what is no
-    whole batch at its end. Each of `processes` takes every so-manieth utterance of a batch, so that together they see
+    whole batch at its end. Of N `processes` each takes every N-th utterance of a batch, so that together they see
     what one process sees. A training that begins at update `first` sees what an uninterrupted one sees from there.
 
     Args:

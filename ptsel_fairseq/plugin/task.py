@@ -89,9 +89,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
         if not model.pretext_only:
             self.collapse_watch = CollapseWatch(model.cfg.latent_groups, model.cfg.latent_vars)
         heads = model.pretext_heads.settings if getattr(model, "pretext_heads", None) is not None else {}
-        losses = {label: LOSSES.get(head.loss) for label, head in heads.items()}
-        coded = [label for label, loss in losses.items() if loss.of_codes]
-        self._raw_labels = {label for label, loss in losses.items() if loss.of_raw_values or loss.of_codes}
+        coded = [label for label, head in heads.items() if LOSSES.get(head.loss).of_codes]
+        self._raw_labels = model.pretext_heads.raw_labels if heads else set()
         if coded and not from_checkpoint:
             store = self._open_store(self.cfg.statistics_split)
             model.pretext_heads.set_code_counts({label: store.statistics(label).counts for label in coded})

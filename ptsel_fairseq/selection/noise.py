@@ -16,8 +16,8 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR, Relevance
-from ptsel_fairseq.selection.estimators.task import Task, large_classes
-from ptsel_fairseq.selection.estimators.value_task import ValueTask, varies
+from ptsel_fairseq.selection.estimators.task import large_classes
+from ptsel_fairseq.selection.estimators.value_task import task_of, varies
 from ptsel_fairseq.selection.label_score import LabelScore
 
 LEVEL = 0.001
@@ -47,11 +47,7 @@ def relevance_of(
     tells = len(np.unique(classes[rows])) > 1 if values is None else varies(values[rows])
     if not tells or (in_groups is not None and len(np.unique(in_groups)) < 2):
         return None
-    task = (
-        Task(x[rows], classes[rows], in_groups, seed)
-        if values is None
-        else ValueTask(x[rows], values[rows], in_groups, seed)
-    )
+    task = task_of(x, classes, values, groups, seed, rows)
     return Relevance(task, {name: np.asarray(z)[rows] for name, z in labels.items()})
 
 

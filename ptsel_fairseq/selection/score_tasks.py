@@ -15,7 +15,7 @@ from ptsel_fairseq.selection.estimators.audible import Audible
 from ptsel_fairseq.selection.estimators.null import Null, permuted
 from ptsel_fairseq.selection.estimators.relevance import NOISE_FLOOR, Relevance
 from ptsel_fairseq.selection.estimators.task import Task, large_classes, stack
-from ptsel_fairseq.selection.estimators.value_task import ValueTask
+from ptsel_fairseq.selection.estimators.value_task import task_of
 from ptsel_fairseq.selection.label_score import LabelScore
 
 JACKKNIFE_BLOCKS = 10  # of groups, for estimators that must be computed anew without each
@@ -41,15 +41,14 @@ def score_by_task(
         made: the relevance of the same labels and points, where there is one already.
         values: what is to be told in place of the classes.
     """
-    rows, small = np.arange(len(x)), 0
-    if values is not None:
-        task: Task = ValueTask(x, values, groups, seed)
-    else:
+    rows: np.ndarray | slice = slice(None)
+    small = 0
+    if values is None:
         rows = large_classes(classes, estimator.least_points)
         if len(np.unique(classes[rows])) < 2:
             raise PtselError(no_class_left(estimator, classes))
         small = len(np.unique(classes)) - len(np.unique(classes[rows]))
-        task = Task(x[rows], classes[rows], None if groups is None else np.asarray(groups)[rows], seed)
+    task = task_of(x, classes, values, groups, seed, rows)
     used = {name: np.asarray(z)[rows] for name, z in labels.items()}
     if estimator.audible is None:
         return _by_function(task, used, estimator, permutations, interval, small, progress)

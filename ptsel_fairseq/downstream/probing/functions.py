@@ -12,6 +12,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.downstream.asr.settings import HEADS, SUFFIXES, Settings
+from ptsel_fairseq.downstream.metrics.answer_files import Table
 from ptsel_fairseq.downstream.metrics.results import RESAMPLES, Answers, Result, score
 from ptsel_fairseq.downstream.probing import multilabel, probe, regression, verify
 from ptsel_fairseq.downstream.probing.classifiers import MODELS
@@ -76,10 +77,8 @@ def probe_features(
     check_choice("model", model, MODELS)
     check_whole("seeds", seeds)
     y = column_of(classes, len(features), "classes")
-    names, items, folds = _divided(features, y, splits, leave_out, ids)
-    return probe.probe(
-        items, folds, model, seeds, name, None if groups is None else table_of("groups", names, groups)
-    )
+    items, folds, table = _divided(features, y, splits, leave_out, ids, groups)
+    return probe.probe(items, folds, model, seeds, name, table)
 
 
 def probe_values(
@@ -121,10 +120,8 @@ def probe_values(
     check_choice("model", model, MODELS)
     check_whole("seeds", seeds)
     y = numbers_of(values, len(features), "values")
-    names, items, folds = _divided(features, y, splits, leave_out, ids)
-    return regression.probe_values(
-        items, folds, model, seeds, name, None if groups is None else table_of("groups", names, groups)
-    )
+    items, folds, table = _divided(features, y, splits, leave_out, ids, groups)
+    return regression.probe_values(items, folds, model, seeds, name, table)
 
 
 def _divided(
@@ -133,8 +130,9 @@ def _divided(
     splits: Sequence[str] | None,
     leave_out: Sequence[str] | None,
     ids: Sequence[str] | None,
-) -> tuple[list[str], Items, list[Fold]]:
-    """The items' names, the items, and their folds: the splits, or one for each group that is left out."""
+    groups: Sequence[str] | None,
+) -> tuple[Items, list[Fold], Table | None]:
+    """The items, their folds (the splits, or one for each group that is left out), and the groups of intervals."""
     names = names_of(ids, len(features))
     if (splits is None) == (leave_out is None):
         raise PtselError("splits, leave_out: expected one of them")
@@ -145,7 +143,8 @@ def _divided(
     if splits is not None:
         check_splits(split)
     table = None if leave_out is None else table_of("leave_out", names, leave_out)
-    return names, items, make_folds(items, PARTS, table)
+    of_intervals = None if groups is None else table_of("groups", names, groups)
+    return items, make_folds(items, PARTS, table), of_intervals
 
 
 def probe_relevance(

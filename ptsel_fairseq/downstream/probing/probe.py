@@ -12,18 +12,16 @@ from ptsel_fairseq.base.provenance import checksums
 from ptsel_fairseq.downstream.features.front_end import front_ends
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_class_table
 from ptsel_fairseq.downstream.metrics.results import (
-    RESAMPLES,
     RESULT,
-    Answers,
     Result,
     result_lines,
-    score,
     write_result,
 )
-from ptsel_fairseq.downstream.probing.classifiers import fit_and_answer, is_deterministic
+from ptsel_fairseq.downstream.probing.classifiers import fit_and_answer
 from ptsel_fairseq.downstream.probing.items import Fold, Items, make_folds, read_items, tested_rows
 from ptsel_fairseq.downstream.probing.multilabel import probe_relevance, relevance_files
 from ptsel_fairseq.downstream.probing.regression import describe_values, probe_values
+from ptsel_fairseq.downstream.probing.runs import probe_folds
 from ptsel_fairseq.labels.user import read_user_files
 
 
@@ -132,24 +130,7 @@ def probe(
                 f"expected classes to choose on that are trained on ({', '.join(sorted(trained)[:5])}...), found only "
                 f"{', '.join(sorted(valid)[:5])}; divide the data otherwise"
             )
-    runs, chosen = [], []
-    for seed in range(1 if is_deterministic(model, items.x.shape[1]) else seeds):
-        fitted = [
-            fit_and_answer(model, items.part(fold.train), items.part(fold.valid), items.part(fold.test), seed)
-            for fold in folds
-        ]
-        runs.append(tuple(str(answer) for fit in fitted for answer in fit.answers))
-        chosen.append([fit.chosen for fit in fitted])
-    tested = tested_rows(folds)
-    paths = items.paths[tested].tolist()
-    answers = Answers(
-        "classification",
-        tuple(items.ids[tested].tolist()),
-        tuple(items.y[tested].tolist()),
-        tuple(runs),
-        tuple(paths if groups is None else groups.of_paths(paths)),
-    )
-    return score(name, answers, {"model": model, "chosen": chosen}, RESAMPLES)
+    return probe_folds("classification", fit_and_answer, str, items, folds, model, seeds, name, groups)
 
 
 def describe(items: Items, folds: Sequence[Fold]) -> str:

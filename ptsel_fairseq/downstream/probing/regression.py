@@ -8,7 +8,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.downstream.metrics.answer_files import Table
-from ptsel_fairseq.downstream.metrics.results import RESAMPLES, Answers, Result, score
+from ptsel_fairseq.downstream.metrics.results import Result
 from ptsel_fairseq.downstream.probing.classifiers import (
     Fitted,
     Part,
@@ -17,6 +17,7 @@ from ptsel_fairseq.downstream.probing.classifiers import (
     standardised,
 )
 from ptsel_fairseq.downstream.probing.items import Fold, Items, tested_rows
+from ptsel_fairseq.downstream.probing.runs import probe_folds
 
 PENALTIES = tuple(10.0**power for power in range(3, -6, -1))  # over the number of items, strongest first
 
@@ -43,26 +44,7 @@ def probe_values(
                     + (f" of the value {items.y[rows[0]]:g}" if len(rows) else "")
                     + "; divide the data otherwise"
                 )
-    runs, chosen = [], []
-    for seed in range(1 if is_deterministic(model, items.x.shape[1]) else seeds):
-        fitted = [
-            fit_and_predict(
-                model, items.part(fold.train), items.part(fold.valid), items.part(fold.test), seed
-            )
-            for fold in folds
-        ]
-        runs.append(tuple(float(answer) for fit in fitted for answer in fit.answers))
-        chosen.append([fit.chosen for fit in fitted])
-    tested = tested_rows(folds)
-    paths = items.paths[tested].tolist()
-    answers = Answers(
-        "regression",
-        tuple(items.ids[tested].tolist()),
-        tuple(items.y[tested].tolist()),
-        tuple(runs),
-        tuple(paths if groups is None else groups.of_paths(paths)),
-    )
-    return score(name, answers, {"model": model, "chosen": chosen}, RESAMPLES)
+    return probe_folds("regression", fit_and_predict, float, items, folds, model, seeds, name, groups)
 
 
 def fit_and_predict(model: str, train: Part, valid: Part, test: Part, seed: int) -> Fitted:

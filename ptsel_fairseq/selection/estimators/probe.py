@@ -7,7 +7,6 @@ groups and tested on the rest, in turn (`Task.folds`). **Higher is better.**
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -31,16 +30,17 @@ def recall(task: Task, z: np.ndarray) -> np.ndarray:
 
 def told(task: Task, z: np.ndarray) -> np.ndarray:
     """Whether each point's class is told from values z [n, d] by a model that saw no point of its fold, bool [n]."""
-    parts = _parts(task)
-    held = [moments_of(z[part.held], part.held_classes, len(task.names)) for part in parts]
-    sums, products = np.sum([m.sums for m in held], axis=0), np.sum([m.products for m in held], axis=0)
+    k = len(task.names)
+    of_folds = [moments_of(z[held], task.class_of[held], k) for _, held in task.learnt_and_held]
+    sums = np.sum([own.sums for own in of_folds], axis=0)
+    products = np.sum([own.products for own in of_folds], axis=0)
     right = np.zeros(len(task), dtype=bool)
-    for part, own in zip(parts, held, strict=True):
+    rows = max(1, SCORES_AT_ONCE // k)
+    for (learnt, held), own in zip(task.learnt_and_held, of_folds, strict=True):
         others = Moments(sums - own.sums, products - own.products)
-        coefficients, intercepts = discriminant(z[part.learnt], part.learnt_classes, len(task.names), others)
-        rows = max(1, SCORES_AT_ONCE // len(task.names))
-        for first in range(0, len(part.held), rows):
-            some = part.held[first : first + rows]
+        coefficients, intercepts = discriminant(z[learnt], task.class_of[learnt], k, others)
+        for first in range(0, len(held), rows):
+            some = held[first : first + rows]
             right[some] = np.argmax(z[some] @ coefficients.T + intercepts, axis=1) == task.class_of[some]
     return right
 
@@ -51,30 +51,6 @@ class Moments:
 
     sums: np.ndarray
     products: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The points of one fold and of all others, and their classes."""
-
-    learnt: np.ndarray
-    held: np.ndarray
-    learnt_classes: np.ndarray
-    held_classes: np.ndarray
-
-
-_KNOWN: WeakKeyDictionary[Task, tuple[_Part, ...]] = WeakKeyDictionary()
-
-
-def _parts(task: Task) -> tuple[_Part, ...]:
-    """The folds of a task; found once for all labels and permutations."""
-    if task not in _KNOWN:
-        found = []
-        for fold in range(int(task.folds.max()) + 1):
-            learnt, held = np.flatnonzero(task.folds != fold), np.flatnonzero(task.folds == fold)
-            found.append(_Part(learnt, held, task.class_of[learnt], task.class_of[held]))
-        _KNOWN[task] = tuple(found)
-    return _KNOWN[task]
 
 
 def moments_of(z: np.ndarray, classes: np.ndarray, k: int) -> Moments:

@@ -126,6 +126,14 @@ class Task:
         return self._parts(FOLDS, 1)
 
     @cached_property
+    def learnt_and_held(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """For each fold the points of all others, and its own."""
+        count = int(self.folds.max()) + 1
+        return tuple(
+            (np.flatnonzero(self.folds != fold), np.flatnonzero(self.folds == fold)) for fold in range(count)
+        )
+
+    @cached_property
     def blocks(self) -> np.ndarray:
         """Block of each point, int [n]: as `folds`, but up to `BLOCKS` of them."""
         return self._parts(BLOCKS, 2)

@@ -90,6 +90,21 @@ class ValueTask(Task):
         return csr_matrix(sums_by(self.group_of, self.target[:, None], self.groups))
 
 
+def task_of(
+    x: np.ndarray,
+    classes: np.ndarray,
+    values: np.ndarray | None,
+    groups: np.ndarray | None,
+    seed: int,
+    rows: np.ndarray | slice,
+) -> Task:
+    """The task of some points of arrays: of their values if there are any, else of their classes."""
+    groups = None if groups is None else np.asarray(groups)[rows]
+    if values is None:
+        return Task(x[rows], classes[rows], groups, seed)
+    return ValueTask(x[rows], values[rows], groups, seed)
+
+
 def checked_values(values: np.ndarray, points: int) -> np.ndarray:
     """Values as float64 [points]; raise PtselError unless they are finite numbers that are not all the same."""
     try:

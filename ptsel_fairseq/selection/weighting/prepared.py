@@ -12,8 +12,8 @@ from ptsel_fairseq.selection.estimators import Estimator, KernelEstimator
 from ptsel_fairseq.selection.estimators.known import CKA
 from ptsel_fairseq.selection.estimators.one_class import MEMORY
 from ptsel_fairseq.selection.estimators.relevance import Relevance
-from ptsel_fairseq.selection.estimators.task import Task, large_classes
-from ptsel_fairseq.selection.estimators.value_task import ValueTask
+from ptsel_fairseq.selection.estimators.task import large_classes
+from ptsel_fairseq.selection.estimators.value_task import task_of
 from ptsel_fairseq.selection.points import Points
 from ptsel_fairseq.selection.weighting.dependence import label_dependence
 from ptsel_fairseq.selection.weighting.group import GroupObjective
@@ -64,13 +64,9 @@ class Prepared:
         """
         if seed not in self._relevance:
             points = self.points
-            if len(points.values):
-                rows = np.arange(len(points))
-                task: Task = ValueTask(points.x, points.values, points.groups, seed)
-            else:
-                rows = large_classes(points.classes, 2)
-                groups = None if points.groups is None else points.groups[rows]
-                task = Task(points.x[rows], points.classes[rows], groups, seed)
+            values = points.values if len(points.values) else None
+            rows = slice(None) if values is not None else large_classes(points.classes, 2)
+            task = task_of(points.x, points.classes, values, points.groups, seed, rows)
             self._relevance[seed] = Relevance(task, {name: z[rows] for name, z in points.labels.items()})
         return self._relevance[seed]
 
