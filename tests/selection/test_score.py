@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import pickle
-
 import numpy as np
 import pytest
-from conftest import ASTERISK, run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest, norm
 
-from ptsel_fairseq.base.audio import read_audio
-from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.manifest import read_manifest
-from ptsel_fairseq.labels.extraction.extract import extract
-from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.selection import (
-    Points,
-    build_points,
     cka,
     cosine_kernel,
-    embed,
     hsic,
     label_kernel,
     score_labels,
 )
-from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR
 from ptsel_fairseq.selection.estimators.kernels import median_variance, squared_distances, standardise
 from ptsel_fairseq.selection.estimators.known import CKA, REFERENCE
-from ptsel_fairseq.selection.label_score import read_scores
 from ptsel_fairseq.selection.output.text import indifferent_lines
-from ptsel_fairseq.selection.points import summarise_label
 from ptsel_fairseq.selection.score_kernels import small_sample_tail
 
 ESTIMATORS = ("cka", "hsic", "reference")
@@ -300,194 +285,6 @@ def test_bad_points_are_named(change, message):
         score_labels(**arguments)
 
 
-# Recorded speech
-
-
-@pytest.fixture(scope="module")
-def inputs(data_dir, store_dir):
-    manifest = read_manifest(data_dir / "train.tsv")
-    return (
-        manifest,
-        LabelStore(store_dir, "train"),
-        read_classes(ASTERISK / "classes" / "phone.tsv", manifest, 16000),
-    )
-
-
-def test_points_are_what_they_say(inputs):
-    manifest, store, class_file = inputs
-    points = build_points(manifest, store, class_file, ["zcr", "f0", "log_mel"], jobs=2)
-    assert points.x.shape == (len(class_file.segments), 400)
-    assert list(points.labels) == ["f0", "log_mel", "zcr"]
-    for row in range(0, len(points), 97):
-        index, start, end = points.utterance[row], points.start[row], points.end[row]
-        utterance = manifest.utterances[index]
-        waveform = read_audio(manifest.audio_path(utterance), 16000, "here")
-        np.testing.assert_array_equal(points.x[row], embed(waveform, [(start, end)], 10)[0])
-        centres = (np.arange(store.num_frames(index)) * 320 + 200) / 16000
-        inside = (centres >= start) & (centres < end)
-        if not inside.any():  # shorter than a frame: the nearest one
-            continue
-        np.testing.assert_allclose(
-            points.labels["log_mel"][row], store.track("log_mel", index)[inside].mean(axis=0), rtol=1e-5
-        )
-        voiced = inside & store.valid("f0", index)
-        if voiced.any():
-            assert points.labels["f0"][row, 0] == pytest.approx(
-                store.track("f0", index)[voiced].mean(), rel=1e-5
-            )
-        else:
-            assert np.isnan(points.labels["f0"][row, 0])
-    assert 0 < np.isnan(points.labels["f0"]).sum() < len(points)
-
-
-def test_the_reference_reads_unvoiced_frames_as_the_papers_did(inputs):
-    manifest, store, class_file = inputs
-    filled = build_points(manifest, store, class_file, ["f0"], fill_undefined=True, jobs=1).labels["f0"][:, 0]
-    row = 0
-    for row, segment in enumerate(sorted(class_file.segments, key=lambda one: one.utterance)):
-        first, last = store.grid.frames_between(
-            segment.start, segment.end, manifest.utterances[segment.utterance].samples
-        )
-        values = store.track("f0", segment.utterance)[first:last, 0]  # 0 Hz where unvoiced
-        assert filled[row] == pytest.approx(values.astype(float).mean(), rel=1e-6)
-        if row > 200:
-            break
-    assert np.isfinite(filled).all()
-    assert (filled == 0).any()
-
-
-def test_the_reference_reads_an_undefined_harmonicity_as_minus_100(inputs, data_dir, tmp_path):
-    manifest, _, class_file = inputs
-    extract(manifest, ["log_hnr"], tmp_path / "store", jobs=1)
-    store = LabelStore(tmp_path / "store", "train")
-    segments = class_file.in_order()[:100]
-    filled = summarise_label(store, "log_hnr", manifest, segments, fill_undefined=True)[:, 0]
-    literal = []
-    for segment in segments:
-        first, last = store.grid.frames_between(
-            segment.start, segment.end, manifest.utterances[segment.utterance].samples
-        )
-        frames = range(first, last)
-        tracks = store.track("log_hnr", segment.utterance), store.valid("log_hnr", segment.utterance)
-        literal.append(sum(float(tracks[0][i, 0]) if tracks[1][i] else -100.0 for i in frames) / len(frames))
-    np.testing.assert_allclose(filled, literal, rtol=1e-6)
-    assert (filled == -100).any()
-    assert (filled > 0).any()
-
-
-def test_mean_and_deviation(inputs):
-    manifest, store, class_file = inputs
-    both = build_points(manifest, store, class_file, ["zcr"], summary="mean_std", jobs=1).labels["zcr"]
-    mean = build_points(manifest, store, class_file, ["zcr"], jobs=1).labels["zcr"]
-    np.testing.assert_array_equal(both[:, :1], mean)
-    assert (both[:, 1] >= 0).all()
-    with pytest.raises(PtselError, match="a summary among"):
-        build_points(manifest, store, class_file, ["zcr"], summary="median")
-
-
-def test_points_on_disk(tmp_path, inputs):
-    manifest, store, class_file = inputs
-    points = build_points(manifest, store, class_file, ["f0", "zcr"], jobs=1)
-    points.save(tmp_path / "points.npz")
-    back = Points.load(tmp_path / "points.npz")
-    for name in ("x", "classes", "utterance", "start", "end"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(points, name))
-    np.testing.assert_array_equal(back.labels["f0"], points.labels["f0"])
-    with pytest.raises(ValueError, match="pickle"), np.load(_pickled(tmp_path), allow_pickle=False) as arrays:
-        arrays["x"]
-    for content, message in ((b"", "cannot be read"), (b"PK\x03\x04 broken", "cannot be read")):
-        (tmp_path / "points.npz").write_bytes(content)
-        with pytest.raises(PtselError, match=message):
-            Points.load(tmp_path / "points.npz")
-    with pytest.raises(PtselError, match="no such file"):
-        Points.load(tmp_path / "absent.npz")
-    with pytest.raises(PtselError, match="cannot be read"):
-        Points.load(_pickled(tmp_path))
-
-
-def _pickled(folder):
-    np.savez(folder / "pickled.npz", x=np.array([pickle.dumps(1), {}], dtype=object))
-    return folder / "pickled.npz"
-
-
-@pytest.fixture(scope="module")
-def scored(data_dir, store_dir, tmp_path_factory):
-    out = tmp_path_factory.mktemp("ci")
-    classes = ASTERISK / "classes" / "voice.tsv"
-    done = run_command(
-        "ptsel", "score", data_dir, "--store", store_dir, "--classes", classes, "--out", out,
-        "--permutations", 99, "--bootstrap", 100,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done, out
-
-
-def test_the_command_writes_scores_points_and_picture(scored, store_dir, data_dir):
-    done, out = scored
-    assert sorted(file.name for file in out.iterdir()) == ["points.npz", "scores.json", "scores.png"]
-    assert "Warning" not in done.stderr
-    content = json.loads((out / "scores.json").read_text())
-    assert content["estimator"] == DEFAULT_ESTIMATOR
-    assert content["manifest_checksum"] == read_manifest(data_dir / "train.tsv").checksum
-    assert content["command"].startswith("ptsel score")
-    assert content["seed"] == 0
-    assert {"ptsel_fairseq", "numpy", "scipy", "python"} <= set(content["versions"])
-    assert sorted(content["scores"]) == list(LabelStore(store_dir, "train").labels)
-    for record in content["scores"].values():
-        assert record["interval"][0] <= record["score"] <= record["interval"][1]
-        assert 0.01 <= record["p"] <= 1
-    points = Points.load(out / "points.npz")
-    again = score_labels(
-        points.x, points.labels, points.classes, groups=points.groups, permutations=99, bootstrap=100
-    )
-    assert read_scores(out / "scores.json")[0] == again
-    for name in content["scores"]:
-        assert name in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--labels", "loudnes"], "loudnes"),
-        (["--split", "dev"], "dev.tsv: no such file"),
-        (["--classes", "absent.tsv"], "absent.tsv: no such file"),
-        (["--permutations", "-3"], "at least 0"),
-    ],
-)
-def test_the_command_refuses_in_one_line(arguments, message, data_dir, store_dir, tmp_path):
-    given = ["--classes", ASTERISK / "classes" / "voice.tsv"] if "--classes" not in arguments else []
-    done = run_command(
-        "ptsel", "score", data_dir, "--store", store_dir, "--out", tmp_path / "ci", *given, *arguments
-    )
-    assert done.returncode == 2
-    assert message in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "ci").exists()
-
-
-def test_a_class_with_one_member_is_left_out_aloud(data_dir, store_dir, tmp_path):
-    lines = (ASTERISK / "classes" / "voice.tsv").read_text().splitlines()
-    wanted = read_manifest(data_dir / "train.tsv").utterances[0].path
-    changed = [f"{wanted}\tlonely" if line.startswith(wanted + "\t") else line for line in lines]
-    (tmp_path / "classes.tsv").write_text("\n".join(changed) + "\n")
-    done = run_command(
-        "ptsel", "score", data_dir, "--store", store_dir, "--classes", tmp_path / "classes.tsv",
-        "--out", tmp_path / "ci", "--labels", "zcr", "--permutations", 9, "--bootstrap", 9,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "left out: 1 classes of fewer than 2 points: lonely" in done.stdout
-    assert (
-        json.loads((tmp_path / "ci" / "scores.json").read_text())["scores"]["zcr"]["classes_too_small"] == 1
-    )
-
-
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 0}', '{"format": 1, "scores": {"f0": {}}}'])
-def test_damaged_scores_are_named(tmp_path, content):
-    (tmp_path / "scores.json").write_text(content)
-    with pytest.raises(PtselError, match=r"scores\.json"):
-        read_scores(tmp_path / "scores.json")
-
-
 def test_stronger_dependence_is_found_more_often():
     def power(strength: float) -> float:
         found = []
@@ -525,27 +322,6 @@ def test_averages_over_classes():
     assert counted.score == pytest.approx(np.average(values, weights=[12, 9, 15]))
     assert plain.effective_classes == pytest.approx(3)
     assert counted.effective_classes == pytest.approx(36**2 / (12**2 + 9**2 + 15**2))
-
-
-def test_audio_of_another_length_is_named(data_dir, store_dir, tmp_path):
-    import soundfile
-
-    manifest = read_manifest(data_dir / "train.tsv")
-    broken, root = manifest.utterances[3], tmp_path / "audio"
-    for utterance in manifest:
-        file = root / utterance.path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.symlink_to(manifest.audio_path(utterance))
-    waveform = read_audio(manifest.audio_path(broken), 16_000)
-    (root / broken.path).unlink()
-    soundfile.write(root / broken.path, waveform[:-700], 16_000)
-    lines = (data_dir / "train.tsv").read_text().split("\n")
-    (tmp_path / "train.tsv").write_text("\n".join([str(root), *lines[1:]]))
-    moved = read_manifest(tmp_path / "train.tsv")
-    class_file = read_classes(ASTERISK / "classes" / "voice.tsv", moved, 16_000)
-    for jobs in (1, 2):
-        with pytest.raises(PtselError, match=rf"line 5 .*{broken.samples} samples, the audio has"):
-            build_points(moved, LabelStore(store_dir, "train"), class_file, ["zcr"], jobs=jobs)
 
 
 def test_a_reference_score_that_every_order_gives_is_called_so():

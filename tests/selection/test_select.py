@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
-import yaml
-from conftest import ASTERISK, ROOT, run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.weights_file import read_weights
 from ptsel_fairseq.selection import (
     GroupObjective,
     LabelScore,
@@ -30,9 +24,7 @@ from ptsel_fairseq.selection.estimators.kernels import median_variance, squared_
 from ptsel_fairseq.selection.weighting import simplex as solve
 from ptsel_fairseq.selection.weighting.direct import direct_weights, tau_of_support
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "sparsemax.json"
 ESTIMATORS = ("cka", "hsic", "reference")
-vectors = st.lists(st.floats(-10, 10), min_size=1, max_size=12).map(np.array)
 
 
 def make_points(seed: int = 0, sizes=(14, 10, 20), labels: int = 5, alike: bool = True) -> Points:
@@ -50,56 +42,6 @@ def make_points(seed: int = 0, sizes=(14, 10, 20), labels: int = 5, alike: bool 
 
 def objective(points: Points, estimator: str) -> GroupObjective:
     return GroupObjective(points.x, points.labels, points.classes, estimator)
-
-
-# Projections
-
-
-def bisected(w: np.ndarray, power: float) -> np.ndarray:
-    """max(w - t, 0)^power that sums to one, t found by halving: sparsemax for 1, entmax 1.5 of 2 w for 2."""
-    low, high = w.max() - 1, w.max()
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if (np.maximum(w - middle, 0) ** power).sum() >= 1 else (low, middle)
-    return np.maximum(w - low, 0) ** power
-
-
-def test_sparsemax_golden():
-    for case in json.loads(GOLDEN.read_text()):
-        np.testing.assert_allclose(
-            solve.sparsemax(np.array(case["in"], float)), case["sparsemax"], atol=1e-12
-        )
-
-
-@given(w=vectors, scale=st.sampled_from([1e-5, 1e-2, 1.0, 1e2, 1e4]))
-def test_projections_equal_a_bisection(w, scale):
-    np.testing.assert_allclose(solve.sparsemax(scale * w), bisected(scale * w, 1), atol=1e-9)
-    np.testing.assert_allclose(solve.entmax15(scale * w), bisected(scale * w / 2, 2), atol=1e-6)
-
-
-@given(w=vectors, projection=st.sampled_from(sorted(solve.PROJECTED)), shift=st.floats(-100, 100))
-def test_projections_lie_on_the_simplex_and_ignore_a_shift(w, projection, shift):
-    weights = solve.project(w, projection)
-    assert weights.min() >= 0
-    assert weights.sum() == pytest.approx(1, abs=1e-12)
-    np.testing.assert_allclose(solve.project(w + shift, projection), weights, atol=1e-6)
-    assert (np.diff(weights[np.argsort(w, kind="stable")]) >= -1e-12).all()
-
-
-def test_projections_equal_the_entmax_package():
-    entmax = pytest.importorskip("entmax")
-    torch = pytest.importorskip("torch")
-    theirs = {"sparsemax": entmax.sparsemax, "entmax15": entmax.entmax15, "softmax": torch.softmax}
-    for seed in range(20):
-        w = np.random.default_rng(seed).normal(size=7) * 2
-        upstream = np.random.default_rng(seed + 100).normal(size=7)
-        for name, function in theirs.items():
-            tensor = torch.tensor(w, requires_grad=True)
-            weights = function(tensor, dim=-1)
-            (weights * torch.tensor(upstream)).sum().backward()
-            ours = solve.project(w, name)
-            np.testing.assert_allclose(ours, weights.detach(), atol=1e-9)
-            np.testing.assert_allclose(solve.pull_back(upstream, ours, name), tensor.grad, atol=1e-9)
 
 
 # The group's objective
@@ -440,95 +382,3 @@ def test_more_labels_than_points():
 def test_what_cannot_be_selected_is_refused(source, options, message):
     with pytest.raises(PtselError, match=message):
         select_weights(source, **{"estimator": "cka", "screen": False, **options})
-
-
-# The command, on recorded speech
-
-
-@pytest.fixture(scope="module")
-def ci_dir(data_dir, store_dir, tmp_path_factory):
-    out = tmp_path_factory.mktemp("ci")
-    classes = ASTERISK / "classes" / "phone.tsv"
-    done = run_command(
-        "ptsel", "score", data_dir, "--store", store_dir, "--classes", classes, "--out", out,
-        "--permutations", 9, "--bootstrap", 200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return out
-
-
-@pytest.mark.parametrize("method", ["group", "direct", "all", "naive", "random"])
-def test_the_command_writes_weights_with_their_origin(ci_dir, tmp_path, method):
-    out = tmp_path / "weights.yaml"
-    done = run_command("ptsel", "select", ci_dir, "--method", method, "--out", out)
-    assert done.returncode == 0, done.stderr
-    weights, sum_to_one = read_weights(out)
-    scores = json.loads((ci_dir / "scores.json").read_text())
-    assert list(weights) == sorted(scores["scores"])
-    assert sum_to_one is (method != "all")
-    if sum_to_one:
-        assert sum(weights.values()) == pytest.approx(1, abs=1e-4)
-    text = out.read_text()
-    assert text.startswith("# @package _global_\n")
-    for said in (
-        str(ci_dir),
-        "cka",
-        f"method: {method}",
-        scores["manifest_checksum"],
-        "ptsel select",
-        "numpy",
-    ):
-        assert said in text
-    if method == "group":
-        assert "objective: " in text
-        assert "gap: " in text
-    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["weights.png", "weights.yaml"]
-    for label in weights:
-        assert label in done.stdout
-
-
-def test_the_command_writes_into_a_recipe(ci_dir, tmp_path):
-    original = next((ROOT / "configs" / "pretraining").glob("*tiny*.yaml")).read_text()
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(original)
-    done = run_command(
-        "ptsel", "select", ci_dir, "--method", "direct", "--out", tmp_path / "w.yaml", "--config", recipe
-    )
-    assert done.returncode == 0, done.stderr
-    assert read_weights(recipe) == read_weights(tmp_path / "w.yaml")
-    ours = ("pretext_weights", "pretext_sum_to_one")
-    before, after = yaml.safe_load(original), yaml.safe_load(recipe.read_text())
-    for content in (before, after):
-        for setting in ours:
-            content["criterion"].pop(setting, None)
-    assert after == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("projection", ["sparsemax", "softmax"])
-def test_the_command_with_the_papers_optimiser(ci_dir, tmp_path, projection):
-    out = tmp_path / "w.yaml"
-    done = run_command(
-        "ptsel", "select", ci_dir, "--method", "group", "--projection", projection, "--reference-optimizer",
-        "--out", out,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert sum(read_weights(out)[0].values()) == pytest.approx(1, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["absent"], "scores.json: no such file"),
-        (["CI", "--method", "all", "--tau", "1"], "--tau belongs to direct"),
-        (["CI", "--method", "naive", "--support", "0"], "between 1 and"),
-        (["CI", "--method", "all", "--config", "absent.yaml"], "absent.yaml: the recipe cannot be read"),
-    ],
-)
-def test_the_command_refuses_in_one_line(ci_dir, tmp_path, arguments, message):
-    arguments = [ci_dir if word == "CI" else word for word in arguments]
-    done = run_command("ptsel", "select", *arguments, "--out", tmp_path / "w.yaml", cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
