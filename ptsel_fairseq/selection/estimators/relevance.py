@@ -157,9 +157,8 @@ class Relevance:
                 own = tuple(a + key * (b - a) for a, b in zip(*self._grams, strict=True))
             plain, cross, heard = own
             form = plain
-            if (
-                self.audible is not None
-            ):  # (A'WG + G'WA) / 2 has the eigenvalues of these products, beside zeros
+            if self.audible is not None:
+                # (A'WG + G'WA) / 2 has the eigenvalues of these products, beside zeros.
                 form = np.block([[cross, heard], [plain, cross.T]]) / 2
             square = form @ form
             powers = (np.trace(form), np.trace(square), np.vdot(square, form.T))
