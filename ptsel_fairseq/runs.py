@@ -58,7 +58,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """What was trained: ``pretraining``, ``recognition`` (CTC) or ``classification``."""
+        """What was trained, ``pretraining``, ``recognition`` (CTC) or ``classification``."""
         keys = {key for record in self.records for key in record.values}
         if "wer" in keys or "uer" in keys:
             return "recognition"

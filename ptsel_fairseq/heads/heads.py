@@ -67,7 +67,7 @@ class PtselHeads(nn.Module):
 
     @property
     def raw_labels(self) -> set[str]:
-        """Labels whose loss is of their own values or codes: their tracks are not standardised."""
+        """Labels with a loss of their own values or codes, whose tracks are not standardised."""
         losses = {label: LOSSES.get(head.loss) for label, head in self.settings.items()}
         return {label for label, loss in losses.items() if loss.of_raw_values or loss.of_codes}
 

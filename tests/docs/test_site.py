@@ -1,5 +1,6 @@
 """The documentation site builds, without a warning."""
 
+import ast
 import re
 import sys
 
@@ -40,3 +41,17 @@ def test_a_link_that_leads_nowhere_stops_the_build(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["build_docs.py", "--out", str(tmp_path / "site")])
     with pytest.raises(SystemExit, match="faults"):
         build_docs.main()
+
+
+def test_no_property_begins_with_what_would_be_read_as_its_type():
+    """Napoleon takes what stands before a colon in a property's first line for a type and links its words."""
+    faults = []
+    for path in sorted((ROOT / "ptsel_fairseq").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            decorators = {ast.unparse(each) for each in node.decorator_list}
+            first_line = (ast.get_docstring(node) or "").split("\n")[0]
+            if decorators & {"property", "cached_property"} and ": " in first_line:
+                faults.append(f"{path.relative_to(ROOT)}:{node.lineno}: {first_line}")
+    assert not faults, "\n".join(faults)

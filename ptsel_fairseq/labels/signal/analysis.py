@@ -78,7 +78,7 @@ class Analysis:
 
     @cached_property
     def between_power(self) -> tuple[Tensor, ...]:
-        """Power spectra of 20 ms Hann frames midway between those of the grid: one more in all."""
+        """Power spectra of 20 ms Hann frames midway between those of the grid, one more in all."""
         from ptsel_fairseq.labels.signal import framing, spectral
 
         return self._power(framing.between_frames, spectral.FRAME_SECONDS, spectral.N_FFT)

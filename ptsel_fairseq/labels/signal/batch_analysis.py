@@ -85,7 +85,7 @@ class BatchAnalysis:
 
     @cached_property
     def auditory(self) -> Tensor:
-        """Power in 26 auditory bands and the alpha ratio's two, by half step: [batch, 2 frames + 1, 28]."""
+        """Power in 26 auditory bands and the alpha ratio's two, by half step [batch, 2 frames + 1, 28]."""
         places = on_half_steps(self.num_samples, self.grid)
         return self.product(
             self._power(places, spectral.FRAME_SECONDS, spectral.N_FFT, auditory.hamming),

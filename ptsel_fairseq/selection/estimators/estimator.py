@@ -63,7 +63,7 @@ class Estimator:
 
     @property
     def direction(self) -> str:
-        """Which scores are good: ``lower`` or ``higher``."""
+        """Which scores are good, ``lower`` or ``higher``."""
         return "higher" if self.higher_is_better else "lower"
 
     @property

@@ -129,7 +129,7 @@ class Relevance:
 
     @cached_property
     def _grams(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Inner products of what makes class means, and of what makes heard ones: of points, and of groups' sums."""
+        """Inner products of what makes class means, and of what makes heard ones, of points and of groups' sums."""
         root = np.sqrt(self.task.shares)[:, None]
         found = []
         for by_group in (False, True)[: 1 if self.task.independent else 2]:
@@ -167,7 +167,7 @@ class Relevance:
 
     @cached_property
     def _chance(self) -> tuple[float, float]:
-        """What E takes of the points' own second moments and of those of pairs in one group: see `chance`."""
+        """What E takes of the points' own second moments and of those of pairs in one group (see `chance`)."""
         traces = [float(np.trace(cross)) for _, cross, _ in self._grams]
         if self.task.independent:
             return traces[0] * len(self.task) / (len(self.task) - 1), 0.0
@@ -184,7 +184,7 @@ class Relevance:
 
     @cached_property
     def chance(self) -> np.ndarray:
-        """E [D, D]: what B is in the mean over permutations by group."""
+        """E [D, D], what B is in the mean over permutations by group."""
         z = self.stacked.values
         if self.exact and not self.task.independent:
             total = np.zeros((z.shape[1],) * 2)

@@ -122,7 +122,7 @@ class Task:
 
     @cached_property
     def folds(self) -> np.ndarray:
-        """Fold of each point, int [n]: whole groups, in random order, in `FOLDS` folds of about equally many points."""
+        """Fold of each point, int [n]; whole groups, in random order, in `FOLDS` folds of about equally many points."""
         return self._parts(FOLDS, 1)
 
     @cached_property
@@ -135,7 +135,7 @@ class Task:
 
     @cached_property
     def blocks(self) -> np.ndarray:
-        """Block of each point, int [n]: as `folds`, but up to `BLOCKS` of them."""
+        """Block of each point, int [n], as `folds`, but up to `BLOCKS` of them."""
         return self._parts(BLOCKS, 2)
 
     def _parts(self, most: int, stream: int) -> np.ndarray:
@@ -205,7 +205,7 @@ class Task:
 
     @cached_property
     def members(self) -> csr_matrix:
-        """Points of each group in each class, sparse [groups, k]: the target's sums over each group."""
+        """Points of each group in each class, sparse [groups, k]; the sums of the target over each group."""
         from scipy.sparse import csr_matrix
 
         entries = (np.ones(len(self)), (self.group_of, self.class_of))
