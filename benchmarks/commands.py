@@ -24,10 +24,16 @@ LABELS = ("rms_energy", "zcr")
 
 @dataclass(frozen=True)
 class Command:
-    """One command: the words for an output folder, which hold all that it writes."""
+    """One command: the words for an output folder, which holds all that it writes.
+
+    Commands that add to a folder find it there: `begins_with` is copied into the output folder first. Files whose
+    path holds `times`, if it is given, say how long steps took, and are not compared.
+    """
 
     name: str
     words: Callable[[Path], list[str]]
+    begins_with: Path | None = None
+    times: str = ""
 
 
 def prepare(base: Path) -> list[Command]:
@@ -68,6 +74,8 @@ def prepare(base: Path) -> list[Command]:
     select = ["select", str(scores), "--method", "direct", "--out"]
     align = ["align", str(data), "--splits", "train", "--textgrids", str(grids), "--out"]
     return [
+        *_of_data(base, audio, data, classes, store),
+        *_of_results(base, data, classes),
         Command("manifest", lambda out: ["manifest", str(audio), "--out", str(out / "m")]),
         Command("convert", lambda out: ["convert", str(wav), str(out / "c"), "--jobs", "1"]),
         Command("extract", lambda out: [*extract, str(out / "store")]),
@@ -76,6 +84,119 @@ def prepare(base: Path) -> list[Command]:
         Command("report", lambda out: ["report", str(scores), "--out", str(out / "r.html")]),
         Command("align", lambda out: [*align, str(out / "aligned")]),
         Command("export", lambda out: ["export", str(export_from), "--out", str(out / "stock.pt")]),
+    ]
+
+
+def _of_data(base: Path, audio: Path, data: Path, classes: Path, store: Path) -> list[Command]:
+    """The commands that make data, labels and recipes."""
+    corpus = _librispeech(base / "librispeech", audio)
+    stored, listed, pipeline = base / "with_store", base / "with_data", base / "pipeline.yaml"
+    shutil.copytree(store, stored / "store")
+    shutil.copytree(data, listed / "data")
+    pipeline.write_text(
+        f"audio: {audio}\nmanifest: {{valid-percent: 0}}\nclasses: {{from-folders: 1}}\ncheck: false\n"
+        "extract: {labels: [rms_energy, zcr], splits: [train]}\n"
+        "score: {estimator: cka, permutations: 20, bootstrap: 10}\n"
+        "select: {method: direct}\nreport: {}\n"
+    )
+    clip = next(iter(sorted(audio.rglob("*.flac"))))
+    codes = ["codes", str(data), "units", "--kmeans", "rms_energy", "--codes", "4", "--splits", "train"]
+    return [
+        Command("example-data", lambda out: ["example-data", str(out / "speech")]),
+        Command(
+            "recipe", lambda out: ["recipe", "pretraining/tiny", "--force", "--out", str(out / "r.yaml")]
+        ),
+        Command(
+            "classes",
+            lambda out: ["classes", str(data), "--from-folders", "1", "--out", str(out / "c.tsv")],
+        ),
+        Command("labels", lambda out: ["labels", "zcr", "--plot", str(clip), "--out", str(out / "p.png")]),
+        Command("codes", lambda out: [*codes, "--store", str(out / "store")], stored),
+        Command(
+            "targets",
+            lambda out: ["targets", str(out / "data"), "--classes", str(classes), "--splits", "train"],
+            listed,
+        ),
+        Command(
+            "prepare", lambda out: ["prepare", "librispeech", str(corpus), str(out / "p"), "--jobs", "1"]
+        ),
+        Command("run", lambda out: ["run", str(pipeline), "--out", str(out / "run")], times=".done.json"),
+    ]
+
+
+def _librispeech(root: Path, audio: Path) -> Path:
+    """A miniature of LibriSpeech, of the same recordings."""
+    files = sorted(audio.rglob("*.flac"))
+    for number, split in enumerate(("train-clean-100", "dev-clean", "test-clean")):
+        chapter = root / split / str(number) / "1"
+        chapter.mkdir(parents=True)
+        names = [f"{number}-1-{each:04d}" for each in range(2)]
+        for name, file in zip(names, files[2 * number :], strict=False):
+            shutil.copyfile(file, chapter / f"{name}.flac")
+        (chapter / f"{number}-1.trans.txt").write_text("".join(f"{name} A WORD\n" for name in names))
+    return root
+
+
+def _of_results(base: Path, data: Path, classes: Path) -> list[Command]:
+    """The commands that judge representations and draw trainings."""
+    segments, trials, training = base / "segments.tsv", base / "trials.txt", base / "training"
+    utterances = [each.path for each in read_manifest(data / "train.tsv").utterances]
+    rows = [
+        f"{path}\t{at / 10}\t{at / 10 + 0.1:.1f}\tseveral{at % 2}" for path in utterances for at in range(8)
+    ]
+    segments.write_text("\n".join(["path\tstart\tend\tclass", *rows]) + "\n")
+    pairs = [f"{int(i % 2 == j % 2)} {utterances[i]} {utterances[j]}" for i in range(8) for j in range(i)]
+    trials.write_text("\n".join(pairs) + "\n")
+    training.mkdir()
+    lines = [
+        f"[2026-01-31 12:00:{update:02d},123][train_inner][INFO] - "
+        f'{{"epoch": 1, "update": 0.5, "loss": "{7 - update / 20}", "num_updates": "{update}"}}'
+        for update in range(10, 60, 10)
+    ]
+    (training / "hydra_train.log").write_text("\n".join(lines) + "\n")
+    parted, results = base / "parted", base / "results"
+    parted.mkdir()
+    root, *files = (data / "train.tsv").read_text().splitlines()
+    for number, split in enumerate(("train", "valid", "test")):
+        (parted / f"{split}.tsv").write_text("\n".join([root, *files[4 * number :][:4]]) + "\n")
+    probe = ["probe", str(parted), "--classes", str(classes), "--seeds", "1", "--jobs", "1"]
+    features = ["--features", "zcr", "mfcc"]
+    run([*probe, *features, "--out", str(results)])
+    found = [str(results / name / "result.json") for name in ("zcr", "mfcc")]
+    verify = ["verify", str(data), "--trials", str(trials), "--features", "mfcc", "--split", "train"]
+    few = ["--resamples", "100"]
+    return [
+        Command(
+            "frequent",
+            lambda out: [
+                "frequent",
+                str(segments),
+                "--letters",
+                "5",
+                "--instances",
+                "2",
+                "--out",
+                str(out / "f.tsv"),
+            ],
+        ),
+        Command("probe", lambda out: [*probe, *features, "--out", str(out / "probe")]),
+        Command("verify", lambda out: [*verify, "--jobs", "1", "--out", str(out / "verify")]),
+        Command(
+            "evaluate",
+            lambda out: [
+                "evaluate",
+                "classification",
+                "--reference",
+                str(classes),
+                *few,
+                "--hypothesis",
+                str(classes),
+                "--out",
+                str(out / "e.json"),
+            ],
+        ),
+        Command("compare", lambda out: ["compare", *found, *few, "--out", str(out / "compare.md")]),
+        Command("plot", lambda out: ["plot", str(training), "--out", str(out / "plot.png")]),
     ]
 
 
@@ -131,32 +252,40 @@ def run(words: list[str], log: Path | None = None) -> int:
     return code
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder, by its path."""
+def contents(command: Command, folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a command's output folder that is to be the same each time, by its path."""
+    names = {str(file.relative_to(folder)): file for file in sorted(folder.rglob("*")) if file.is_file()}
     return {
-        str(file.relative_to(folder)): file_checksum(file)
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        name: file_checksum(file)
+        for name, file in names.items()
+        if not (command.times and command.times in name)
     }
 
 
 @contextlib.contextmanager
-def empty(folder: Path) -> Iterator[Path]:
-    """An empty folder that is removed afterwards."""
+def fresh(command: Command, folder: Path) -> Iterator[Path]:
+    """A folder with what the command begins with; it is removed afterwards."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    fill(command, folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def fill(command: Command, folder: Path) -> None:
+    """Copy what a command begins with into its output folder."""
+    if command.begins_with is not None:
+        shutil.copytree(command.begins_with, folder, dirs_exist_ok=True)
+
+
 def clean_run(command: Command, folder: Path) -> tuple[dict[str, str], float]:
     """What a command writes when it is left alone, and its seconds."""
-    with empty(folder) as out:
+    with fresh(command, folder) as out:
         started = time.monotonic()
         run(command.words(out))
-        return contents(out), time.monotonic() - started
+        return contents(command, out), time.monotonic() - started
 
 
 def warm_up() -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from commands import clean_run, contents, empty, prepare, run, start, wait, warm_up
+from commands import clean_run, contents, fresh, prepare, run, start, wait, warm_up
 from common import Figure, finish, parse, parser_of
 
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     draw, lost = random.Random(0), 0
     with tempfile.TemporaryDirectory() as work:
         base = Path(work)
-        print(f"{'command':10s} {'kills':>6s} {'ended before':>13s} {'another result':>15s}")
+        print(f"{'command':12s} {'kills':>6s} {'ended before':>13s} {'another result':>15s}")
         for command in prepare(base / "in"):
             if options.commands and command.name not in options.commands:
                 continue
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
             faults: list[str] = []
             too_late = 0
             for _ in range(options.kills):
-                with empty(base / "out") as out:
+                with fresh(command, base / "out") as out:
                     process = start(command.words(out), base / "log")
                     time.sleep(draw.uniform(0, 1.1 * seconds))
                     try:
@@ -48,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
                     code = run(command.words(out), base / "log")
                     if code:
                         faults.append(f"exit code {code}: {(base / 'log').read_text()[-300:]}")
-                    elif contents(out) != expected:
-                        different = contents(out).items() ^ expected.items()
+                    elif contents(command, out) != expected:
+                        different = contents(command, out).items() ^ expected.items()
                         faults.append(f"other files: {', '.join(sorted({name for name, _ in different}))}")
             lost += len(faults)
-            print(f"{command.name:10s} {options.kills:6d} {too_late:13d} {len(faults):15d}", flush=True)
+            print(f"{command.name:12s} {options.kills:6d} {too_late:13d} {len(faults):15d}", flush=True)
             for fault in sorted(set(faults)):
                 print(f"    {faults.count(fault)} x {fault}")
     return finish(options, [Figure("kills after which a rerun gave another result", lost, 0, at_most=True)])

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from commands import Command, clean_run, contents, empty, prepare, start, wait, warm_up
+from commands import Command, clean_run, contents, fresh, prepare, start, wait, warm_up
 from common import Figure, finish, parse, parser_of
 
 
@@ -42,20 +42,20 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     draw, mixed = random.Random(0), 0
     with tempfile.TemporaryDirectory() as work:
         base = Path(work)
-        print(f"{'command':10s} {'tries':>6s} {'gave way':>9s} {'mixed or failed':>16s}")
+        print(f"{'command':12s} {'tries':>6s} {'gave way':>9s} {'mixed or failed':>16s}")
         for command in prepare(base / "in"):
             if options.commands and command.name not in options.commands:
                 continue
             expected, seconds = clean_run(command, base / "out")
             faults, gave_way = [], 0
             for _ in range(options.tries):
-                with empty(base / "out") as out:
+                with fresh(command, base / "out") as out:
                     fault, gave = one_try(command, out, base, draw.uniform(0, draw.choice((0.01, seconds))))
                     gave_way += gave
-                    if fault or contents(out) != expected:
+                    if fault or contents(command, out) != expected:
                         faults.append(fault or "the result is another than that of a run alone")
             mixed += len(faults)
-            print(f"{command.name:10s} {options.tries:6d} {gave_way:9d} {len(faults):16d}", flush=True)
+            print(f"{command.name:12s} {options.tries:6d} {gave_way:9d} {len(faults):16d}", flush=True)
             for fault in sorted(set(faults)):
                 print(f"    {faults.count(fault)} x {fault}")
     return finish(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 YELLOW, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#999999"
+FORMATS = "png", "pdf", "svg", "eps", "jpg"
 COLOURS = BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK
 
 
@@ -20,13 +21,24 @@ def save(figure: Figure, file: Path | str) -> None:
     """Write a picture in the format of its name (PNG if it has no suffix).
 
     Raises:
-        PtselError: a format that matplotlib does not write, or the file cannot be written.
+        PtselError: another format, or the file cannot be written.
     """
-    kind = Path(file).suffix.lstrip(".") or "png"
-    if kind not in figure.canvas.get_supported_filetypes():
-        raise PtselError(f"{file}: expected a picture ending in .png, .pdf or .svg")
+    kind = picture_format(file)
     with WholeFile(file) as out:
         draw(figure, out, dpi=150, format=kind)
+
+
+def picture_format(file: Path | str) -> str:
+    """The format of a picture by its name, such as ``png``; PNG if the name has no suffix.
+
+    Raises:
+        PtselError: a suffix of no format that is written.
+    """
+    kind = Path(file).suffix.lstrip(".").lower() or "png"
+    if kind not in FORMATS:
+        *others, last = (f".{each}" for each in FORMATS)
+        raise PtselError(f"{file}: expected a picture ending in {', '.join(others)} or {last}")
+    return kind
 
 
 def draw(figure: Figure, out: BinaryIO, **how: Any) -> None:

@@ -187,6 +187,23 @@ def add_memory(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def picture_file(text: str) -> Path:
+    """A picture to be written, whose format is known before the work begins."""
+    from ptsel_fairseq.base.errors import PtselError
+    from ptsel_fairseq.base.pictures import picture_format
+
+    try:
+        picture_format(text)
+    except PtselError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return Path(text)
+
+
+def table_or_picture_file(text: str) -> Path:
+    """A table ending in .md, or a picture."""
+    return Path(text) if text.endswith(".md") else picture_file(text)
+
+
 def memory_size(text: str) -> int:
     """Bytes of a size such as 4GB, 500MB or 2e9."""
     units = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30, "b": 1}

@@ -19,6 +19,7 @@ from ptsel_fairseq.cli.arguments import (
     add_plugins,
     add_user_labels,
     command_line,
+    table_or_picture_file,
     use_device,
 )
 from ptsel_fairseq.downstream.asr.settings import SUFFIXES
@@ -235,7 +236,7 @@ def add_compare(commands) -> None:
     parser.add_argument("results", metavar="RESULT.json", nargs="+", type=Path, help="of systems to compare")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=table_or_picture_file,
         required=True,
         metavar="FILE",
         help=".md: the table, and a picture beside it; .png, .pdf or .svg: the picture",

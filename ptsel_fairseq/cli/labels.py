@@ -15,6 +15,7 @@ from ptsel_fairseq.cli.arguments import (
     add_splits,
     add_user_labels,
     command_line,
+    picture_file,
 )
 
 
@@ -24,7 +25,7 @@ def add_labels(commands) -> None:
     parser.add_argument(
         "--plot", type=Path, metavar="AUDIO", help="draw the labels below the spectrogram of a 16 kHz file"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE.png", help="where --plot puts the picture")
+    parser.add_argument("--out", type=picture_file, metavar="FILE.png", help="where --plot puts the picture")
     parser.add_argument(
         "--from", dest="start", type=float, metavar="SECONDS", help="draw from here (default: the beginning)"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.cli.arguments import STORE_HELP, WEIGHTS_HELP, add_command, add_plugins
+from ptsel_fairseq.cli.arguments import STORE_HELP, WEIGHTS_HELP, add_command, add_plugins, picture_file
 from ptsel_fairseq.export import FORMATS
 
 RUN_HELP = """\
@@ -74,7 +74,7 @@ def add_plot(commands) -> None:
         "folders", metavar="RUN_DIR", nargs="+", type=Path, help="hydra.run.dir of a training"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.png", help="the picture; also .pdf or .svg"
+        "--out", type=picture_file, required=True, metavar="FILE.png", help="the picture; also .pdf or .svg"
     )
 
     def run(options: dict) -> None:

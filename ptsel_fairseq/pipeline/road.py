@@ -89,7 +89,7 @@ class _Road:
         elif asked is not None:
             in_speech = settings.values.get("audio") == EXAMPLE_DATA and not self._path(asked).is_file()
             self.classes = (self.out / "speech" / str(asked)) if in_speech else self._path(asked)
-        if settings.has("check") or "check" not in settings.values:
+        if settings.has("check"):
             known = ["--classes", self.classes] if self.classes else []
             reads = (data, *([self.classes] if self.classes else []))
             self._add("check", ["ptsel", "check", data, *known, *self._options("check")], reads=reads)

@@ -16,7 +16,7 @@ audio: recordings               # a folder; or example-data, the bundled speech
 convert: {skip-bad: true}       # without it the audio is taken as it is (16 kHz .flac, .wav, .ogg)
 classes: {from-folders: 1}      # options of `ptsel classes`, or a class file
 extract: {labels: [zaiem_speech, loudness]}
-select: {method: direct, support: 4}
+select: {support: 4}            # by relevance; none of the options is needed
 recipe: pretraining/tiny        # a recipe of `ptsel recipe`, or a file of yours
 train: {optimization.max_update: 400}
 """
@@ -45,7 +45,8 @@ class Settings:
         file: it.
         base: its folder, from which relative paths are meant and in which commands run.
         out: folder of everything that is made.
-        values: by key; a step that is asked for without options has an empty mapping.
+        values: by key; a step that is asked for without options has an empty mapping. `check` is there unless it is
+            left out.
     """
 
     file: Path
@@ -88,6 +89,7 @@ def read_settings(file: Path, out: Path | None = None) -> Settings:
             raise PtselError(
                 f"{file}: no key {key!r}{did_you_mean(str(key), KEYS)}; a pipeline has {', '.join(KEYS)}"
             )
+    values.setdefault("check", True)
     steps = {key: value for key, value in values.items() if value is not False and value is not None}
     steps |= {key: {} for key in (*OPTIONS, *TRAININGS) if key in values and values[key] in (None, True)}
     for key in (*OPTIONS, *TRAININGS):
