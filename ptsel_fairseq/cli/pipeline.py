@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.cli.arguments import add_command
 from ptsel_fairseq.cli.parser import subparsers
+from ptsel_fairseq.pipeline.settings import EXAMPLE
 
 SHELLS = ("bash", "zsh", "tcsh")
-PIPELINE_HELP = """\
+PIPELINE_HELP = f"""\
 PIPELINE.yaml  recordings, and for each step the options of its command; relative paths are meant from its folder
-    audio: recordings               # a folder; or example-data, the bundled speech
-    convert: {skip-bad: true}       # without it the audio is taken as it is
-    classes: {from-folders: 1}      # options of `ptsel classes`, or a class file
-    extract: {labels: [zaiem_speech, loudness]}
-    select: {method: direct, support: 4}
-    recipe: pretraining/tiny        # a recipe of `ptsel recipe`, or a file of yours
-    train: {optimization.max_update: 400}
+{textwrap.indent(EXAMPLE, "    ").rstrip()}
   steps in this order: convert or manifest, classes, check, extract, score, select, report, train, untrained, export,
   probe, finetune, decode; a step that is not named is left out (check: false leaves that one out)
 """

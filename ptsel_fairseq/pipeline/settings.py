@@ -16,7 +16,7 @@ audio: recordings               # a folder; or example-data, the bundled speech
 convert: {skip-bad: true}       # without it the audio is taken as it is (16 kHz .flac, .wav, .ogg)
 classes: {from-folders: 1}      # options of `ptsel classes`, or a class file
 extract: {labels: [zaiem_speech, loudness]}
-select: {support: 4}            # by relevance; none of the options is needed
+select: {support: 4}            # keep 4 labels
 recipe: pretraining/tiny        # a recipe of `ptsel recipe`, or a file of yours
 train: {optimization.max_update: 400}
 """
