@@ -19,6 +19,9 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf  # noqa: F401
 import ptsel_fairseq.plugin  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
+NO_DROPOUT = {
+    f"model__{name}": 0.0 for name in ("dropout", "attention_dropout", "dropout_input", "dropout_features")
+}
 WEIGHTS = {"alpha_ratio": 0.4, "f0": 0.3, "log_mel": 0.3, "zcr": 0.0}
 
 
@@ -48,3 +51,14 @@ def build(cfg: DictConfig, seed: int = 0):
 def batch_of(task, split: str, indices: list[int]) -> dict:
     dataset = task.dataset(split)
     return dataset.collater([dataset[i] for i in indices])
+
+
+def run(model, criterion, batch, seed=3):
+    """One training forward and backward with masks and negatives from `seed`."""
+    model.train()
+    model.zero_grad()
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    loss, sample_size, log = criterion(model, batch)
+    loss.backward()
+    return loss.detach(), sample_size, log
