@@ -18,7 +18,6 @@ updates of everything, to see that it runs.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -58,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser.add_argument("--core-minutes", type=float, default=10.0, help="of each run (default 10)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
-    options = parse(parser, arguments, {"core_minutes": 1 / 30})
+    parser.add_argument("--clips", type=int, help="English clips whose phones are probed (default: all)")
+    options = parse(parser, arguments, {"core_minutes": 1 / 30, "conditions": ["labels"], "clips": 20})
     with tempfile.TemporaryDirectory() as folder:
         return finish(options, compare(options, (options.out or Path(folder)).resolve()))
 
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
 def compare(options: argparse.Namespace, out: Path) -> list[Figure]:
     """Train and probe every front end; numbers in `out`, and for each run how many phones are told apart."""
     minutes = options.core_minutes
-    make_data(out)
+    make_data(out, options.clips)
     runs = [
         (frontend, condition, seed)
         for seed in options.seeds
@@ -84,13 +84,15 @@ def compare(options: argparse.Namespace, out: Path) -> list[Figure]:
     return [Figure("phones told apart from log_mel itself, percent", log_mel[0])]
 
 
-def make_data(out: Path) -> None:
-    """Manifests and store of the bundled speech, and five folds of its English clips."""
+def make_data(out: Path, clips_to_probe: int | None) -> None:
+    """Manifests and store of the bundled speech; the phones of its English clips, or some of them, in five folds."""
     rewrite_manifests(ASTERISK, out / "data")
     for split in ("train", "valid"):
         extract(read_manifest(out / "data" / f"{split}.tsv"), [*LABELS, "log_mel"], out / "labels")
-    with (ASTERISK / "classes" / "phone.tsv").open() as file:
-        clips = sorted({line["path"] for line in csv.DictReader(file, delimiter="\t")})
+    header, *phones = (ASTERISK / "classes" / "phone.tsv").read_text().splitlines()
+    clips = sorted({line.split("\t")[0] for line in phones})[:clips_to_probe]
+    phones = [line for line in phones if line.split("\t")[0] in set(clips)]
+    write_text(out / "phone.tsv", "\n".join([header, *phones]) + "\n")
     lines = ["path\tclass", *(f"{clip}\tfold{number % FOLDS}" for number, clip in enumerate(clips))]
     write_text(out / "folds.tsv", "\n".join(lines) + "\n")
 
@@ -211,7 +213,7 @@ def probe(out: Path, name: str, features: str) -> list[float]:
     folder = out / "probes" / name
     if not list(folder.glob("*/result.json")):
         command = [
-            *("ptsel", "probe", out / "data", "--classes", ASTERISK / "classes" / "phone.tsv"),
+            *("ptsel", "probe", out / "data", "--classes", out / "phone.tsv"),
             *("--features", features, "--splits", "train", "valid", "--leave-out", out / "folds.tsv"),
             *("--seeds", 1, "--jobs", 1, "--out", folder),
         ]
