@@ -43,12 +43,18 @@ class WholeFile:
         self._unfinished = self.file
 
     def __enter__(self) -> BinaryIO:
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers(self.file.parent)
-            self._out = self._made()
-        except OSError as error:
-            raise self._refused(error) from None
+        for last in (False, False, True):
+            try:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                _remove_leftovers(self.file.parent)
+                self._out = self._made()
+                break
+            except FileNotFoundError as error:  # another process has removed the folder as soon as it was made
+                if last:
+                    raise self._refused(error) from None
+            except OSError as error:
+                raise self._refused(error) from None
+        assert self._out is not None
         return self._out
 
     def __exit__(
@@ -182,13 +188,8 @@ def locked_folder(folder: Path, busy: str) -> Iterator[None]:
         OSError: it cannot be made or opened.
     """
     made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
+    lock = _lock_of(folder, busy)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PtselError(busy) from None
         yield
     except BaseException:
         if made:
@@ -197,6 +198,35 @@ def locked_folder(folder: Path, busy: str) -> Iterator[None]:
         raise
     finally:
         os.close(lock)
+
+
+def _lock_of(folder: Path, busy: str) -> int:
+    """A locked descriptor of the folder that has this name now; a writer that failed may remove it at any moment."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(lock, folder):
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise PtselError(busy) from None
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file or folder is what its name stands for now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def file_checksum(file: Path) -> str:

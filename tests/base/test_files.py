@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -145,6 +146,41 @@ def test_a_locked_folder_keeps_others_out(tmp_path):
         pass
     with locked_folder(tmp_path / "a", "busy"):
         pass
+
+
+def test_of_many_writers_that_begin_and_fail_one_at_a_time_has_the_folder(tmp_path):
+    """A writer that fails removes the empty folder it made, never one that another has locked meanwhile."""
+    folder, inside, faults = tmp_path / "a", [], []
+
+    def work(number: int) -> None:
+        for turn in range(150):
+            try:
+                with locked_folder(folder, "busy"):
+                    inside.append(number)
+                    if len(inside) > 1:
+                        faults.append(f"{inside} at once")
+                    if turn % 2 == 0:
+                        with WholeFile(folder / "w.txt", sync=False) as out:
+                            out.write(b"whole")
+                        if (folder / "w.txt").read_bytes() != b"whole":
+                            faults.append("another file")
+                        (folder / "w.txt").unlink()
+                    inside.remove(number)
+                    raise RuntimeError("failed")
+            except RuntimeError:
+                pass
+            except PtselError as error:
+                if str(error) != "busy":
+                    faults.append(str(error))
+            except OSError as error:
+                faults.append(repr(error))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
 
 
 def test_arrays_being_filled_are_no_links_and_claim_their_room(tmp_path):
