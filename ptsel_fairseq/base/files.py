@@ -49,7 +49,9 @@ class WholeFile:
                 _remove_leftovers(self.file.parent)
                 self._out = self._made()
                 break
-            except FileNotFoundError as error:  # another process has removed the folder as soon as it was made
+            except (
+                FileNotFoundError
+            ) as error:  # another process has removed the folder as soon as it was made
                 if last:
                     raise self._refused(error) from None
             except OSError as error:

@@ -153,7 +153,7 @@ def test_of_many_writers_that_begin_and_fail_one_at_a_time_has_the_folder(tmp_pa
     folder, inside, faults = tmp_path / "a", [], []
 
     def work(number: int) -> None:
-        for turn in range(150):
+        for turn in range(60):
             try:
                 with locked_folder(folder, "busy"):
                     inside.append(number)
