@@ -52,8 +52,9 @@ def test_one_scalar_label_is_the_share_of_its_variance_between_classes():
     assert found.raw == pytest.approx(1 - inside / z.var())
 
 
-def test_the_audible_part_is_cross_fitted_ridge_by_scikit_learn():
-    x, y, group, hidden = task_arrays()
+@pytest.mark.parametrize("speech", [20, 400])  # fewer and more dimensions than the 300 points
+def test_the_audible_part_is_cross_fitted_ridge_by_scikit_learn(speech):
+    x, y, group, hidden = task_arrays(speech=speech)
     task = Task(x, y, group)
     audible = Audible(task)
     z = vector(hidden, np.random.default_rng(2))
@@ -73,8 +74,9 @@ def test_the_audible_part_is_cross_fitted_ridge_by_scikit_learn():
     np.testing.assert_allclose(audible.squared_norm(audible.products(z)), (heard**2).sum(axis=0))
 
 
-def test_the_penalty_is_the_one_that_predicts_the_classes_best():
-    x, y, group, _ = task_arrays(speech=40)
+@pytest.mark.parametrize("speech", [40, 400])
+def test_the_penalty_is_the_one_that_predicts_the_classes_best(speech):
+    x, y, group, _ = task_arrays(speech=speech)
     task = Task(x, y, group)
     standard = (x - x.mean(axis=0)) / x.std(axis=0)
     target = (y[:, None] == task.names).astype(float)
@@ -91,8 +93,9 @@ def test_the_penalty_is_the_one_that_predicts_the_classes_best():
 
 
 @pytest.mark.parametrize("by_group", [False, True])
-def test_the_products_without_the_matrices_are_those_with_them(by_group):
-    x, y, group, _ = task_arrays()
+@pytest.mark.parametrize("speech", [20, 400])
+def test_the_products_without_the_matrices_are_those_with_them(by_group, speech):
+    x, y, group, _ = task_arrays(speech=speech)
     task = Task(x, y, group)
     audible, plain = Audible(task), Plain(task)
     A, G = plain.matrix, audible.matrix

@@ -11,7 +11,8 @@ G is a product of small matrices. With X_f the standardised speech of fold f, C_
     M = sum over f of C_f A_f⁻¹ sum over g ≠ f of X_g' z_g = sum over g of R_g X_g' z_g,
     R_g = sum over f ≠ g of C_f A_f⁻¹,
 
-so a task of any size costs one pass over its points.
+so a task of any size costs one pass over its points. Of fewer points than dimensions, the speech is turned into as
+many dimensions as there are points, which changes no product.
 """
 
 from __future__ import annotations
@@ -30,15 +31,17 @@ class Audible:
 
     Attributes:
         penalty: α over the number of points that a model learns from.
-        weights: R_g for each fold g, [folds, k, p], centred over classes.
+        weights: R_g for each fold g, [folds, k, p], centred over classes; p is the smaller of the dimensions of the
+            speech and the points.
     """
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        p, folds = task.x.shape[1], int(task.folds.max()) + 1
-        k = len(task.names)
+        k, folds = len(task.names), int(task.folds.max()) + 1
         self.folds = folds
         self._mean, self._scale = _mean_and_scale(task)
+        self._turned = _turned((task.x - self._mean) / self._scale) if len(task) < task.x.shape[1] else None
+        self._width = p = task.x.shape[1] if self._turned is None else self._turned.shape[1]
         self.grams = np.zeros((folds, p, p))
         sums = np.zeros((folds, k, p))
         for rows in task.rows():
@@ -79,11 +82,13 @@ class Audible:
         self.weights = weights - task.constant * np.tensordot(task.shares, weights, axes=(0, 1))[:, None, :]
 
     def _speech(self, rows: slice) -> np.ndarray:
+        if self._turned is not None:
+            return self._turned[rows]
         return (self.task.x[rows] - self._mean) / self._scale
 
     def products(self, values: np.ndarray) -> np.ndarray:
         """X_g' z_g of values [n, d] for each fold, [folds, p, d]."""
-        found = np.zeros((self.folds, self.task.x.shape[1], values.shape[1]))
+        found = np.zeros((self.folds, self._width, values.shape[1]))
         for rows in self.task.rows():
             x, fold = self._speech(rows), self.task.folds[rows]
             for number in np.unique(fold):
@@ -134,8 +139,7 @@ class Audible:
         if not by_group:
             grams = self.grams
         else:
-            p = self.task.x.shape[1]
-            sums = np.zeros((self.task.groups, p))
+            sums = np.zeros((self.task.groups, self._width))
             for rows in self.task.rows():
                 np.add.at(sums, self.task.group_of[rows], self._speech(rows))
             fold_of = np.zeros(self.task.groups, dtype=np.int64)
@@ -145,7 +149,7 @@ class Audible:
 
     def product_with_plain(self, by_group: bool = False) -> np.ndarray:
         """G A' [k, k], A the matrix of `Plain`; `by_group`, with the columns of each group added up first in both."""
-        task, p = self.task, self.task.x.shape[1]
+        task, p = self.task, self._width
         if not by_group:
             speech = self.class_sums
             totals = speech.sum(axis=1)
@@ -197,6 +201,11 @@ class Plain:
         cross = constant * ((of_class / counts) / n)
         own = constant * (float(sizes @ sizes) / n**2)
         return members / np.outer(counts, counts) - cross[:, None] - cross[None, :] + own
+
+
+def _turned(x: np.ndarray) -> np.ndarray:
+    """Coordinates [n, n] of points x [n, p] in an orthonormal basis of the space that they span: x x' is the same."""
+    return np.asarray(np.linalg.qr(x.T, mode="r")).T
 
 
 def _mean_and_scale(task: Task) -> tuple[np.ndarray, np.ndarray]:
