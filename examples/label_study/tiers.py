@@ -202,6 +202,8 @@ def tier2(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
         yield Judged({**row, "features": "encoder"}, encoded.vectors, curves=curves, tasks=own)
         if model.seed == SEEDS[0] and model.kind in ("random", "named"):
             yield Judged({**row, "features": "joined"}, encoded.joined)
+        if model.seed == SEEDS[0] and model.kind == "single" and not study.settings.tiny:
+            yield Judged({**row, "features": "joined"}, encoded.joined, heads=("linear",))
 
 
 def tier2_joined(study: Study, models: Iterable[Model]) -> Iterator[Judged]:
