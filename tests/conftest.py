@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile(
-    "no_deadline", deadline=None
-)  # the first example may import, and machines are shared
+from ptsel_fairseq.base.files import file_checksum
+from ptsel_fairseq.base.manifest import Manifest, read_manifest
+
+# The first example may import, and machines are shared.
+settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 
 # As the commands below: sums of several threads round otherwise, and processes a core would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # run in the background of a shell: children would inherit it
+# Run in the background of a shell, where it is ignored and children would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +71,21 @@ def store_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("labels") / "store"
     extract_command(data_dir, ["train", "valid"], LABELS, store)
     return store
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder, by its path."""
+    return {
+        str(file.relative_to(folder)): file_checksum(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.fixture
+def valid_manifest(data_dir: Path) -> Manifest:
+    """The manifest of the few clips that tests validate on."""
+    return read_manifest(data_dir / "valid.tsv")
 
 
 @pytest.fixture
