@@ -23,11 +23,13 @@ class Modules:
 def modules_of(example: str) -> Iterator[Modules]:
     """The modules of ``examples/<example>``; another example may have modules of the same names."""
     folder = ROOT / "examples" / example
-    sys.path.insert(0, str(folder))
+    added = [str(folder), str(folder.parent)]  # study_tools lies beside it
+    sys.path[:0] = added
     try:
         yield Modules()
     finally:
-        sys.path.remove(str(folder))
+        for path in added:
+            sys.path.remove(path)
         for name, module in list(sys.modules.items()):
             if Path(getattr(module, "__file__", None) or ".").parent == folder:
                 del sys.modules[name]

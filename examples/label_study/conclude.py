@@ -12,10 +12,10 @@ import numpy as np
 import pictures
 from models import RANDOM
 from outcomes import Outcomes, Scores, best_by_relevance
-from report import markdown, put_tables, write_csv
 from rules import default_by_rule, default_way_by_rule
 from settings import CONTROLS, HERE, NOISE_CONTROLS, POOLS, SEEDS, TASKS, Settings
-from tables import read
+from study_tools.report import markdown, put_tables, write_csv
+from study_tools.tables import read
 
 PAGE = HERE.parents[1] / "docs" / "study.md"
 ESTIMATOR_COLUMNS = {

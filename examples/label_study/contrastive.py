@@ -9,7 +9,7 @@ from typing import Any
 import analysis
 import numpy as np
 from settings import PAPERS_WAY, SEEDS, TIER3_DEFAULT, TIER3_TASKS
-from tables import read
+from study_tools.tables import read
 
 SHARED = ("none", "equal", "random")  # one model for all tasks
 OF_A_TASK = (PAPERS_WAY, "cka_direct", TIER3_DEFAULT)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from points import Points
 from pool import Pool, Track
 from settings import CONTROLS, ORACLE_DIM, ORACLE_NOISE, TASKS
+from study_tools.points import Points
 
 UTTERANCE_NOISE = 0.3  # per frame, beside one number a recording
 GAIN = np.log(4.0)  # natural logarithm of the largest gain and of the smallest

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from settings import (
@@ -17,23 +13,19 @@ from settings import (
     TEST_SHARE,
     Settings,
 )
+from study_tools.fetched import SPLITS, classes_of, draw, fetch, first_by_checksum, ptsel, recordings
 
-from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
-from ptsel_fairseq.base.manifest import Manifest, read_manifest
 
 CORPORA = ("asterisk", "amazon-queen", "fish-fillets", "polish-emotions", "tonejs", "fluidr3mono")
 LANGUAGES = ("en", "es", "fr", "it", "ru")
-SPLITS = ("train", "valid", "test")
 POOL_SPLIT = "pool"
 TINY = 8  # recordings of each part
 
 
 def prepare(settings: Settings) -> None:
     """Fetch, choose the recordings, align the English prompts, compute every label; what is there stays."""
-    for name in CORPORA:
-        if not (settings.corpora / name / "report.md").is_file():  # which `ptsel fetch` writes last
-            ptsel(settings, f"fetch-{name}", "fetch", "--jobs", 1, name, settings.corpora / name)
+    fetch(settings, CORPORA)
     english = settings.corpora / "asterisk" / "en"
     if not (aligned(settings) / "phone.tsv").is_file():
         ptsel(
@@ -57,60 +49,11 @@ def aligned(settings: Settings) -> Path:
     return settings.out / "aligned"
 
 
-def ptsel(settings: Settings, log: str, *words: object) -> None:
-    """Run a command of the package; SystemExit with the end of its output if it fails."""
-    command = [str(Path(sys.executable).parent / "ptsel"), *map(str, words)]
-    file = settings.out / "logs" / f"{log}.log"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    print("$ ptsel", *map(str, words), flush=True)
-    with file.open("w") as output:
-        code = subprocess.run(
-            command, stdout=output, stderr=subprocess.STDOUT, env={"OMP_NUM_THREADS": "1", **os.environ}
-        ).returncode
-    if code:
-        sys.exit(f"{file.read_text(errors='replace')[-3000:]}\nptsel {words[0]} failed; whole output: {file}")
-
-
-def draw(key: str) -> float:
-    """A number in [0, 1) from a checksum: the same on every machine."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
-
-
 def is_test(path: str) -> bool:
     """Whether a recording belongs to the test part, of every task; the takes 4 and 5 of the Polish words do."""
     if path.startswith("polish-emotions/"):
         return Path(path).stem[-1] in "45"
     return draw(f"label study {path}") < TEST_SHARE
-
-
-def first_by_checksum(paths: Iterable[str], most: int) -> list[str]:
-    return sorted(paths, key=draw)[:most]
-
-
-def recordings(settings: Settings, corpus: str, splits: Iterable[str] = SPLITS) -> dict[str, int]:
-    """Path below the corpora's folder -> samples, of the splits of a corpus (``asterisk/en``)."""
-    found: dict[str, int] = {}
-    for split in splits:
-        file = settings.corpora / corpus / f"{split}.tsv"
-        if file.is_file():
-            manifest = read_manifest(file)
-            found |= {f"{below(manifest, settings)}/{u.path}": u.samples for u in manifest}
-    if not found:
-        raise PtselError(f"{settings.corpora / corpus}: expected manifests of `ptsel fetch`, found none")
-    return found
-
-
-def below(manifest: Manifest, settings: Settings) -> str:
-    return manifest.root.resolve().relative_to(settings.corpora.resolve()).as_posix()
-
-
-def classes_of(settings: Settings, corpus: str, kind: str) -> dict[str, str]:
-    """Path below the corpora's folder -> class of the whole recording."""
-    folder = settings.corpora / corpus
-    manifests = sorted(folder.rglob("train.tsv"))
-    root = below(read_manifest(manifests[0]), settings)
-    lines = (folder / "classes" / f"{kind}.tsv").read_text().splitlines()[1:]
-    return {f"{root}/{path}": name for path, name in (line.split("\t") for line in lines)}
 
 
 def by_class(classes: Mapping[str, str]) -> dict[str, list[str]]:

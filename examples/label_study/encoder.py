@@ -7,13 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from pool import Pool, Track
-from settings import BATCH, CHANNELS, CROP, DILATIONS, GAP, KERNEL, LEARNING_RATE
+from settings import BATCH, CHANNELS, CROP, DILATIONS, KERNEL, LEARNING_RATE
+from study_tools.schedule import rate_at
+from study_tools.stream import GAP
 from torch import Tensor, nn
 
 from ptsel_fairseq.heads.losses import frame_loss
 
 BLOCK = 4000  # frames at a time where features are computed
-WARM_UP = 0.05  # of the updates; then the rate falls to 0 along a line
 WEIGHT_DECAY = 0.01
 
 
@@ -78,9 +79,8 @@ def pretrain(
                 last[name].append(float(own.detach()))
         if not loss.requires_grad:
             continue
-        warm = (update + 1) / max(1, WARM_UP * updates)
         for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min(warm, (updates - update) / max(1, (1 - WARM_UP) * updates))
+            group["lr"] = LEARNING_RATE * rate_at(update, updates)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

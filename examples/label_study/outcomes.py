@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from models import RANDOM
 from settings import CONTROLS, SAME_AS_ANOTHER, TASKS
-from tables import read
+from study_tools.tables import read
 
 LABELS_BUT = (*CONTROLS, *SAME_AS_ANOTHER)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from settings import MLP_EPOCHS, MLP_HIDDEN, PENALTIES
+from study_tools.probes import logistic, scores, standardised
 from torch import Tensor, nn
 from torch.nn import functional
 
-ITERATIONS = 60  # of L-BFGS
 MLP_RATE, MLP_DECAY, MLP_BATCH, PATIENCE = 2e-3, 1e-2, 128, 6
 CURVE_PENALTY = 1e-2
 
@@ -22,15 +22,6 @@ class Outcome:
     accuracy: float
     uar: float
     nll: float
-
-
-def standardised(x: np.ndarray, train: np.ndarray) -> Tensor:
-    """Features in standard deviations of the training rows; 0 where undefined."""
-    seen = x[train].astype(np.float64)
-    mean = np.nanmean(seen, axis=0)
-    std = np.nanstd(seen, axis=0)
-    scaled = (x - mean) / np.where(std > 1e-8, std, 1.0)
-    return torch.from_numpy(np.nan_to_num(np.clip(scaled, -30, 30)).astype(np.float32))
 
 
 def linear(x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> Outcome:
@@ -58,28 +49,6 @@ def linear(x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray, t
     everything = torch.from_numpy(train)
     weights = logistic(features[everything], target[everything], classes, penalty, start)
     return outcome(scores(weights, features[torch.from_numpy(test)]), target[torch.from_numpy(test)])
-
-
-def scores(weights: Tensor, x: Tensor) -> Tensor:
-    return x @ weights[:-1] + weights[-1]
-
-
-def logistic(x: Tensor, y: Tensor, classes: int, penalty: float, start: Tensor | None = None) -> Tensor:
-    """Weights [dim + 1, classes], the last row the bias: least mean cross-entropy + penalty / 2 · |weights|²."""
-    weights = torch.zeros(x.shape[1] + 1, classes) if start is None else start.clone()
-    weights.requires_grad_(True)
-    optimizer = torch.optim.LBFGS(
-        [weights], max_iter=ITERATIONS, history_size=10, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
-    )
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = functional.cross_entropy(scores(weights, x), y) + penalty / 2 * weights[:-1].square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return weights.detach()
 
 
 def mlp(

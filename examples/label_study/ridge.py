@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 from encoder import features, new_encoder
-from points import Points
 from pool import Pool, Track
 from settings import RIDGE, RIDGE_CHANNELS, RIDGE_FRAMES
+from study_tools.points import Points
 from threadpoolctl import threadpool_limits
 
 

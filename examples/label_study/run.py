@@ -14,6 +14,7 @@ import logging
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where study_tools is
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch

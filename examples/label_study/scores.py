@@ -11,9 +11,9 @@ import numpy as np
 from controls import oracles_of
 from corpora import POOL_SPLIT
 from estimators import ESTIMATORS
-from points import Points
 from settings import CONTROLS, Settings
-from tables import Table
+from study_tools.points import Points
+from study_tools.tables import Table
 from tiers import Study
 
 from ptsel_fairseq.base.class_file import Segment

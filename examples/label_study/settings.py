@@ -30,7 +30,6 @@ CROP = 100  # frames
 BATCH = 16
 UPDATES = 400
 LEARNING_RATE = 2e-3
-GAP = 12  # frames of zeros between recordings: more than the encoder sees to one side
 
 # Tier 1: ridge regression of a label on random features.
 RIDGE_CHANNELS = 384
@@ -100,7 +99,6 @@ TASKS = {
     )
 }
 POOLS = ("speech", "music")
-DOWNSAMPLED = 4
 
 
 @dataclass(frozen=True)

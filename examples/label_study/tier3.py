@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from corpora import draw, ptsel
 from models import random_groups
 from outcomes import Scores, best_by_relevance
-from points import Points
 from settings import HERE, PAPERS_WAY, SEEDS, TIER3_DEFAULT, TIER3_TASKS, TIER3_UPDATES, Settings
-from tables import read
+from study_tools.fetched import draw, ptsel
+from study_tools.points import Points
+from study_tools.tables import read
 from tiers import Judged, Study
 
 from ptsel_fairseq.base.audio import read_whole_audio

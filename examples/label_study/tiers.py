@@ -11,14 +11,20 @@ import numpy as np
 from controls import planted, task_of_oracle
 from encoder import features, new_encoder, pretrain
 from models import RANDOM, Model, oracles, task_of_way
-from points import Points, points_of
+from points import points_of
 from pool import Pool, Track
 from probes import few_examples, linear, mlp
 from ridge import RandomFeatures
 from settings import CONTROLS, EXAMPLES, POOLS, SAME_AS_ANOTHER, SEEDS, TASKS, TIER3_DEFAULT, Settings
-from tables import OUTCOME_KEY, OUTCOMES, Table
+from study_tools.points import Points
+from study_tools.tables import Table
 
 HEADS = ("linear", "mlp")
+OUTCOMES = (
+    "tier", "pool", "kind", "model", "features", "task", "head", "examples", "seed",
+    "dim", "classes", "n_train", "n_test", "accuracy", "uar", "nll",
+)  # fmt: skip
+OUTCOME_KEY = OUTCOMES[:9]
 CURVE_DRAWS = 2
 LOSSES = ("pool", "model", "seed", "label", "loss")
 

@@ -9,7 +9,7 @@ import numpy as np
 from models import Model, random_groups
 from scores import TrainingPart, kind_of, training_part
 from settings import GAMMAS, NOISE_CONTROLS, PAPERS, SEEDS, TASKS, TIER3_DEFAULT
-from tables import Table, read
+from study_tools.tables import Table, read
 from tiers import Study
 
 from ptsel_fairseq.base.errors import PtselError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ def pool(label_study):
     """Twelve recordings of noise in a stream, the last four of the test part, with two labels."""
     made = object.__new__(label_study.pool.Pool)
     rng = np.random.default_rng(0)
-    gap = label_study.settings.GAP
+    gap = label_study.encoder.GAP
     made.name, made.paths = "speech", [f"a/{i}.flac" for i in range(12)]
     made.test = np.arange(12) >= 8
     made.frames = rng.integers(120, 200, 12)
@@ -198,7 +200,7 @@ def test_features_in_blocks_are_those_of_the_whole_stream(label_study, pool, mon
     found = label_study.encoder.features(encoder, pool)
     with torch.no_grad():
         whole = encoder(torch.from_numpy(pool.input[None]))[0].numpy()
-    edge = label_study.settings.GAP
+    edge = label_study.encoder.GAP
     np.testing.assert_allclose(found[edge:-edge], whole[edge:-edge], atol=1e-5)
     points = points_of(label_study, pool, "mean")
     needed = np.zeros(pool.total, bool)
@@ -273,7 +275,7 @@ def test_few_examples_are_so_many_of_each_class(label_study):
 
 
 def test_a_table_goes_on_where_it_was_cut_off(label_study, tmp_path):
-    tables = label_study.tables
+    tables = importlib.import_module("study_tools.tables")
     file = tmp_path / "rows.csv"
     table = tables.Table(file, ("name", "seed", "value"), ("name", "seed"))
     table.add({"name": "a", "seed": 1, "value": 0.5})

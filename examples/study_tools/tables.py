@@ -7,12 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-OUTCOMES = (
-    "tier", "pool", "kind", "model", "features", "task", "head", "examples", "seed",
-    "dim", "classes", "n_train", "n_test", "accuracy", "uar", "nll",
-)  # fmt: skip
-OUTCOME_KEY = OUTCOMES[:9]
-
 
 class Table:
     """A CSV file with a header, and the keys of its rows.

@@ -1,0 +1,143 @@
+"""A plain linear model over the grid: main effects and two-way interactions by least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+
+Term = tuple[str, ...]  # one factor: its main effect; two: their interaction
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Observations and the level of each factor, as strings [rows]."""
+
+    y: np.ndarray
+    factors: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @cached_property
+    def levels(self) -> dict[str, list[str]]:
+        return {name: list(dict.fromkeys(sorted(values.tolist()))) for name, values in self.factors.items()}
+
+
+def terms_of(factors: Sequence[str]) -> list[Term]:
+    """Main effects, then all pairs."""
+    return [*((name,) for name in factors), *combinations(factors, 2)]
+
+
+def contrasts(values: np.ndarray, levels: Sequence[str]) -> np.ndarray:
+    """Sum-to-zero coding [rows, levels - 1]: the last level is minus the sum of the others."""
+    found = np.array([[float(value == level) for level in levels[:-1]] for value in values.tolist()])
+    found = found.reshape(len(values), len(levels) - 1)
+    return found - (values == levels[-1])[:, None]
+
+
+def columns(rows: Rows, term: Term) -> np.ndarray:
+    """The columns of a term: those of its factor, or all products of those of its two."""
+    parts = [contrasts(rows.factors[name], rows.levels[name]) for name in term]
+    if len(parts) == 1:
+        return parts[0]
+    return (parts[0][:, :, None] * parts[1][:, None, :]).reshape(len(rows), -1)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model.
+
+    Attributes:
+        mean: the constant: the mean over all combinations of levels.
+        effects: term -> effect of each level [levels], or of each pair of levels [levels, levels]; they sum to zero
+            along each axis.
+        rank, parameters: of the design: equal if every effect can be told.
+        residual: sum of squares that is left.
+    """
+
+    mean: float
+    effects: dict[Term, np.ndarray]
+    rank: int
+    parameters: int
+    residual: float
+
+
+def design(rows: Rows, terms: Sequence[Term], blocks: str | None = None) -> np.ndarray:
+    """The matrix: a constant, the contrasts of a factor of no interest, those of the terms."""
+    parts = [np.ones((len(rows), 1))]
+    if blocks is not None:
+        parts.append(columns(rows, (blocks,)))
+    return np.hstack([*parts, *(columns(rows, term) for term in terms)])
+
+
+def fit(
+    rows: Rows, terms: Sequence[Term], *, blocks: str | None = None, weights: np.ndarray | None = None
+) -> Fit:
+    """Least squares.
+
+    Args:
+        terms: with an interaction its factors' main effects should be there.
+        blocks: a factor whose main effect is taken off and not reported, such as the task.
+        weights: how often each row counts [rows]; default, once.
+    """
+    x = design(rows, terms, blocks)
+    root = np.sqrt(np.ones(len(rows)) if weights is None else weights)
+    beta, _, rank, _ = np.linalg.lstsq(x * root[:, None], rows.y * root, rcond=None)
+    left = (rows.y - x @ beta) * root
+    place = 1 + (len(rows.levels[blocks]) - 1 if blocks is not None else 0)
+    effects: dict[Term, np.ndarray] = {}
+    for term in terms:
+        sizes = [len(rows.levels[name]) - 1 for name in term]
+        own = beta[place : place + int(np.prod(sizes))].reshape(sizes)
+        place += own.size
+        for axis in range(own.ndim):
+            own = np.concatenate([own, -own.sum(axis=axis, keepdims=True)], axis=axis)
+        effects[term] = own
+    return Fit(float(beta[0]), effects, int(rank), x.shape[1], float(left @ left))
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much a term explains: degrees of freedom, sum of squares beyond the terms that do not contain it, and this
+    sum over it and the residual (partial η²).
+    """
+
+    term: Term
+    freedom: int
+    squares: float
+    partial: float
+
+
+def shares(
+    rows: Rows, terms: Sequence[Term], *, blocks: str | None = None, weights: np.ndarray | None = None
+) -> list[Share]:
+    """Type II sums of squares: each term against the model of all terms that do not contain it."""
+    whole = fit(rows, terms, blocks=blocks, weights=weights).residual
+    found = []
+    for term in terms:
+        beside = [other for other in terms if not set(term) <= set(other)]
+        without = fit(rows, beside, blocks=blocks, weights=weights)
+        with_it = fit(rows, [*beside, term], blocks=blocks, weights=weights)
+        squares = max(0.0, without.residual - with_it.residual)
+        partial = squares / (squares + whole) if squares + whole > 0 else 0.0
+        found.append(Share(term, with_it.rank - without.rank, squares, partial))
+    return found
+
+
+def task_and_seed_weights(
+    tasks: np.ndarray, seeds: np.ndarray, resamplings: int, seed: int = 0
+) -> np.ndarray:
+    """How often each row counts in each resampling of whole tasks and whole seeds, float64 [resamplings, rows].
+
+    Seeds are drawn anew for every resampling, the same for all its tasks; a single seed always counts once.
+    """
+    rng = np.random.default_rng(seed)
+    task_names, task = np.unique(tasks, return_inverse=True)
+    seed_names, number = np.unique(seeds, return_inverse=True)
+    drawn = rng.multinomial(len(task_names), np.full(len(task_names), 1 / len(task_names)), resamplings)
+    of_seeds = rng.multinomial(len(seed_names), np.full(len(seed_names), 1 / len(seed_names)), resamplings)
+    return drawn[:, task].astype(np.float64) * of_seeds[:, number]
