@@ -1,4 +1,4 @@
-"""Synthetic music in the folders that `ptsel fetch` makes of `tonejs` and `rendered-scores`: minutes of it, with classes."""
+"""Minutes of synthetic music in the folders that `ptsel fetch` makes of `tonejs` and `rendered-scores`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.labels.signal.spectral import MEL_BANDS
 
+CHANNELS = [4, 8]  # of the blocks of two convolutions, of both convolutional encoders
 DROPOUT = 0.05
 
 
@@ -24,13 +25,13 @@ class Given(nn.Module):
 def cnn() -> nn.Module:
     from ptsel_fairseq.plugin.encoders.cnn import Cnn
 
-    return Cnn(Given(), [8, 16], WIDTH, 3, 5, DROPOUT)
+    return Cnn(Given(), CHANNELS, WIDTH, 3, 5, DROPOUT)
 
 
 def crdnn() -> nn.Module:
     from ptsel_fairseq.plugin.encoders.crdnn_layers import Crdnn
 
-    return Crdnn(Given(), [8, 16], 1, 64, [WIDTH, WIDTH], DROPOUT)
+    return Crdnn(Given(), CHANNELS, 1, WIDTH // 2, [WIDTH, WIDTH], DROPOUT)
 
 
 class Transformer(nn.Module):
@@ -44,8 +45,9 @@ class Transformer(nn.Module):
         super().__init__()
         settings = {
             "frontend": "filterbank", "input_mean": [0.0] * MEL_BANDS, "input_std": [1.0] * MEL_BANDS,
-            "conv_feature_layers": "[(64, 10, 5)] + [(64, 3, 2)] * 4 + [(64, 2, 2)] * 2", "final_dim": 64,
-            "encoder_layers": 2, "encoder_embed_dim": WIDTH, "encoder_ffn_embed_dim": 256,
+            "conv_feature_layers": f"[({WIDTH}, 10, 5)] + [({WIDTH}, 3, 2)] * 4 + [({WIDTH}, 2, 2)] * 2",
+            "final_dim": WIDTH,
+            "encoder_layers": 2, "encoder_embed_dim": WIDTH, "encoder_ffn_embed_dim": 2 * WIDTH,
             "encoder_attention_heads": 4, "conv_pos": 32, "encoder_layerdrop": 0.0, "feature_grad_mult": 1.0,
             "dropout": DROPOUT, "attention_dropout": DROPOUT, "dropout_input": DROPOUT, "dropout_features": DROPOUT,
         }  # fmt: skip
@@ -63,7 +65,7 @@ BUILD = {"transformer": Transformer, "crdnn": crdnn, "cnn": cnn}
 
 def new_encoder(name: str, seed: int) -> nn.Module:
     """An encoder before any training, the same for every training of a seed; called with log mel, it gives (frames
-    [batch, frames, 96], None).
+    [batch, frames, WIDTH], None).
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from corpora import Parts
 from design import Training, labels_of
 from encoders import new_encoder
 from settings import BASELINES, FAMILIES, NONE, RELEVANCE, TASKS
@@ -14,8 +13,6 @@ from study_tools.tables import Table
 from tasks import Data, judge
 from training import pooled, pretrain
 from weights import Relevance
-
-__all__ = ["Parts", "baselines", "grid"]
 
 OUTCOME = ("metric", "valid", "score", "low", "high", "dim", "classes", "n_train", "n_test")
 KEY = ("encoder", "weighting", "workers", "seed", "task")

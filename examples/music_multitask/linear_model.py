@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
+from scipy.stats import f as f_distribution
 
 Term = tuple[str, ...]  # one factor: its main effect; two: their interaction
 
@@ -102,21 +103,31 @@ def fit(
 
 @dataclass(frozen=True)
 class Share:
-    """How much a term explains: degrees of freedom, sum of squares beyond the terms that do not contain it, and this
-    sum over it and the residual (partial η²).
+    """How much a term explains.
+
+    Attributes:
+        freedom: degrees of freedom.
+        squares: sum of squares beyond the terms that do not contain it.
+        partial: this sum over it and the residual (partial η²).
+        chance: what `partial` is expected to be about where the term does nothing.
+        p: of the F test, which takes the rows' residuals for independent; NaN where nothing is left over.
     """
 
     term: Term
     freedom: int
     squares: float
     partial: float
+    chance: float
+    p: float
 
 
 def shares(
     rows: Rows, terms: Sequence[Term], *, blocks: str | None = None, weights: np.ndarray | None = None
 ) -> list[Share]:
     """Type II sums of squares: each term against the model of all terms that do not contain it."""
-    whole = fit(rows, terms, blocks=blocks, weights=weights).residual
+    everything = fit(rows, terms, blocks=blocks, weights=weights)
+    whole = everything.residual
+    left = len(rows) - everything.rank
     found = []
     for term in terms:
         beside = [other for other in terms if not set(term) <= set(other)]
@@ -124,20 +135,33 @@ def shares(
         with_it = fit(rows, [*beside, term], blocks=blocks, weights=weights)
         squares = max(0.0, without.residual - with_it.residual)
         partial = squares / (squares + whole) if squares + whole > 0 else 0.0
-        found.append(Share(term, with_it.rank - without.rank, squares, partial))
+        freedom = with_it.rank - without.rank
+        p = (
+            float(f_distribution.sf(squares / freedom / (whole / left), freedom, left))
+            if left > 0 < freedom
+            else np.nan
+        )
+        found.append(Share(term, freedom, squares, partial, freedom / (freedom + left), p))
     return found
 
 
-def task_and_seed_weights(
-    tasks: np.ndarray, seeds: np.ndarray, resamplings: int, seed: int = 0
-) -> np.ndarray:
-    """How often each row counts in each resampling of whole tasks and whole seeds, float64 [resamplings, rows].
+def resampled_weights(tasks: np.ndarray, cells: np.ndarray, resamplings: int, seed: int = 0) -> np.ndarray:
+    """How often each row counts in each resampling, float64 [resamplings, rows].
 
-    Seeds are drawn anew for every resampling, the same for all its tasks; a single seed always counts once.
+    Tasks are drawn as a whole; within each cell and task as many of its rows, one for each seed, are drawn as there
+    are. A cell of one seed so counts once: its interval says nothing of other seeds.
+
+    Args:
+        tasks: of each row.
+        cells: the combination of the factors' levels of each row.
     """
     rng = np.random.default_rng(seed)
-    task_names, task = np.unique(tasks, return_inverse=True)
-    seed_names, number = np.unique(seeds, return_inverse=True)
-    drawn = rng.multinomial(len(task_names), np.full(len(task_names), 1 / len(task_names)), resamplings)
-    of_seeds = rng.multinomial(len(seed_names), np.full(len(seed_names), 1 / len(seed_names)), resamplings)
-    return drawn[:, task].astype(np.float64) * of_seeds[:, number]
+    names, task = np.unique(tasks, return_inverse=True)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), resamplings)[:, task]
+    pairs = np.array([f"{a}\t{b}" for a, b in zip(tasks.tolist(), cells.tolist(), strict=True)])
+    _, group, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
+    found = drawn.astype(np.float64)
+    for number in np.flatnonzero(sizes > 1):
+        rows = np.flatnonzero(group == number)
+        found[:, rows] *= rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), resamplings)
+    return found

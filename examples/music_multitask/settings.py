@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ptsel_fairseq.labels.pools import MUSIC, ZAIEM_SPEECH
@@ -34,23 +34,23 @@ BASELINES = ("log_mel", "mfcc", "chroma")
 
 # Data.
 SCORES, NOTES = "rendered-scores", "tonejs"  # corpora of `ptsel fetch`
-TRAIN_PIECES, TEST_PIECES = 700, 350  # of the rendered scores, the first by checksum
-EXCERPT = (2.0, 10.0)  # seconds of a piece that are a point of its tasks
+TRAIN_PIECES, TEST_PIECES = 280, 140  # of the rendered scores, the first by checksum
+EXCERPT = (2.0, 8.0)  # seconds of a piece that are a point of its tasks
 NOTE_SECONDS = 4  # of a note, cut into pieces of one second
 NOTE_TEST_SHARE = 0.4  # of the notes, by a checksum of their path
 VALID_SHARE = 0.2  # of the notes' training part
-MOST_POINTS = {"train": 60, "test": 30}  # of a class of a task of one class
+MOST_POINTS = {"train": 50, "test": 25}  # of a class of a task of one class
 MOST_CLASSES = 30
-FEWEST_POINTS = {"train": 8, "test": 3}  # of a class
+FEWEST_POINTS = {"train": 5, "test": 2}  # of a class
 
 # Encoders and their training.
-WIDTH = 96  # of the frames of every encoder
-CROP = 200  # frames
+WIDTH = 64  # of the frames of every encoder
+CROP = 150  # frames
 BATCH = 4
-UPDATES = 200
-LEARNING_RATE = 2e-3
+UPDATES = 120
+LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.01
-PERIOD = 20  # updates, of the rules that have one
+PERIOD = 12  # updates, of the rules that have one
 
 PENALTIES = (1e-3, 1e-2, 1e-1)  # of the probes
 ROW_RESAMPLES = 200  # of the interval of a row
@@ -110,7 +110,6 @@ class Settings:
     minutes: float | None = None
     seeds: tuple[int, ...] = SEEDS
     tiny: bool = False
-    encoders: tuple[str, ...] = field(default=ENCODERS)
 
     @property
     def updates(self) -> int:

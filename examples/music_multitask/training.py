@@ -103,7 +103,7 @@ def pooled(encoder: nn.Module, frames: np.ndarray, start: np.ndarray, end: np.nd
         start, end: frames of each stretch [points].
 
     Returns:
-        float32 [points, 192].
+        float32 [points, 2 WIDTH].
     """
     encoder.eval()
     lengths = end - start
