@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 
@@ -19,6 +19,7 @@ class Rows:
 
     y: np.ndarray
     factors: Mapping[str, np.ndarray]
+    _designs: dict[tuple, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -35,9 +36,8 @@ def terms_of(factors: Sequence[str]) -> list[Term]:
 
 def contrasts(values: np.ndarray, levels: Sequence[str]) -> np.ndarray:
     """Sum-to-zero coding [rows, levels - 1]: the last level is minus the sum of the others."""
-    found = np.array([[float(value == level) for level in levels[:-1]] for value in values.tolist()])
-    found = found.reshape(len(values), len(levels) - 1)
-    return found - (values == levels[-1])[:, None]
+    found = (values[:, None] == np.array(levels)).astype(np.float64)
+    return found[:, :-1] - found[:, -1:]
 
 
 def columns(rows: Rows, term: Term) -> np.ndarray:
@@ -68,11 +68,13 @@ class Fit:
 
 
 def design(rows: Rows, terms: Sequence[Term], blocks: str | None = None) -> np.ndarray:
-    """The matrix: a constant, the contrasts of a factor of no interest, those of the terms."""
-    parts = [np.ones((len(rows), 1))]
-    if blocks is not None:
-        parts.append(columns(rows, (blocks,)))
-    return np.hstack([*parts, *(columns(rows, term) for term in terms)])
+    """The matrix: a constant, the contrasts of a factor of no interest, those of the terms; made once."""
+    key = (*terms, blocks)
+    if key not in rows._designs:
+        before = [] if blocks is None else [columns(rows, (blocks,))]
+        parts = [np.ones((len(rows), 1)), *before, *(columns(rows, term) for term in terms)]
+        rows._designs[key] = np.hstack(parts)
+    return rows._designs[key]
 
 
 def fit(
@@ -86,9 +88,11 @@ def fit(
         weights: how often each row counts [rows]; default, once.
     """
     x = design(rows, terms, blocks)
-    root = np.sqrt(np.ones(len(rows)) if weights is None else weights)
-    beta, _, rank, _ = np.linalg.lstsq(x * root[:, None], rows.y * root, rcond=None)
-    left = (rows.y - x @ beta) * root
+    times = np.ones(len(rows)) if weights is None else weights
+    weighted = (x * times[:, None]).T
+    # Of the normal equations: contrasts are far from collinear, and where effects cannot be told the least are taken.
+    beta, _, rank, _ = np.linalg.lstsq(weighted @ x, weighted @ rows.y, rcond=1e-10)
+    left = rows.y - x @ beta
     place = 1 + (len(rows.levels[blocks]) - 1 if blocks is not None else 0)
     effects: dict[Term, np.ndarray] = {}
     for term in terms:
@@ -98,7 +102,7 @@ def fit(
         for axis in range(own.ndim):
             own = np.concatenate([own, -own.sum(axis=axis, keepdims=True)], axis=axis)
         effects[term] = own
-    return Fit(float(beta[0]), effects, int(rank), x.shape[1], float(left @ left))
+    return Fit(float(beta[0]), effects, int(rank), x.shape[1], float(times @ left**2))
 
 
 @dataclass(frozen=True)
