@@ -79,13 +79,16 @@ def cells(seed: int) -> Iterator[Cell]:
 
 
 def plan(settings: Settings) -> Iterator[Training]:
-    """The random encoders of all seeds, then the cells of one seed after the other; λ for a task is for it alone."""
+    """The random encoders of all seeds, then the cells of one seed after the other; λ for a task is for it alone.
+
+    A tiny run has the first block of each seed, with λ for two tasks.
+    """
     for seed in settings.seeds:
         for encoder in ENCODERS:
             yield Training(Cell(encoder, NONE, NONE, seed))
     for seed in settings.seeds:
         for cell in list(cells(seed))[: BLOCK if settings.tiny else None]:
             if cell.weighting == RELEVANCE:
-                yield from (Training(cell, (task,)) for task in TASKS)
+                yield from (Training(cell, (task,)) for task in list(TASKS)[: 2 if settings.tiny else None])
             else:
                 yield Training(cell)
