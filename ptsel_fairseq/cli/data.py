@@ -11,6 +11,7 @@ from ptsel_fairseq.cli.arguments import (
     CLASSES_HELP,
     MANIFEST_HELP,
     STORE_HELP,
+    VALUES_HELP,
     WEIGHTS_HELP,
     add_command,
     add_jobs,
@@ -65,11 +66,14 @@ def add_check(commands) -> None:
         commands,
         "check",
         "find what would stop or spoil training; exit code 2 if training would fail",
-        MANIFEST_HELP + CLASSES_HELP + STORE_HELP + WEIGHTS_HELP,
+        MANIFEST_HELP + CLASSES_HELP + VALUES_HELP + STORE_HELP + WEIGHTS_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="check a class file against the manifests"
+    )
+    parser.add_argument(
+        "--values", type=Path, metavar="FILE", help="check a value file against the manifests"
     )
     parser.add_argument(
         "--apart",
