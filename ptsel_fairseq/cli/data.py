@@ -16,8 +16,10 @@ from ptsel_fairseq.cli.arguments import (
     add_command,
     add_jobs,
     add_json,
+    add_seed,
 )
 
+VALID_HELP = "share of the recordings for valid.tsv (default 5)"
 CONVERT_HELP = f"""\
 OUT/audio/**.flac     one for each recording, or one for each piece with --split-long
 OUT/<split>.tsv       fairseq's manifest
@@ -48,10 +50,8 @@ def add_manifest(commands) -> None:
         "source", metavar="SOURCE", type=Path, help="folder of audio, or of <split>.tsv manifests"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DATA_DIR", help="where the manifests go")
-    parser.add_argument(
-        "--valid-percent", type=float, default=5.0, help="share of the files for valid.tsv (default 5)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw of valid.tsv (default 0)")
+    parser.add_argument("--valid-percent", type=float, default=5.0, metavar="PERCENT", help=VALID_HELP)
+    add_seed(parser, "the draw of valid.tsv")
 
     def run(options: dict) -> None:
         from ptsel_fairseq.data.make_manifest import manifest_command
@@ -81,7 +81,9 @@ def add_check(commands) -> None:
         metavar="FILE",
         help="class file of utterances, such as speakers: a class in two splits is a fault",
     )
-    parser.add_argument("--store", type=Path, help="check a label store: manifests and checksums")
+    parser.add_argument(
+        "--store", type=Path, metavar="STORE", help="check a label store: manifests and checksums"
+    )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="check weights.yaml or a recipe against the store"
     )
@@ -124,14 +126,13 @@ def add_convert(commands) -> None:
         metavar="SECONDS",
         help="cut longer recordings at silences into pieces of at most this length",
     )
-    parser.add_argument(
-        "--valid-percent", type=float, default=5.0, help="share of the recordings for valid.tsv (default 5)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw of valid.tsv (default 0)")
+    parser.add_argument("--valid-percent", type=float, default=5.0, metavar="PERCENT", help=VALID_HELP)
+    add_seed(parser, "the draw of valid.tsv")
     parser.add_argument(
         "--resampler",
         choices=("torchaudio", "soxr"),
-        help="default: torchaudio if it can be imported here, else soxr; OUT/conversion.jsonl says which",
+        help="what changes the rate (default: torchaudio if it can be imported here, else soxr); OUT/conversion.jsonl "
+        "says which it was",
     )
     add_jobs(parser)
 
@@ -176,7 +177,7 @@ def add_classes(commands) -> None:
         metavar="N",
         help="N classes of equal size, drawn by --seed: folds for `ptsel probe --leave-out`",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of --random (default 0)")
+    add_seed(parser, "--random")
     parser.add_argument(
         "--path-column", metavar="NAME", help="of the table (default: path, file, filename, ...)"
     )

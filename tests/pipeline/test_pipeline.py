@@ -243,7 +243,7 @@ def test_a_number_is_predicted_in_place_of_a_class(data_dir, tmp_path, monkeypat
     assert ran == ["check", "extract", "score", "select", "classes", "probe"]
     assert "values from" in capsys.readouterr().out
     out = tmp_path / "pipeline"
-    assert json.loads((out / "ci" / "scores.json").read_text())["provenance"]["values"].endswith("values.tsv")
+    assert json.loads((out / "ci" / "scores.json").read_text())["values"].endswith("values.tsv")
     weights, _ = read_weights(out / "weights.yaml")
     assert weights["zcr"] > weights["loudness"]
     result = json.loads(next(out.glob("probe/**/result.json")).read_text())
