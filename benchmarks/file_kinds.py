@@ -53,7 +53,7 @@ def kinds(folder: Path, with_fairseq: bool) -> dict[str, Kind]:
 def tables(folder: Path) -> dict[str, Kind]:
     from ptsel_fairseq.base.class_file import read_classes
     from ptsel_fairseq.base.manifest import read_manifest
-    from ptsel_fairseq.data.check import look_alike
+    from ptsel_fairseq.data.check_targets import look_alike
     from ptsel_fairseq.downstream.alignment.textgrid import read_textgrid
     from ptsel_fairseq.downstream.corpora.catalogue.audioset import instruments
     from ptsel_fairseq.downstream.corpora.catalogue.timit import read_phones, text_of

@@ -88,6 +88,15 @@ def valid_manifest(data_dir: Path) -> Manifest:
     return read_manifest(data_dir / "valid.tsv")
 
 
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as a wheel."""
+    out = tmp_path_factory.mktemp("wheel")
+    done = run_command("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, ROOT)
+    assert done.returncode == 0, done.stderr
+    return next(out.glob("*.whl"))
+
+
 @pytest.fixture
 def nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers as its own label is forgotten after it."""

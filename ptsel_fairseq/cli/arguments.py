@@ -80,11 +80,27 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
 
 
+def add_seed(parser: argparse.ArgumentParser, what: str, default: int = 0) -> None:
+    parser.add_argument(
+        "--seed", type=int, default=default, metavar="N", help=f"of {what} (default {default})"
+    )
+
+
+def add_store(parser: argparse.ArgumentParser, help: str = "folder of the label store") -> None:
+    """Add ``--store``, which the command cannot do without."""
+    parser.add_argument("--store", type=Path, required=True, metavar="STORE", help=help)
+
+
+def add_split(parser: argparse.ArgumentParser, what: str, default: str) -> None:
+    parser.add_argument("--split", default=default, metavar="SPLIT", help=f"{what} (default {default})")
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add ``--device`` for commands that read models; `use_device` obeys it."""
     parser.add_argument(
         "--device",
         default="cpu",
+        metavar="DEVICE",
         help="of pretrained models: cpu (default), cuda or cuda:N, which one process then uses",
     )
 
@@ -123,7 +139,11 @@ def add_user_labels(parser: argparse.ArgumentParser) -> None:
 
 def add_splits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--splits", nargs="+", default=["train", "valid"], metavar="SPLIT", help="default: train valid"
+        "--splits",
+        nargs="+",
+        default=["train", "valid"],
+        metavar="SPLIT",
+        help="manifests of DATA_DIR (default: train valid)",
     )
 
 
@@ -173,7 +193,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         default="local",
-        help="local (default), or a running cluster: dask://HOST:PORT, ray://HOST:PORT",
+        metavar="ENGINE",
+        help="where the processes are: local (default), or a running cluster: dask://HOST:PORT, ray://HOST:PORT",
     )
 
 
@@ -183,7 +204,7 @@ def add_memory(parser: argparse.ArgumentParser) -> None:
         type=memory_size,
         default=4_000_000_000,
         metavar="SIZE",
-        help="limit, e.g. 500MB (default 4GB)",
+        help="that the command may take, such as 500MB (default 4GB)",
     )
 
 

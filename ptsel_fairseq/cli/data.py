@@ -11,12 +11,15 @@ from ptsel_fairseq.cli.arguments import (
     CLASSES_HELP,
     MANIFEST_HELP,
     STORE_HELP,
+    VALUES_HELP,
     WEIGHTS_HELP,
     add_command,
     add_jobs,
     add_json,
+    add_seed,
 )
 
+VALID_HELP = "share of the recordings for valid.tsv (default 5)"
 CONVERT_HELP = f"""\
 OUT/audio/**.flac     one for each recording, or one for each piece with --split-long
 OUT/<split>.tsv       fairseq's manifest
@@ -47,10 +50,8 @@ def add_manifest(commands) -> None:
         "source", metavar="SOURCE", type=Path, help="folder of audio, or of <split>.tsv manifests"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DATA_DIR", help="where the manifests go")
-    parser.add_argument(
-        "--valid-percent", type=float, default=5.0, help="share of the files for valid.tsv (default 5)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw of valid.tsv (default 0)")
+    parser.add_argument("--valid-percent", type=float, default=5.0, metavar="PERCENT", help=VALID_HELP)
+    add_seed(parser, "the draw of valid.tsv")
 
     def run(options: dict) -> None:
         from ptsel_fairseq.data.make_manifest import manifest_command
@@ -65,11 +66,14 @@ def add_check(commands) -> None:
         commands,
         "check",
         "find what would stop or spoil training; exit code 2 if training would fail",
-        MANIFEST_HELP + CLASSES_HELP + STORE_HELP + WEIGHTS_HELP,
+        MANIFEST_HELP + CLASSES_HELP + VALUES_HELP + STORE_HELP + WEIGHTS_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="check a class file against the manifests"
+    )
+    parser.add_argument(
+        "--values", type=Path, metavar="FILE", help="check a value file against the manifests"
     )
     parser.add_argument(
         "--apart",
@@ -77,7 +81,9 @@ def add_check(commands) -> None:
         metavar="FILE",
         help="class file of utterances, such as speakers: a class in two splits is a fault",
     )
-    parser.add_argument("--store", type=Path, help="check a label store: manifests and checksums")
+    parser.add_argument(
+        "--store", type=Path, metavar="STORE", help="check a label store: manifests and checksums"
+    )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="check weights.yaml or a recipe against the store"
     )
@@ -120,14 +126,13 @@ def add_convert(commands) -> None:
         metavar="SECONDS",
         help="cut longer recordings at silences into pieces of at most this length",
     )
-    parser.add_argument(
-        "--valid-percent", type=float, default=5.0, help="share of the recordings for valid.tsv (default 5)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw of valid.tsv (default 0)")
+    parser.add_argument("--valid-percent", type=float, default=5.0, metavar="PERCENT", help=VALID_HELP)
+    add_seed(parser, "the draw of valid.tsv")
     parser.add_argument(
         "--resampler",
         choices=("torchaudio", "soxr"),
-        help="default: torchaudio if it can be imported here, else soxr; OUT/conversion.jsonl says which",
+        help="what changes the rate (default: torchaudio if it can be imported here, else soxr); OUT/conversion.jsonl "
+        "says which it was",
     )
     add_jobs(parser)
 
@@ -172,7 +177,7 @@ def add_classes(commands) -> None:
         metavar="N",
         help="N classes of equal size, drawn by --seed: folds for `ptsel probe --leave-out`",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of --random (default 0)")
+    add_seed(parser, "--random")
     parser.add_argument(
         "--path-column", metavar="NAME", help="of the table (default: path, file, filename, ...)"
     )

@@ -16,7 +16,9 @@ from ptsel_fairseq.cli.arguments import (
     add_command,
     add_device,
     add_jobs,
+    add_json,
     add_plugins,
+    add_seed,
     add_user_labels,
     command_line,
     table_or_picture_file,
@@ -208,7 +210,9 @@ def add_evaluate(commands) -> None:
         "--out", type=Path, required=True, metavar="RESULT.json", help="metrics and every answer"
     )
     parser.add_argument("--groups", type=Path, metavar="FILE", help="resample speakers, not utterances")
-    parser.add_argument("--name", help="of the system in comparisons (default: name of the hypothesis file)")
+    parser.add_argument(
+        "--name", metavar="NAME", help="of the system in comparisons (default: name of the hypothesis file)"
+    )
     parser.add_argument(
         "--unit", choices=tuple(SUFFIXES), default="word", help="asr: WER and CER, or PER (default word)"
     )
@@ -226,7 +230,7 @@ def add_bootstrap(parser: argparse.ArgumentParser, resamples: int | None, meanin
     parser.add_argument(
         "--resamples", type=int, default=resamples, metavar="N", help=f"bootstrap (default {meaning})"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    add_seed(parser, "the bootstrap")
 
 
 def add_compare(commands) -> None:
@@ -245,6 +249,7 @@ def add_compare(commands) -> None:
         "--against", metavar="NAME", help="test only pairs with this system (default: every pair)"
     )
     add_bootstrap(parser, None, "200 a pair of systems, 1000 at least")
+    add_json(parser, "metrics and differences")
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.metrics.compare import compare_command

@@ -12,7 +12,9 @@ from ptsel_fairseq.cli.arguments import (
     add_engine,
     add_jobs,
     add_json,
+    add_seed,
     add_splits,
+    add_store,
     add_user_labels,
     command_line,
     picture_file,
@@ -51,13 +53,11 @@ def add_extract(commands) -> None:
         MANIFEST_HELP + STORE_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
-    parser.add_argument(
-        "--splits", nargs="+", default=["train", "valid"], metavar="SPLIT", help="default: train valid"
-    )
+    add_splits(parser)
     parser.add_argument(
         "--labels", nargs="+", required=True, metavar="LABEL", help="labels and pools, as in `ptsel labels`"
     )
-    parser.add_argument("--store", type=Path, required=True, help="folder of the label store; made if absent")
+    add_store(parser, "folder of the label store; made if absent")
     add_user_labels(parser)
     parser.add_argument(
         "--dtype",
@@ -80,6 +80,7 @@ def add_extract(commands) -> None:
     parser.add_argument(
         "--device",
         default="cpu",
+        metavar="DEVICE",
         help="cpu (default), or a GPU: cuda, cuda:N. It computes the labels of short-time spectra, equal but for "
         "rounding, while processes compute the others",
     )
@@ -110,7 +111,7 @@ def add_codes(commands) -> None:
     parser.add_argument(
         "name", metavar="NAME", help="of the new label; `hubert` alone means --kmeans mfcc --codes 100"
     )
-    parser.add_argument("--store", type=Path, required=True, help="folder of the label store")
+    add_store(parser)
     add_splits(parser)
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--kmeans", metavar="LABEL", help="cluster the frames of this label, as HuBERT does")
@@ -126,7 +127,7 @@ def add_codes(commands) -> None:
         metavar="N",
         help="how many (default: 100 clusters, 8192 random codes, of files the largest code and one)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of clusters and random codes (default 1)")
+    add_seed(parser, "clusters and random codes", default=1)
     parser.add_argument(
         "--fit-split",
         default="train",
@@ -141,7 +142,11 @@ def add_codes(commands) -> None:
         help="of it that are clustered, at most (default 1000000)",
     )
     parser.add_argument(
-        "--rate", type=int, default=50, help="codes a second of the files: 50 (default) or 100, as of MFCC"
+        "--rate",
+        type=int,
+        default=50,
+        metavar="N",
+        help="codes a second of the files: 50 (default) or 100, as of MFCC",
     )
     parser.add_argument(
         "--classes",

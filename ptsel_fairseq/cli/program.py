@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         read_standard_input(options)
         if quiet:
             be_quiet()
-        with silenced(quiet and not prints):
+        with silenced(quiet and not prints and not options.get("json", False)):
             command({key: value for key, value in options.items() if key != "debug"})
         sys.stdout.flush()
 
@@ -82,7 +82,8 @@ def build_parser() -> Parser:
         prog="ptsel",
         description="Choose pretext labels, and their weights, for pretraining wav2vec 2.0 before any training.",
         epilog="the road: convert -> classes -> check -> extract -> score -> select -> fairseq-hydra-train -> export\n"
-        "`ptsel run` goes it by itself; `ptsel COMMAND --help` shows an example of each command and file",
+        "`ptsel run` goes it by itself; `ptsel COMMAND --help` shows an example of each command and file\n"
+        "a list of words, such as of --labels, may come from standard input: --labels - < labels.txt",
     )
     parser.add_argument("--version", action="version", version=f"ptsel {__version__}")
     add_common(parser)

@@ -18,6 +18,9 @@ from ptsel_fairseq.cli.arguments import (
     add_jobs,
     add_memory,
     add_plugins,
+    add_seed,
+    add_split,
+    add_store,
     command_line,
 )
 from ptsel_fairseq.selection.choices import ALL_METHODS, DEPENDENCES, PROJECTIONS, SUMMARIES
@@ -38,8 +41,8 @@ def add_score(commands) -> None:
         MANIFEST_HELP + CLASSES_HELP + VALUES_HELP + GROUPS_HELP + STORE_HELP,
     )
     parser.add_argument("data_dir", metavar="DATA_DIR", type=Path, help="folder of <split>.tsv manifests")
-    parser.add_argument("--split", default="train", help="default: train")
-    parser.add_argument("--store", type=Path, required=True, help="folder of the label store")
+    add_split(parser, "whose utterances are scored", "train")
+    add_store(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--classes", type=Path, metavar="FILE", help="class file")
     what.add_argument(
@@ -76,6 +79,7 @@ def add_score(commands) -> None:
     parser.add_argument(
         "--gamma",
         type=float,
+        metavar="G",
         help="relevance, pillai: noise floor, the share of a loss below which nothing is learned (default 0.03)",
     )
     parser.add_argument(
@@ -100,13 +104,15 @@ def add_score(commands) -> None:
         help="leave out the labels whose worth is known",
     )
     add_plugins(parser)
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    add_seed(parser, "permutations, bootstrap and projections")
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="for the embedded speech (default STORE/speech)"
     )
     add_engine(parser)
     add_jobs(parser)
-    parser.add_argument("--device", default="cpu", help="cpu (default), or cuda for the permutations")
+    parser.add_argument(
+        "--device", default="cpu", metavar="DEVICE", help="of the permutations: cpu (default), or cuda"
+    )
     add_memory(parser)
 
     def run(options: dict) -> None:
@@ -173,11 +179,13 @@ def add_select(commands) -> None:
     parser.add_argument(
         "--tau",
         type=float,
+        metavar="T",
         help=f"{_having('tau')}: temperature (default: from the scores' standard errors)",
     )
     parser.add_argument(
         "--gamma",
         type=float,
+        metavar="G",
         help="relevance: noise floor (default 0.03 of the sum of the weights); redundancy: how much it counts "
         "(default: half of direct's tau)",
     )
@@ -212,7 +220,7 @@ def add_select(commands) -> None:
         help="weigh every label, also those no better than noise, and even if the scores cannot tell labels apart",
     )
     add_plugins(parser)
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    add_seed(parser, "all draws, such as those of random")
     add_memory(parser)
 
     def run(options: dict) -> None:

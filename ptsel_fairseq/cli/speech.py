@@ -15,6 +15,7 @@ from ptsel_fairseq.cli.arguments import (
     add_jobs,
     add_memory,
     add_plugins,
+    add_split,
     add_splits,
     command_line,
     use_device,
@@ -64,12 +65,14 @@ def add_decode(commands) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="OUT", help="folder of answers and results"
     )
-    parser.add_argument("--split", default="valid", help="default: valid")
+    add_split(parser, "that is recognised", "valid")
     add_search(parser)
     parser.add_argument(
         "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
     )
-    parser.add_argument("--name", help="of the system in comparisons (default: the checkpoint's folder)")
+    parser.add_argument(
+        "--name", metavar="NAME", help="of the system in comparisons (default: the checkpoint's folder)"
+    )
     add_device(parser)
     add_jobs(parser)
 
@@ -90,7 +93,9 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         help="beam search for these words, one a line (default: the best path, any letters)",
     )
     parser.add_argument("--lm", type=Path, metavar="FILE", help="n-gram model, .arpa or KenLM's binary")
-    parser.add_argument("--lm-weight", type=float, default=2.0, metavar="W", help="default 2")
+    parser.add_argument(
+        "--lm-weight", type=float, default=2.0, metavar="W", help="how much --lm counts (default 2)"
+    )
     parser.add_argument(
         "--word-score", type=float, default=-1.0, metavar="S", help="added for each word (default -1)"
     )
@@ -136,14 +141,18 @@ def add_probe_asr(commands) -> None:
     parser.add_argument("--size", type=int, default=1024, metavar="N", help="of the LSTM (default 1024)")
     parser.add_argument("--epochs", type=int, default=60, metavar="N", help="at most (default 60)")
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="utterances of a step (default 8)")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, metavar="R", help="default 0.001")
+    parser.add_argument(
+        "--learning-rate", type=float, default=1e-3, metavar="R", help="of Adam (default 0.001)"
+    )
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings (default 1)")
     parser.add_argument(
         "--groups", type=Path, metavar="FILE", help="class file: intervals resample its classes as a whole"
     )
     add_search(parser)
     add_memory(parser)
-    parser.add_argument("--device", default="cpu", help="cpu (default), or cuda for the recogniser")
+    parser.add_argument(
+        "--device", default="cpu", metavar="DEVICE", help="of the recogniser: cpu (default), or cuda"
+    )
     add_jobs(parser)
 
     def run(options: dict) -> None:
@@ -184,7 +193,7 @@ def add_verify(commands) -> None:
         metavar="SCORING",
         help="how two utterances are compared: %(choices)s (default cosine)",
     )
-    parser.add_argument("--split", default="test", help="with the trials' utterances (default test)")
+    add_split(parser, "with the trials' utterances", "test")
     parser.add_argument(
         "--train-split", metavar="SPLIT", help="to train PLDA on; for cosine, to take its mean off"
     )

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ptsel_fairseq.cli.arguments import STORE_HELP, WEIGHTS_HELP, add_command, add_plugins, picture_file
+from ptsel_fairseq.cli.arguments import (
+    STORE_HELP,
+    WEIGHTS_HELP,
+    add_command,
+    add_json,
+    add_plugins,
+    picture_file,
+)
 from ptsel_fairseq.export import FORMATS
 
 RUN_HELP = """\
@@ -31,9 +38,13 @@ def add_estimate(commands) -> None:
         "--weights", type=Path, metavar="FILE", help="weights.yaml, in place of the recipe's own"
     )
     parser.add_argument(
-        "--store", type=Path, help="label store; without it the labels are those of `ptsel labels`"
+        "--store",
+        type=Path,
+        metavar="STORE",
+        help="label store; without it the labels are those of `ptsel labels`",
     )
     add_plugins(parser)
+    add_json(parser, "the numbers, in bytes and parameters,")
 
     def run(options: dict) -> None:
         from ptsel_fairseq.plugin.estimate.cost import estimate_command

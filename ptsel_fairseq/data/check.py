@@ -5,15 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import io
-import unicodedata
-from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from json import dumps
 from pathlib import Path
 
-from ptsel_fairseq.base.class_file import NoClassesError, read_classes
 from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import SAMPLE_RATE
@@ -21,29 +18,22 @@ from ptsel_fairseq.base.manifest import Manifest, read_manifest
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.weights_file import check_weights, read_weights
 from ptsel_fairseq.base.workers import available_cores
+from ptsel_fairseq.data.check_targets import check_apart, check_classes, check_values
+from ptsel_fairseq.data.findings import Finding, report
 from ptsel_fairseq.data.inspection import inspect_file
 from ptsel_fairseq.data.make_manifest import LONG_SECONDS
 
-SHOWN_OF_EACH_KIND = 5
 LEAST_SAMPLES = 16_000  # task.min_sample_size of the smallest recipe; the BASE recipe's is 32,000
 
 # By fingerprint of an audio content where it was first: split, file, and how messages name the utterance.
 Heard = dict[str, tuple[str, Path, str]]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One fault of the data; `fatal` if training would fail on it."""
-
-    kind: str
-    fatal: bool
-    place: str
-    message: str
-
-
 def check_command(
     data_dir: Path | str,
+    *,
     classes: Path | str | None = None,
+    values: Path | str | None = None,
     apart: Path | str | None = None,
     store: Path | str | None = None,
     weights: Path | str | None = None,
@@ -59,12 +49,13 @@ def check_command(
     Raises:
         PtselError: if training would fail.
     """
+    with contextlib.redirect_stdout(io.StringIO()) if json else contextlib.nullcontext():
+        manifests, findings = find_all(
+            Path(data_dir), classes, values, apart, store, weights, headers_only, jobs
+        )
     if json:
-        with contextlib.redirect_stdout(io.StringIO()):
-            manifests, findings = find_all(Path(data_dir), classes, apart, store, weights, headers_only, jobs)
         print(as_json(manifests, findings))
     else:
-        manifests, findings = find_all(Path(data_dir), classes, apart, store, weights, headers_only, jobs)
         report(findings)
     fatal = sum(finding.fatal for finding in findings)
     if fatal:
@@ -84,6 +75,7 @@ def as_json(manifests: Iterable[Manifest], findings: Iterable[Finding]) -> str:
 def find_all(
     data_dir: Path,
     classes: Path | str | None,
+    values: Path | str | None,
     apart: Path | str | None,
     store: Path | str | None,
     weights: Path | str | None,
@@ -107,6 +99,8 @@ def find_all(
         findings.append(Finding("no validation", False, str(data_dir), message))
     if classes is not None:
         findings += check_classes(Path(classes), manifests)
+    if values is not None:
+        findings += check_values(Path(values), manifests)
     if apart is not None:
         findings += check_apart(Path(apart), manifests)
     if store is not None:
@@ -225,65 +219,6 @@ def find_shared_paths(manifests: Iterable[Manifest]) -> list[Finding]:
     return findings
 
 
-def check_apart(file: Path, manifests: list[Manifest]) -> list[Finding]:
-    """Classes of utterances, such as speakers or notes, that are in two splits though each should be in one."""
-    seen: dict[str, tuple[str, str]] = {}
-    shared: dict[str, Finding] = {}
-    for manifest in manifests:
-        for segment in read_classes(file, manifest, SAMPLE_RATE).segments:
-            where = manifest.where(manifest.utterances[segment.utterance])
-            split, first = seen.setdefault(segment.name, (manifest.split, where))
-            if split != manifest.split and segment.name not in shared:
-                message = f"the class {segment.name!r} is in {split} as well ({first})"
-                shared[segment.name] = Finding("class in two splits", True, where, message)
-    print(f"{file}: {len(seen)} classes, {len(shared)} of them in two splits or more")
-    return list(shared.values())
-
-
-def check_classes(file: Path, manifests: list[Manifest]) -> list[Finding]:
-    """Read a class file against each split; a split it does not mention is a warning."""
-    findings, matched = [], 0
-    for manifest in manifests:
-        try:
-            classes = read_classes(file, manifest, SAMPLE_RATE)
-        except NoClassesError:
-            findings.append(
-                Finding("no classes", False, str(file), f"no line is about the split {manifest.split}")
-            )
-            continue
-        matched += 1
-        sizes: dict[str, int] = defaultdict(int)
-        for segment in classes.segments:
-            sizes[segment.name] += 1
-        print(
-            f"{file}: {manifest.split}: {len(classes.segments)} points in {len(sizes)} classes of "
-            f"{min(sizes.values())} to {max(sizes.values())}, {classes.unlabelled} utterances without a class"
-        )
-        for alike in look_alike(sizes):
-            findings.append(
-                Finding(
-                    "classes that look alike", False, f"{file}, {manifest.split}", ", ".join(map(repr, alike))
-                )
-            )
-        single = sorted(name for name, size in sizes.items() if size == 1)
-        if single:
-            findings.append(
-                Finding("class with one member", False, f"{file}, {manifest.split}", ", ".join(single[:10]))
-            )
-    if not matched:
-        findings.append(Finding("no classes", True, str(file), "no line is about any of the manifests"))
-    return findings
-
-
-def look_alike(names: Iterable[str]) -> list[list[str]]:
-    """Classes that differ by capitals, blanks, punctuation or forms of the same letters only, together."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(names):
-        folded = unicodedata.normalize("NFKC", name).casefold()
-        groups["".join(char for char in folded if char.isalnum()) or name].append(name)
-    return [group for group in groups.values() if len(group) > 1]
-
-
 def check_store(
     store: Path, manifests: list[Manifest], weights: Path | str | None, headers_only: bool = False
 ) -> list[Finding]:
@@ -308,9 +243,9 @@ def check_store(
                 Finding("not extracted", False, str(store), f"no labels of the split {manifest.split}")
             )
     if weights is not None:
-        values, sum_to_one = read_weights(weights)
+        lambdas, sum_to_one = read_weights(weights)
         labels = LabelStore(store, "train").labels
-        attempt("weights", lambda: check_weights(values, labels, sum_to_one))
+        attempt("weights", lambda: check_weights(lambdas, labels, sum_to_one))
     return findings
 
 
@@ -341,16 +276,3 @@ def check_arrays(store: Path, split: str) -> list[Finding]:
             message = f"its content is not what was written (its SHA-256 differs from the header's); {advice}"
             findings.append(Finding("store", True, str(file), message))
     return findings
-
-
-def report(findings: list[Finding]) -> None:
-    """Print the findings by kind, faults before warnings, the first few of each kind."""
-    by_kind: dict[tuple[bool, str], list[Finding]] = defaultdict(list)
-    for finding in findings:
-        by_kind[(not finding.fatal, finding.kind)].append(finding)
-    for (warning, kind), found in sorted(by_kind.items()):
-        print(f"{'warning' if warning else 'fault'}: {kind}: {len(found)}")
-        for finding in found[:SHOWN_OF_EACH_KIND]:
-            print(f"    {finding.place}: {finding.message}")
-        if len(found) > SHOWN_OF_EACH_KIND:
-            print(f"    ... and {len(found) - SHOWN_OF_EACH_KIND} more")

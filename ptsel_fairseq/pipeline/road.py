@@ -11,6 +11,8 @@ from ptsel_fairseq.pipeline.step import Step
 
 USER_DIR = Path(__file__).resolve().parents[1]
 EXAMPLE_DATA = "example-data"
+TARGETS = ("classes", "values")
+TARGET_EXPECTED = "classes: FILE, options of `ptsel classes`, or values: FILE"
 MODELS = ("pretrained", "untrained")  # what `probe: {features: [...]}` may name beside labels
 
 
@@ -29,11 +31,15 @@ class _Road:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.out = settings, settings.out
         self.steps: list[Step] = []
-        self.data = self.classes = None  # type: Path | None
+        self.data: Path | None = None
+        self.target: tuple[str, Path] | None = (
+            None  # what is to be predicted: --classes or --values, and its file
+        )
         self.store, self.ci = self.out / "store", self.out / "ci"
         self.recipe, self.weights = self.out / "recipe.yaml", self.out / "weights.yaml"
         self._prepare_data()
-        self._find_classes()
+        self._find_target()
+        self._check()
         self._weigh()
         self._train()
         self._use()
@@ -77,22 +83,36 @@ class _Road:
         self._add(step, command, reads=(source,), makes=(made / "train.tsv",))
         self.data = made
 
-    def _find_classes(self) -> None:
+    def _find_target(self) -> None:
         settings, data = self.settings, self.data
-        asked = settings.values.get("classes")
+        kinds = [kind for kind in TARGETS if settings.has(kind)]
+        if not kinds:
+            return
+        self._need(kinds[-1], len(kinds) == 1, f"one of {' and '.join(f'{kind}: ...' for kind in TARGETS)}")
+        asked = settings.values[kinds[0]]
         if isinstance(asked, dict):
-            self.classes = self.out / "classes.tsv"
+            self._need("values", kinds[0] == "classes", f"a value file, found {asked}")
+            file = self.out / "classes.tsv"
             table = [self._path(asked["from-table"])] if "from-table" in asked else []
             words = self._options("classes", "out")
-            self._add("classes", ["ptsel", "classes", data, "--out", self.classes, *words],
-                      reads=(data, *table), makes=(self.classes,))  # fmt: skip
-        elif asked is not None:
-            in_speech = settings.values.get("audio") == EXAMPLE_DATA and not self._path(asked).is_file()
-            self.classes = (self.out / "speech" / str(asked)) if in_speech else self._path(asked)
-        if settings.has("check"):
-            known = ["--classes", self.classes] if self.classes else []
-            reads = (data, *([self.classes] if self.classes else []))
-            self._add("check", ["ptsel", "check", data, *known, *self._options("check")], reads=reads)
+            self._add("classes", ["ptsel", "classes", data, "--out", file, *words],
+                      reads=(data, *table), makes=(file,))  # fmt: skip
+        elif settings.values.get("audio") == EXAMPLE_DATA and not self._path(asked).is_file():
+            file = self.out / "speech" / str(asked)
+        else:
+            file = self._path(asked)
+        self.target = f"--{kinds[0]}", file
+
+    def _check(self) -> None:
+        if self.settings.has("check"):
+            words = self._options("check", *TARGETS)
+            self._add("check", ["ptsel", "check", self.data, *(self.target or ()), *words],
+                      reads=(self.data, *(self.target or ())[1:]))  # fmt: skip
+
+    def _needed_target(self, step: str) -> tuple[str, Path]:
+        if self.target is None:
+            raise PtselError(f"{self.settings.file}: {step}: needs {TARGET_EXPECTED}")
+        return self.target
 
     def _weigh(self) -> None:
         settings, data = self.settings, self.data
@@ -104,26 +124,11 @@ class _Road:
                       makes=headers)  # fmt: skip
         if settings.has("score") or settings.has("select"):
             self._need("score", settings.has("extract"), "extract: {labels: [...]}")
-            self._need("score", self.classes is not None, "classes: FILE, or options of `ptsel classes`")
+            target = self._needed_target("score")
             header = self.store / settings.options("score").get("split", "train") / "header.json"
-            words = self._options("score", "store", "classes", "out")
-            self._add(
-                "score",
-                [
-                    "ptsel",
-                    "score",
-                    data,
-                    "--store",
-                    self.store,
-                    "--classes",
-                    self.classes,
-                    "--out",
-                    self.ci,
-                    *words,
-                ],
-                reads=(data, self.classes, header),
-                makes=(self.ci / "scores.json",),
-            )
+            words = self._options("score", "store", *TARGETS, "out")
+            self._add("score", ["ptsel", "score", data, "--store", self.store, *target, "--out", self.ci, *words],
+                      reads=(data, target[1], header), makes=(self.ci / "scores.json",))  # fmt: skip
         if settings.has("select"):
             self._select()
         if settings.has("report"):
@@ -192,7 +197,7 @@ class _Road:
 
     def _probe(self) -> None:
         options = self.settings.options("probe")
-        self._need("probe", self.classes is not None, "classes: FILE, or options of `ptsel classes`")
+        target = self._needed_target("probe")
         words: list[Any] = []
         models = []
         for feature in _listed(options.pop("features", ["pretrained"])):
@@ -210,10 +215,10 @@ class _Road:
             commands.append(["ptsel", "classes", self.data, "--random", folds, "--out", file])
             groups = ["--leave-out", file]
             options.setdefault("splits", ["train", "valid"])
-        commands.append(["ptsel", "probe", self.data, "--classes", self.classes, "--features", *words, *groups,
+        commands.append(["ptsel", "probe", self.data, *target, "--features", *words, *groups,
                          "--out", out, *as_words(options)])  # fmt: skip
         made = out / "comparison.md" if len(words) > 1 else out
-        self._add("probe", *commands, reads=(self.data, self.classes, *models), makes=(made,))
+        self._add("probe", *commands, reads=(self.data, target[1], *models), makes=(made,))
 
     def _finetune(self) -> None:
         options = self.settings.options("finetune")

@@ -14,7 +14,7 @@ from ptsel_fairseq.base.yaml_file import read_yaml
 EXAMPLE = """\
 audio: recordings               # a folder; or example-data, the bundled speech
 convert: {skip-bad: true}       # without it the audio is taken as it is (16 kHz .flac, .wav, .ogg)
-classes: {from-folders: 1}      # options of `ptsel classes`, or a class file
+classes: {from-folders: 1}      # options of `ptsel classes`, or a class file; or values: FILE, a value file
 extract: {labels: [zaiem_speech, loudness]}
 select: {support: 4}            # keep 4 labels
 recipe: pretraining/tiny        # a recipe of `ptsel recipe`, or a file of yours
@@ -33,7 +33,7 @@ OPTIONS = (
     "decode",
 )
 TRAININGS = ("train", "untrained", "finetune")  # options are fairseq's own, SECTION.KEY: VALUE
-WITHOUT_OPTIONS = ("audio", "data", "out", "classes", "recipe")
+WITHOUT_OPTIONS = ("audio", "data", "out", "classes", "values", "recipe")
 KEYS = (*WITHOUT_OPTIONS, *OPTIONS, *TRAININGS)
 
 

@@ -8,7 +8,8 @@ import soundfile
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import Manifest, Utterance
-from ptsel_fairseq.data.check import check_command, find_short, find_stripped, look_alike
+from ptsel_fairseq.data.check import check_command, find_short, find_stripped
+from ptsel_fairseq.data.check_targets import look_alike
 
 
 def write(folder, lengths):

@@ -9,7 +9,9 @@ import re
 import shlex
 from functools import partial
 
+import numpy as np
 import pytest
+import soundfile
 import yaml
 from conftest import ASTERISK, ROOT
 from mixed_audio import write_mixed
@@ -154,6 +156,9 @@ def test_a_step_that_fails_is_done_again_and_those_before_it_are_not(tmp_path, m
         ({"extract": {"labels": ["f0"], "lables": ["f0"]}}, "extract: .*--lables.*did you mean '--labels'"),
         ({"extract": {"labels": ["f0"], "store": "s"}}, "extract: store: is set by the pipeline"),
         ({"classes": ...}, "score: needs classes: FILE"),
+        ({"values": "ages.tsv"}, "values: needs one of classes: ... and values: ..."),
+        ({"classes": ..., "values": {"from-folders": 1}}, "values: needs a value file"),
+        ({"check": {"values": "ages.tsv"}}, "check: values: is set by the pipeline"),
         ({"extract": ...}, "score: needs extract"),
         ({"recipe": "tiniest"}, "no recipe 'tiniest'"),
         ({"train": {}, "recipe": ...}, "train: needs select: {...} and recipe: NAME"),
@@ -211,6 +216,43 @@ def test_the_whole_road_in_plain_commands(tmp_path, capsys):
     assert "optimization.lr=[0.0]" in untrained
     assert "optimization.max_update=1" in untrained
     assert not (tmp_path / "pipeline").exists()
+
+
+def test_a_number_is_predicted_in_place_of_a_class(data_dir, tmp_path, monkeypatch, capsys):
+    """The value goes to check, score, select and probe; the label that it is made of weighs most."""
+    ran = in_this_process(monkeypatch)
+    utterances = [u for split in ("train", "valid") for u in read_manifest(data_dir / f"{split}.tsv")]
+    root = read_manifest(data_dir / "train.tsv").root
+    lines = [f"{u.path}\t{mean_zero_crossings(root / u.path)}" for u in utterances]
+    (tmp_path / "values.tsv").write_text("\n".join(["path\tvalue", *lines]) + "\n")
+    file = write(
+        tmp_path,
+        audio=...,
+        data=str(data_dir),
+        convert=...,
+        classes=...,
+        values="values.tsv",
+        extract={"labels": ["zcr", "loudness"]},
+        score={"permutations": 20},
+        select={"method": "direct", "no-screening": True},
+        recipe=...,
+        report=...,
+        probe={"features": ["zcr"], "folds": 3, "seeds": 1},
+    )
+    run_pipeline(file)
+    assert ran == ["check", "extract", "score", "select", "classes", "probe"]
+    assert "values from" in capsys.readouterr().out
+    out = tmp_path / "pipeline"
+    assert json.loads((out / "ci" / "scores.json").read_text())["values"].endswith("values.tsv")
+    weights, _ = read_weights(out / "weights.yaml")
+    assert weights["zcr"] > weights["loudness"]
+    result = json.loads(next(out.glob("probe/**/result.json")).read_text())
+    assert result["metrics"]["r2"]["value"] > 0.5
+
+
+def mean_zero_crossings(file):
+    waveform, _ = soundfile.read(file)
+    return float((np.diff(np.signbit(waveform)) != 0).mean())
 
 
 def test_without_fairseq_training_is_left_out_and_said(data_dir, tmp_path, monkeypatch, capsys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -120,6 +122,11 @@ def test_the_command_prints_each_need(tmp_path, capsys):
     shown = capsys.readouterr().out
     for word in ("parameters", "heads 129", "GFLOP", "weights", "optimizer", "activations", "40 s of audio"):
         assert word in shown
+    cli.main(["estimate", str(RECIPES / "tiny.yaml"), "--weights", str(tmp_path / "weights.yaml"), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["heads"] == 129
+    parts = ("weights", "gradients", "optimizer", "exchange", "activations")
+    assert found["memory"] == sum(found[part] for part in parts)
     cli.main(["estimate", str(RECIPES / "tiny.yaml")])
     assert "without heads; give --weights" in capsys.readouterr().out
 

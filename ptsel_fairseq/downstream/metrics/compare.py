@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from json import dumps
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ def compare_command(
     against: str | None = None,
     resamples: int | None = None,
     seed: int = 0,
+    json: bool = False,
 ) -> None:
     """Print the table, and write it and the picture.
 
@@ -42,6 +44,7 @@ def compare_command(
         against: name of a system; pairs without it are not tested. Default: every pair is.
         resamples: of the paired bootstrap; default, `enough_resamples`.
         seed: of the paired bootstrap.
+        json: print metrics and differences for a program in place of the table, and nothing else.
 
     Raises:
         PtselError: results that cannot be read, or of other items, references or tasks, or none of the name `against`.
@@ -56,18 +59,17 @@ def compare_command(
     names = distinct_names(systems, results)
     if len(systems) == 1:
         pairs_of(names, against)
-        text = table(systems, names, {}, 0)
+        found = Comparison({names[0]: systems[0]}, {}, table(systems, names, {}, 0))
     else:
-        text = compare_systems(
+        found = compare_systems(
             dict(zip(names, systems, strict=True)), against=against, resamples=resamples, seed=seed
-        ).text
-    print(text)
+        )
+    made = [out]
     if out.suffix == ".md":
-        write_text(out, text + "\n")
-        print(out)
-        out = out.with_suffix(".png")
-    draw_comparison(systems, names, out)
-    print(out)
+        write_text(out, found.text + "\n")
+        made.append(out.with_suffix(".png"))
+    draw_comparison(systems, names, made[-1])
+    print(as_json(found) if json else "\n".join(map(str, [found, *made])))
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,20 @@ class Comparison:
 
     def __str__(self) -> str:
         return self.text
+
+
+def as_json(comparison: Comparison) -> str:
+    """Metrics of each system with their intervals, and differences of pairs with their p, for a program."""
+    differences = [
+        {"systems": pair, "metric": metric, **asdict(difference)}
+        for pair, found in comparison.differences.items()
+        for metric, difference in found.items()
+    ]
+    systems = {
+        name: {metric: asdict(value) for metric, value in result.metrics.items()}
+        for name, result in comparison.systems.items()
+    }
+    return dumps({"systems": systems, "differences": differences}, indent=1)
 
 
 def compare_systems(

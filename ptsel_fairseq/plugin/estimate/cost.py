@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,13 @@ class LabelsOfTheCatalogue:
 
 
 def estimate_command(
-    recipe: Path, overrides: Sequence[str], store: Path | None, weights: Path | None
+    recipe: Path,
+    overrides: Sequence[str],
+    store: Path | None,
+    weights: Path | None,
+    json: bool = False,
 ) -> None:
-    """Print what a recipe needs before anything is trained.
+    """Print what a recipe needs before anything is trained; with `json` the fields of `Estimate` and its memory.
 
     Raises PtselError for a recipe that cannot be read, or whose model cannot be built.
     """
@@ -123,6 +128,9 @@ def estimate_command(
                 raise PtselError(f"{recipe}: no model can be built of the recipe ({reason})") from None
     finally:
         logging.disable(before)
+    if json:
+        print(dumps({**asdict(found), "memory": found.memory}, indent=1))
+        return
     for line in report(found):
         print(line)
 

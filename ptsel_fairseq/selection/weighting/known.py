@@ -96,5 +96,5 @@ BUILT_IN: tuple[Way, ...] = (
         compared={"naive": {}},
     ),
     Way("random", help="a seeded draw", run=_from("simple", "weigh_at_random"), compared={"random": {}}),
-    Way("manual", help="as given by --weights", run=_from("simple", "weigh_as_given"), options=("given",)),
+    Way("manual", help="as given by --given", run=_from("simple", "weigh_as_given"), options=("given",)),
 )

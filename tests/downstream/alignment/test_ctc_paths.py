@@ -35,6 +35,28 @@ def test_the_best_path_is_the_best_of_all_paths(frames, targets, seed):
     assert sum(log_probs[t, s] for t, s in enumerate(symbols)) == pytest.approx(best)
 
 
+def torchaudio_path(log_probs, targets):
+    """The symbol of each frame as torchaudio aligns; skips where its compiled part is not there."""
+    try:
+        import torch
+        from torchaudio.functional import forced_align
+
+        path, _ = forced_align(torch.from_numpy(log_probs)[None], torch.tensor([targets], dtype=torch.int32))
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        pytest.skip(f"no torchaudio with its compiled part: {str(error).splitlines()[0]}")
+    return path[0].tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_path_is_that_of_torchaudio(seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(400, 30))
+    log_probs = (scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))).astype(np.float32)
+    targets = [3, 3, *rng.integers(1, 30, 90).tolist(), 7, 7]
+    found = best_path(log_probs.astype(np.float64), np.array(targets))
+    assert [0 if place < 0 else targets[place] for place in found] == torchaudio_path(log_probs, targets)
+
+
 def test_stretches_of_a_path_made_by_hand():
     names = ["T", "O", "|", "I", "|"]
     path = np.array([-1, 0, -1, -1, 1, 1, 2, -1, 3, 4, -1])

@@ -157,6 +157,14 @@ def test_few_speakers_prove_little(speakers, least, write, tmp_path, capsys):
     text = (tmp_path / "table.md").read_text()
     assert f"+100.00, {least} " in text
     assert f"the least that can come out is {least}." in text
+    capsys.readouterr()
+    compare_command(files, tmp_path / "table.md", json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["systems"]["right"]["accuracy"]["value"] == 1
+    assert found["systems"]["wrong"]["accuracy"]["value"] == 0
+    (accuracy,) = (each for each in found["differences"] if each["metric"] == "accuracy")
+    assert (accuracy["systems"], accuracy["value"]) == (["right", "wrong"], 1)
+    assert f"{accuracy['p']:.2g}" == least
 
 
 def test_groups_are_speakers(write, tmp_path):
