@@ -2,7 +2,8 @@
 
     python benchmarks/bench_loading.py [--rounds 5] [--format flac] [--seconds 12]
 
-Prints the median processor time of an epoch of batches for both, and their ratio. Audio is that of the bundled Ogg
+Prints the median processor time of an epoch of batches for each, and the ratios: labels read from the store's arrays,
+and from a packed copy of them. Audio is that of the bundled Ogg
 files; `--format` writes it as FLAC or WAV first, `--seconds` joins clips to utterances of at least so many seconds.
 LibriSpeech's are FLAC and 12 s long on average; short WAV files are the hardest case for the ratio.
 """
@@ -23,13 +24,14 @@ from ptsel_fairseq.base.audio import read_audio
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, read_manifest
 from ptsel_fairseq.labels.extraction.extract import extract
+from ptsel_fairseq.labels.store.packing import pack_labels
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin.dataset import PtselDataset
 
 BATCH = 8
 LONGEST = 250_000  # samples of a crop, as in the recipe of BASE
-PLAIN, LABELLED = "audio alone", "with seven labels"
-GOAL = 1.1
+PLAIN, LABELLED, PACKED = "audio alone", "with seven labels", "seven, packed"
+GOAL_PACKED = 1.05
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
@@ -47,14 +49,26 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
         extract(manifest, SEVEN, folder / "store")
         store = LabelStore(folder / "store", "train")
         scaling = {label: (store.statistics(label).mean, store.statistics(label).std) for label in SEVEN}
-        plain, audio = (stock_dataset(manifest, folder) for _ in range(2))
-        labelled = PtselDataset(audio, manifest, FrameGrid(), store, scaling, seed=1)
-        contenders = {PLAIN: partial(epoch, plain), LABELLED: partial(epoch, labelled)}
+        plain, *audio = (stock_dataset(manifest, folder) for _ in range(3))
+        labelled = PtselDataset(audio[0], manifest, FrameGrid(), store, scaling, seed=1)
+        pack_labels(store, SEVEN)
+        packed = PtselDataset(audio[1], manifest, FrameGrid(), store, scaling, seed=1)
+        contenders = {
+            PLAIN: partial(epoch, plain),
+            LABELLED: partial(epoch, labelled),
+            PACKED: partial(epoch, packed),
+        }
         times = in_turns(contenders, options.rounds)  # the round that is not counted fills the file cache
         for name, seconds in medians(times).items():
             print(f"{name:18s} {1000 * seconds:8.1f} ms for {len(plain)} utterances")
-    what = f"loading {options.format} files with seven labels, over audio alone"
-    return finish(options, [Figure(what, ratio(times, LABELLED, PLAIN), GOAL, True)])
+    what = f"loading {options.format} files with seven labels{{}}, over audio alone"
+    return finish(
+        options,
+        [
+            Figure(what.format(""), ratio(times, LABELLED, PLAIN)),
+            Figure(what.format(", packed"), ratio(times, PACKED, PLAIN), GOAL_PACKED, True),
+        ],
+    )
 
 
 def first_lines(manifest: Manifest, clips: int | None, folder: Path) -> Manifest:

@@ -25,3 +25,7 @@ class RecordingError(PtselError):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.fault}"
+
+
+class BusyError(PtselError):
+    """Another process is at work where this one wants to write."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.errors import BusyError, PtselError
 
 UNFINISHED = ".ptsel-", ".partial"  # beginning and end of the names of files that are being written
 
@@ -186,7 +186,7 @@ def locked_folder(folder: Path, busy: str) -> Iterator[None]:
     has written anything into a folder that was made here, the folder is removed.
 
     Raises:
-        PtselError: `busy`, if another process has it.
+        BusyError: `busy`, if another process has it.
         OSError: it cannot be made or opened.
     """
     made = not folder.exists()
@@ -216,7 +216,7 @@ def _lock_of(folder: Path, busy: str) -> int:
                 return lock
         except BlockingIOError:
             os.close(lock)
-            raise PtselError(busy) from None
+            raise BusyError(busy) from None
         except BaseException:
             os.close(lock)
             raise

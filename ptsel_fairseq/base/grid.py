@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ptsel_fairseq.base.errors import PtselError
 
 SAMPLE_RATE = 16_000
@@ -60,6 +62,21 @@ class FrameGrid:
     def num_frames(self, samples: int) -> int:
         """Frames of a waveform of `samples` samples; 0 if it is shorter than one window."""
         return 0 if samples < self.window else 1 + (samples - self.window) // self.hop
+
+    def offsets(self, samples: np.ndarray) -> np.ndarray:
+        """Where the frames of waveforms of so many samples begin if they stand one after another, and where they end.
+
+        Args:
+            samples: integers [N].
+
+        Returns:
+            int64 [N + 1], the first frame of each and, last, how many there are.
+        """
+        found = np.zeros(len(samples) + 1, dtype=np.int64)
+        frames = (samples.astype(np.int64) - self.window) // self.hop + 1
+        frames[samples < self.window] = 0
+        np.cumsum(frames, out=found[1:])
+        return found
 
     def num_samples(self, frames: int) -> int:
         """The fewest samples that give `frames` frames."""

@@ -8,33 +8,40 @@ the first utterance) is the key by which a label store finds the utterance again
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.utterances import Utterance, Utterances
+
+__all__ = ["LINE_ALIGNED", "Manifest", "Utterance", "manifest_file", "read_lines", "read_manifest"]
 
 MANIFEST_EXAMPLE = "clips/en_0001.flac<TAB>93680"
 LINE_ALIGNED = (".ltr", ".wrd", ".phn")  # files beside a manifest that have a line for each of its utterances
 BYTE_ORDER_MARK = "\ufeff"
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One line of a manifest: `index` from 0, `path` as written, length in samples."""
-
-    index: int
-    path: str
-    samples: int
+BLOCK = 1 << 16  # bytes of a manifest that are parsed at once
+PLAIN_LINE = re.compile(rb"^([^\t\n]++)\t([1-9][0-9]{0,17})$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One split: where its audio lies and how long each utterance is."""
+    """One split: where its audio lies and how long each utterance is.
+
+    Attributes:
+        utterances: any sequence of them; they are kept as `Utterances`.
+    """
 
     file: Path
     root: Path
-    utterances: tuple[Utterance, ...]
+    utterances: Sequence[Utterance]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "utterances", Utterances.of(self.utterances))
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -47,12 +54,19 @@ class Manifest:
         return self.file.stem
 
     @property
+    def samples(self) -> np.ndarray:
+        """The length of each utterance, integers [utterances]."""
+        return self._compact.samples
+
+    @property
     def checksum(self) -> str:
         """SHA-256 of paths and lengths; the folder of the audio may move."""
-        digest = hashlib.sha256()
-        for utterance in self.utterances:
-            digest.update(f"{utterance.path}\t{utterance.samples}\n".encode())
-        return digest.hexdigest()
+        return self._compact.checksum
+
+    @property
+    def _compact(self) -> Utterances:
+        assert isinstance(self.utterances, Utterances)
+        return self.utterances
 
     def audio_path(self, utterance: Utterance) -> Path:
         return self.root / utterance.path
@@ -70,28 +84,104 @@ def read_manifest(file: Path | str) -> Manifest:
     """Read a fairseq manifest; raise PtselError naming the line that is not as expected."""
     file = Path(file)
     expected = f"a manifest such as {MANIFEST_EXAMPLE!r} below a line with the audio folder"
-    lines = read_lines(file, expected, for_fairseq=True)
-    if not lines or not lines[0].strip() or "\t" in lines[0]:
-        raise PtselError(
-            f"{file}, line 1: expected the folder of the audio, found {lines[0] if lines else 'nothing'!r}"
-        )
-    root = Path(lines[0].strip())
+    blocks = _blocks(file, expected)
+    head, _, rest = next(blocks, b"").partition(b"\n")
+    first = _decoded(file, head, expected)
+    if first.startswith(BYTE_ORDER_MARK):
+        raise _marked(file)
+    if not first.strip() or "\t" in first:
+        found = repr(first) if first else "nothing"
+        raise PtselError(f"{file}, line 1: expected the folder of the audio, found {found}")
+    root = Path(first.strip())
     if not root.is_absolute():
         root = (file.parent / root).resolve()
-    utterances = [_parse_utterance(file, i, line) for i, line in enumerate(lines[1:])]
-    if not utterances:
+    utterances = _parse(file, chain([rest], blocks), expected)
+    if not len(utterances):
         raise PtselError(f"{file}: expected lines such as {MANIFEST_EXAMPLE!r} after line 1, found none")
-    return Manifest(file, root, tuple(utterances))
+    return Manifest(file, root, utterances)
+
+
+def _parse(file: Path, blocks: Iterable[bytes], expected: str) -> Utterances:
+    """The utterances of the lines after the first, which come in blocks of whole lines."""
+    digest, lines, filled = hashlib.sha256(), 0, 0
+    # What is never written of these takes no memory.
+    size = file.stat().st_size
+    paths, most = np.empty(size, np.uint8), size // len("a\t1\n") + 1
+    ends, samples = np.empty(most, np.int64), np.empty(most, np.int64)
+    for block in filter(None, blocks):
+        found = PLAIN_LINE.findall(block)
+        number = block.count(b"\n") + (not block.endswith(b"\n"))
+        text = _decoded(file, block, expected)
+        if len(found) != number:
+            unusual = enumerate(text.removesuffix("\n").split("\n"), start=lines)
+            parsed = [_parse_utterance(file, index, line) for index, line in unusual]
+            found = [(utterance.path.encode(), b"%d" % utterance.samples) for utterance in parsed]
+            block = b"".join(b"%b\t%b\n" % fields for fields in found)
+        digest.update(block if block.endswith(b"\n") else block + b"\n")
+        joined = b"".join([path for path, _ in found])
+        if filled + len(joined) > size:
+            raise PtselError(f"{file}: grew while it was read; run the command again")
+        paths[filled : filled + len(joined)] = np.frombuffer(joined, np.uint8)
+        new = slice(lines, lines + number)
+        ends[new] = filled + np.cumsum(np.fromiter((len(path) for path, _ in found), np.int64, number))
+        samples[new] = np.fromiter((int(length) for _, length in found), np.int64, number)
+        lines, filled = lines + number, filled + len(joined)
+    return Utterances(paths[:filled], ends[:lines], samples[:lines], checksum=digest.hexdigest())
 
 
 def _parse_utterance(file: Path, index: int, line: str) -> Utterance:
     fields = line.split("\t")
-    if len(fields) != 2 or not fields[0] or not fields[1].strip().isdecimal() or int(fields[1]) == 0:
+    number = fields[1].strip() if len(fields) == 2 else ""
+    if not number.isdecimal() or not fields[0] or not 0 < int(number) < 1 << 63:
         raise PtselError(
             f"{file}, line {index + 2}: expected a path, one tab and the number of samples, such as "
             f"{MANIFEST_EXAMPLE!r}, found {line!r}"
         )
-    return Utterance(index, fields[0], int(fields[1]))
+    return Utterance(index, fields[0], int(number))
+
+
+def _blocks(file: Path, expected: str) -> Iterator[bytes]:
+    """Whole lines of a text file, with line feeds between them and without empty ones at its end."""
+    held_back = b""
+    try:
+        with file.open("rb") as content:
+            while block := content.read(BLOCK):
+                block += content.readline()
+                if b"\r" in block:
+                    block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+                block = held_back + block
+                end = _end_of_lines(file, block, expected)
+                block, held_back = block[:end], block[end:]
+                if block:
+                    yield block
+    except FileNotFoundError:
+        raise PtselError(f"{file}: no such file; expected {expected}") from None
+    except OSError as error:
+        raise PtselError(f"{file}: cannot be read ({error.strerror}); expected {expected}") from None
+
+
+def _end_of_lines(file: Path, block: bytes, expected: str) -> int:
+    """Where the last line that is not empty ends, its line feed included."""
+    end = len(block)
+    while end:
+        last = block.rfind(b"\n", 0, end - 1) + 1
+        if _decoded(file, block[last:end], expected).strip():
+            break
+        end = last
+    return end
+
+
+def _decoded(file: Path, content: bytes, expected: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise PtselError(f"{file}: not a UTF-8 text file ({error.reason}); expected {expected}") from None
+
+
+def _marked(file: Path) -> PtselError:
+    return PtselError(
+        f"{file}: begins with a byte order mark, which fairseq takes for text; save it as UTF-8 without one"
+    )
 
 
 def read_lines(file: Path, expected: str, for_fairseq: bool = False) -> list[str]:
@@ -105,19 +195,8 @@ def read_lines(file: Path, expected: str, for_fairseq: bool = False) -> list[str
     Raises:
         PtselError: a file that cannot be read or is not such.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise PtselError(f"{file}: no such file; expected {expected}") from None
-    except UnicodeDecodeError as error:
-        raise PtselError(f"{file}: not a UTF-8 text file ({error.reason}); expected {expected}") from None
-    except OSError as error:
-        raise PtselError(f"{file}: cannot be read ({error.strerror}); expected {expected}") from None
+    text = _decoded(file, b"".join(_blocks(file, expected)), expected)
     if for_fairseq and text.startswith(BYTE_ORDER_MARK):
-        raise PtselError(
-            f"{file}: begins with a byte order mark, which fairseq takes for text; save it as UTF-8 without one"
-        )
-    lines = text.removeprefix(BYTE_ORDER_MARK).split("\n")
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return [line.rstrip("\r") for line in lines]
+        raise _marked(file)
+    text = text.removeprefix(BYTE_ORDER_MARK).removesuffix("\n")
+    return text.split("\n") if text else []

@@ -90,6 +90,12 @@ def add_extract(commands) -> None:
         help="compute the labels with another program, for comparison: opensmile, praat or world, if installed; its "
         "licence is printed and stored (default: this package)",
     )
+    parser.add_argument(
+        "--pack",
+        action="store_true",
+        help="then copy these labels side by side, so that training reads each utterance's at once; takes the room of "
+        "the labels again",
+    )
     add_engine(parser)
 
     def run(options: dict) -> None:

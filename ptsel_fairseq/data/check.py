@@ -258,6 +258,25 @@ def _compare_with_store(store: Path, manifest: Manifest, thorough: bool) -> None
     found.check_recordings(manifest, thorough)
 
 
+def check_packs(store: Path, split: str) -> list[Finding]:
+    """Packed copies of a split that are damaged, or of another state of the store."""
+    from ptsel_fairseq.labels.store.pack import packs_of
+    from ptsel_fairseq.labels.store.reader import LabelStore
+
+    try:
+        fitting, old = packs_of(LabelStore(store, split))
+        damaged = [pack for pack, checksum in fitting if pack.crc32() != checksum]
+    except PtselError as error:
+        return [Finding("store", True, str(store), str(error))]
+    again = "make it again with `ptsel extract --pack`"
+    outdated = f"is of another state of the store and is not used; {again}"
+    spoiled = f"the packed copy is not what was written (CRC-32); {again}"
+    return [
+        *(Finding("packed copy", False, str(file), outdated) for file in old),
+        *(Finding("store", True, str(pack.file), spoiled) for pack in damaged),
+    ]
+
+
 def check_arrays(store: Path, split: str) -> list[Finding]:
     """Arrays of a split that are not those that were written; nothing if the header cannot be read."""
     from ptsel_fairseq.base.files import file_checksum
@@ -267,7 +286,7 @@ def check_arrays(store: Path, split: str) -> list[Finding]:
         checksums = LabelStore(store, split).checksums()
     except PtselError:  # said already
         return []
-    findings = []
+    findings = check_packs(store, split)
     advice = f"remove {store / split} and extract it again"
     for file, expected in progress_bar(checksums.items(), desc=f"store of {split}", unit="array"):
         if not file.is_file():

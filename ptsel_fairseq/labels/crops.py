@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,12 +15,14 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.labels.batch import complete_frames
+from ptsel_fairseq.labels.store.pack import Pack, find_pack
 from ptsel_fairseq.labels.store.reader import LabelStore
 
 # Of the recordings at a start, at most: whose size and time are looked at, and which are read as their time is another.
 RECORDINGS_LOOKED_AT, RECORDINGS_READ = 20_000, 256
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.floating]]
+Span = tuple[int, int]  # first frame of a crop, counted in its utterance, and its frames
 Scaling = Mapping[str, tuple[FloatArray, FloatArray]]
 
 
@@ -51,8 +54,9 @@ def crop_length(lengths: Sequence[int], longest: int | None, padded: bool) -> in
 
 def crop_start(samples: int, length: int, grid: FrameGrid, *seeds: int) -> int:
     """Where a crop of `length` samples starts in an utterance of `samples`: a multiple of the hop that `seeds` draw."""
-    rng = np.random.default_rng(seeds)
-    return grid.hop * int(rng.integers(0, max(samples - length, 0) // grid.hop + 1))
+    places = max(samples - length, 0) // grid.hop + 1
+    # A digest is a draw in one microsecond; to seed a generator for one number takes fifty.
+    return grid.hop * (_digest(*seeds) % places) if places > 1 else 0
 
 
 def check_grid(store: LabelStore, grid: FrameGrid) -> None:
@@ -73,8 +77,8 @@ def check_split(store: LabelStore, manifest: Manifest) -> None:
 
 def check_samples(manifest: Manifest, line: int, found: int) -> None:
     """Raise PtselError unless the audio of a manifest line has as many samples as the manifest says."""
-    utterance = manifest.utterances[line]
-    if found != utterance.samples:
+    if found != manifest.samples[line]:
+        utterance = manifest.utterances[line]
         raise PtselError(
             f"{manifest.where(utterance)}: the manifest says {utterance.samples} samples, the audio has {found}; run "
             "`ptsel check` and make manifest and store again"
@@ -118,12 +122,17 @@ def standardisation(
 class CropTracks:
     """The standardised tracks of crops, label beside label.
 
+    They are read from the store's arrays, or from a packed copy of them where there is one, which gives the same.
+
     Args:
         manifest: of the split.
         grid: of the tracks.
         store: of the same split; None where all labels are computed online.
         scaling: label -> (mean [dim], standard deviation [dim]), in the order in which the tracks are handed out.
         online: those of the labels that are computed later, on the device, and not read from the store.
+
+    Attributes:
+        pack: the packed copy that is read; None if there is none.
     """
 
     def __init__(
@@ -148,6 +157,13 @@ class CropTracks:
             store is not None and label not in self.online and store.info(label).undefined is not None
             for label in self.labels
         ]
+        self._repeated = self._means, self._stds
+        self._stored = [
+            k for k, label in enumerate(self.labels) if store is not None and label not in self.online
+        ]
+        names = [self.labels[k] for k in self._stored]
+        self.pack = None if store is None else find_pack(store, names)
+        self._packed = None if store is None or self.pack is None else PackedCrops(self.pack, store, names)
 
     def __call__(self, crops: Sequence[Crop], length: int) -> dict[str, Tensor]:
         """The tracks of a batch.
@@ -162,30 +178,118 @@ class CropTracks:
             and where an online label's analysis reaches beyond a crop into the recording; ``samples`` int64 [batch].
         """
         frames = self.grid.num_frames(length)
+        spans = [(crop.start // self.grid.hop, self.grid.num_frames(crop.samples)) for crop in crops]
+        if self._packed is None or self.online:
+            values, valid = self._by_label(crops, spans, frames)
+        else:
+            values, valid = self._packed(crops, spans, frames)
+        self._standardise(values.reshape(len(crops), -1), frames)
+        for row, (_, count) in enumerate(spans):
+            if count < frames:  # what pads a row stays zero
+                values[row, count:] = 0
+        samples = torch.from_numpy(np.array([crop.samples for crop in crops]))
+        return {"target": torch.from_numpy(values), "valid": torch.from_numpy(valid), "samples": samples}
+
+    def _standardise(self, values: np.ndarray, frames: int) -> None:
+        """Take off means and divide by deviations, [batch, frames times sum of dims] in place."""
+        size = frames * len(self._means)
+        if len(self._repeated[0]) < size:  # long rows are computed several times as fast as many short ones
+            self._repeated = np.tile(self._means, frames), np.tile(self._stds, frames)
+        values -= self._repeated[0][:size]
+        values /= self._repeated[1][:size]
+
+    def _by_label(
+        self, crops: Sequence[Crop], spans: Sequence[Span], frames: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values [batch, frames, sum of dims] as they are stored, and masks [batch, frames, labels]."""
         values = np.zeros((len(crops), frames, len(self._means)), dtype=np.float32)
         valid = np.zeros((len(crops), frames, len(self.labels)), dtype=bool)
-        for row, crop in enumerate(crops):
-            first, count = crop.start // self.grid.hop, self.grid.num_frames(crop.samples)
-            own = values[row, :count]
+        for row, (crop, (first, count)) in enumerate(zip(crops, spans, strict=True)):
             valid[row, :count] = True
             for k, (label, columns) in enumerate(zip(self.labels, self._columns, strict=True)):
+                own = values[row, :count, columns]
                 if self.store is None or label in self.online:
-                    ends = crop.start + crop.samples == self.manifest.utterances[crop.line].samples
-                    own[:, columns] = self._means[columns]  # nothing yet
+                    ends = crop.start + crop.samples == self.manifest.samples[crop.line]
+                    own[:] = self._means[columns]  # nothing yet
                     valid[row, :count, k] = complete_frames(
-                        label, crop.samples, self.grid, begins=crop.start == 0, ends=ends
+                        label, crop.samples, self.grid, begins=crop.start == 0, ends=bool(ends)
                     )
-                    continue
-                own[:, columns] = self.store.track(label, crop.line)[first : first + count]
-                if self._sometimes_undefined[k]:
-                    valid[row, :count, k] = self.store.valid(label, crop.line)[first : first + count]
-            own -= self._means
-            own /= self._stds
-        samples = torch.tensor([crop.samples for crop in crops])
-        return {"target": torch.from_numpy(values), "valid": torch.from_numpy(valid), "samples": samples}
+                elif self._packed is None:
+                    own[:] = self.store.track(label, crop.line)[first : first + count]
+                    if self._sometimes_undefined[k]:
+                        valid[row, :count, k] = self.store.valid(label, crop.line)[first : first + count]
+        if self._packed is not None:
+            stored, masks = self._packed(crops, spans, frames)
+            column = 0
+            for place, k in enumerate(self._stored):
+                columns = self._columns[k]
+                width = columns.stop - columns.start
+                values[..., columns] = stored[..., column : column + width]
+                valid[..., k] = masks[..., place]
+                column += width
+        return values, valid
+
+
+class PackedCrops:
+    """Crops of some labels, in their order, from a packed copy that has them.
+
+    Args:
+        pack: of the store, or of more labels.
+    """
+
+    def __init__(self, pack: Pack, store: LabelStore, labels: Sequence[str]) -> None:
+        self.pack, self._store = pack, store
+        self._dims = sum(pack.dims)
+        ends = np.cumsum(pack.dims).tolist()
+        there = {
+            label: (place, list(range(end - dim, end)))
+            for place, (label, dim, end) in enumerate(zip(pack.labels, pack.dims, ends, strict=True))
+        }
+        columns = [column for label in labels for column in there[label][1]]
+        masks = [there[label][0] for label in labels]
+        self._columns = None if columns == list(range(self._dims)) else columns
+        self._masks = None if masks == list(range(len(pack.labels))) else masks
+        codes = [(label, store.info(label).codes) for label in pack.labels]
+        self._codes = [(there[label][1], number) for label, number in codes if number is not None]
+
+    def __call__(
+        self, crops: Sequence[Crop], spans: Sequence[Span], frames: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values float32 [batch, frames, sum of dims] as they are stored, and masks [batch, frames, labels].
+
+        Raises:
+            PtselError: a packed copy that is damaged.
+        """
+        full = all(count == frames for _, count in spans)
+        new = np.empty if full else np.zeros
+        values = new((len(crops), frames, self._dims), self.pack.dtype)
+        masks = new((len(crops), frames, len(self.pack.labels)), dtype=bool)
+        for row, (crop, (first, count)) in enumerate(zip(crops, spans, strict=True)):
+            block, whole = self._store.place(crop.line)
+            self.pack.read(block, whole, first, values[row, :count], masks[row, :count])
+        values = values.astype(np.float32, copy=False)
+        self._check(crops, values)
+        if self._columns is not None:
+            values = values.take(self._columns, axis=-1)
+        return values, masks if self._masks is None else masks.take(self._masks, axis=-1)
+
+    def _check(self, crops: Sequence[Crop], values: np.ndarray) -> None:
+        """Raise PtselError for values that cannot be what was written."""
+        # The sum of the values is finite only if all of them are, and is found in a fraction of the time.
+        if not math.isfinite(values.sum()) and not (finite := np.isfinite(values)).all():
+            raise self.pack.damaged_values(crops[int((~finite).any(axis=(1, 2)).argmax())].line)
+        for columns, number in self._codes:
+            found = values[..., columns]
+            wrong = (found < 0) | (found >= number)
+            if wrong.any():
+                raise self.pack.damaged_values(crops[int(wrong.any(axis=(1, 2)).argmax())].line)
 
 
 def stable_seed(*numbers: int) -> int:
     """A 32-bit seed that depends on nothing but the numbers."""
+    return _digest(*numbers) & 0xFFFFFFFF
+
+
+def _digest(*numbers: int) -> int:
     digest = hashlib.sha256(",".join(map(str, numbers)).encode()).digest()
-    return int.from_bytes(digest[:4], "little")
+    return int.from_bytes(digest[:8], "little")

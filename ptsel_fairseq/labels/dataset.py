@@ -16,6 +16,7 @@ from ptsel_fairseq.base.audio import read_audio
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.base.utterances import smallest_type
 from ptsel_fairseq.labels.crops import (
     Crop,
     CropTracks,
@@ -99,8 +100,8 @@ class CropDataset(Dataset[LoadedUtterance]):
         shortest = self.grid.window if shortest is None else max(shortest, self.grid.window)
         if longest is not None and longest < shortest:
             raise PtselError(f"longest: expected at least {shortest} samples (shortest), found {longest}")
-        self.lines = [utterance.index for utterance in self.manifest if utterance.samples >= shortest]
-        if not self.lines:
+        self.lines = smallest_type(np.flatnonzero(self.manifest.samples >= shortest))
+        if not len(self.lines):
             raise PtselError(
                 f"{self.manifest.file}: none of its {len(self.manifest)} utterances has the {shortest} samples of "
                 "`shortest`"
@@ -132,7 +133,7 @@ class CropDataset(Dataset[LoadedUtterance]):
         for item in items:
             start = crop_start(len(item.waveform), length, self.grid, self.seed, item.epoch, item.number)
             pieces.append(item.waveform[start : start + length])
-            crops.append(Crop(self.lines[item.number], start, len(pieces[-1])))
+            crops.append(Crop(int(self.lines[item.number]), start, len(pieces[-1])))
         samples = torch.tensor([crop.samples for crop in crops])
         batch = {
             "source": pad_sequence(pieces, batch_first=True),

@@ -7,12 +7,14 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import torch
 from fairseq.data import BaseWrapperDataset, FileAudioDataset
+from fairseq.data.text_compressor import TextCompressionLevel
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest
+from ptsel_fairseq.base.utterances import Utterances, smallest_type
 from ptsel_fairseq.labels.crops import (
     Crop,
     CropTracks,
@@ -97,12 +99,16 @@ class PtselDataset(BaseWrapperDataset):
         self._signals_left = False
         # fairseq numbers the utterances that are long enough; the store is keyed by manifest line.
         skipped = self.audio.skipped_indices
-        self.lines = np.array([line for line in range(len(manifest)) if line not in skipped], dtype=np.int64)
+        kept = np.ones(len(manifest), dtype=bool)
+        kept[[line for line in skipped if line < len(manifest)]] = False
+        self.lines = smallest_type(np.flatnonzero(kept))
         if len(self.lines) != len(self.audio):
             raise PtselError(
                 f"{manifest.file}: expected {len(self.lines)} utterances in fairseq's dataset, found "
                 f"{len(self.audio)}; the manifest changed while it was read"
             )
+        if self.audio.text_compressor.level is TextCompressionLevel.none:
+            self.audio.fnames = _Paths(manifest.utterances, self.lines)
 
     @property
     def epoch(self) -> int:
@@ -122,30 +128,42 @@ class PtselDataset(BaseWrapperDataset):
         samples = [sample for sample in samples if sample["source"] is not None]
         if not samples:
             return {}
-        lengths = [len(sample["source"]) for sample in samples]
-        crop_size = crop_length(lengths, self.audio.max_sample_size, self.audio.pad)
-        starts = [self._crop_start(sample, crop_size) for sample in samples]
-        cropped = _crop(samples, starts, crop_size)
+        epoch, ids = self.epoch, [int(sample["id"]) for sample in samples]
+        lines = self.lines[ids].tolist()
+        lengths = [sample["source"].shape[0] for sample in samples]
+        for line, length in zip(lines, lengths, strict=True):
+            check_samples(self.manifest, line, length)
+        longest = crop_length(lengths, self.audio.max_sample_size, self.audio.pad)
+        crops = [
+            Crop(line, crop_start(length, longest, self.grid, self.seed, epoch, number), min(length, longest))
+            for line, length, number in zip(lines, lengths, ids, strict=True)
+        ]
+        cropped = _crop(samples, crops)
         heard = cropped
         if self._normalize:
-            heard = _crop([self._normalized(sample) for sample in samples], starts, crop_size)
+            heard = _crop([self._normalized(sample) for sample in samples], crops)
         if self.distortion is not None:
             heard = [self._distorted(sample) for sample in heard]
-        batch = super().collater(heard)
+        batch = self._batch(heard)
         if self.hears_bands:
             batch["net_input"]["source"] = batch["net_input"]["source"].double()
-        ids = [int(sample["id"]) for sample in samples]
-        batch["mask_seed"] = stable_seed(self.seed, self.epoch, *ids)
+        batch["mask_seed"] = stable_seed(self.seed, epoch, *ids)
         if self.labels:
-            batch["pretext"] = self._pretext(cropped, starts, crop_size)
+            pretext = self.tracks(crops, longest)
+            batch["pretext"] = {**pretext, "target": pretext["target"].double()}
         if self.online:
             batch["clean_source"] = pad_sequence([s["source"] for s in cropped], batch_first=True).double()
         return batch
 
-    def _crop_start(self, sample: dict, crop_size: int) -> int:
-        size = len(sample["source"])
-        check_samples(self.manifest, int(self.lines[int(sample["id"])]), size)
-        return crop_start(size, crop_size, self.grid, self.seed, self.epoch, int(sample["id"]))
+    def _batch(self, heard: list[dict]) -> dict:
+        """As fairseq's collater makes it of samples that are cropped already, without what it does besides."""
+        if self.audio.pad or self.dataset is not self.audio:
+            return super().collater(heard)
+        source = torch.stack([sample["source"] for sample in heard])
+        return {
+            "id": torch.from_numpy(np.array([sample["id"] for sample in heard])),
+            "net_input": {"source": source},
+        }
 
     def _normalized(self, sample: dict) -> dict:
         """Of mean 0 and variance 1, operation for operation as fairseq's datasets do it, where that was left to us."""
@@ -168,17 +186,33 @@ class PtselDataset(BaseWrapperDataset):
         silence = np.zeros_like(waveform)
         return {**sample, "source": torch.from_numpy(self.distortion(waveform, seed, another))}
 
-    def _pretext(self, cropped: list[dict], starts: list[int], crop_size: int) -> dict[str, torch.Tensor]:
-        crops = [
-            Crop(int(self.lines[int(sample["id"])]), start, len(sample["source"]))
-            for sample, start in zip(cropped, starts, strict=True)
-        ]
-        pretext = self.tracks(crops, crop_size)
-        return {**pretext, "target": pretext["target"].double()}
+
+class _Path(bytes):
+    """A path as fairseq's dataset takes it from its list, or from Arrow's arrays if these are installed."""
+
+    def as_py(self) -> bytes:
+        return self
 
 
-def _crop(samples: Sequence[dict], starts: Sequence[int], size: int) -> list[dict]:
+class _Paths(Sequence[_Path]):
+    """The paths of fairseq's dataset, from the manifest's arrays: processes share these, and would copy a list."""
+
+    def __init__(self, utterances: Utterances, lines: np.ndarray) -> None:
+        self._utterances, self._lines = utterances, lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __getitem__(self, place):
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        return _Path(self._utterances.raw_path(int(self._lines[place])).lstrip())  # as fairseq reads lines
+
+
+def _crop(samples: Sequence[dict], crops: Sequence[Crop]) -> list[dict]:
     return [
-        {**sample, "source": sample["source"][start : start + size]}
-        for sample, start in zip(samples, starts, strict=True)
+        sample
+        if sample["source"].shape[0] == crop.samples
+        else {**sample, "source": sample["source"][crop.start : crop.start + crop.samples]}
+        for sample, crop in zip(samples, crops, strict=True)
     ]

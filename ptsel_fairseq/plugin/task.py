@@ -22,6 +22,7 @@ from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.weights_file import check_weights, join_weights
 from ptsel_fairseq.heads.loss import LOSSES
 from ptsel_fairseq.labels.crops import check_grid, check_split, standardisation
+from ptsel_fairseq.labels.store.packing import pack_or_wait
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.plugin import preemption
 from ptsel_fairseq.plugin.criterion import PtselWav2vecCriterion
@@ -45,6 +46,13 @@ class PtselPretrainingConfig(AudioPretrainingConfig):
     statistics_split: str = field(
         default="train",
         metadata={"help": "split whose mean and standard deviation standardise the labels of every split"},
+    )
+    pack: bool = field(
+        default=False,
+        metadata={
+            "help": "before the first batch make a packed copy of the labels that the run reads, where the store has "
+            "none: one read an utterance instead of one for each label (`ptsel extract --pack` makes it beforehand)"
+        },
     )
     # Emptied when a checkpoint is loaded, and so off in fine-tuning, as fairseq empties all mappings.
     distortion: dict[str, Any] = field(
@@ -147,6 +155,8 @@ class PtselPretrainingTask(AudioPretrainingTask):
                 if len(self._online_labels) < len(self._labels):
                     store = statistics if split == self.cfg.statistics_split else self._open_store(split)
                     check_split(store, manifest)
+                    if self.cfg.get("pack"):
+                        pack_or_wait(store, sorted(set(self._labels) - set(self._online_labels)))
             if self._online_labels:
                 self._online = OnlineLabels(scaling, self._online_labels, self._grid)
             distortion = None

@@ -24,6 +24,9 @@ from ptsel_fairseq.labels.extraction.skip_bad import (
     write_good,
 )
 from ptsel_fairseq.labels.extraction.worker import Piece, analyse_one, analyse_piece
+from ptsel_fairseq.labels.store.pack import FOLDER
+from ptsel_fairseq.labels.store.packing import pack_labels
+from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.labels.store.software import announce_software, check_software
 from ptsel_fairseq.labels.store.writer import StoreWriter, unfinished
 from ptsel_fairseq.labels.tracks import resolve
@@ -54,6 +57,7 @@ def extract_command(
     manifest_out: Path | str | None = None,
     device: str = CPU,
     backend: str | None = None,
+    pack: bool = False,
 ) -> None:
     """Extract labels of several splits; what is finished already is not done again.
 
@@ -70,6 +74,7 @@ def extract_command(
         device: ``cpu``, or a GPU such as ``cuda``, which computes the labels that have a torch form, equal but for
             rounding, while processes compute the others.
         backend: the program that computes all labels, see `labels.backends`; None is this package.
+        pack: make a packed copy of these labels too, see `labels.store.pack`.
 
     Raises:
         PtselError: manifests, audio or labels that cannot be used, a store of something else, no space.
@@ -113,7 +118,15 @@ def extract_command(
             print(
                 f"{writer.folder}: begun and not finished: {', '.join(waiting)}; extract them again to go on"
             )
-    size = sum(file.stat().st_size for file in store.glob("*/*.npy"))
+    if pack:
+        for manifest in manifests:
+            made = pack_labels(
+                LabelStore(store, manifest.split), [label.name for label in wanted], command_line=command_line
+            )
+            print(f"{made.file}: {', '.join(made.labels)} of {manifest.split}, side by side")
+    size = sum(
+        file.stat().st_size for pattern in ("*/*.npy", f"*/{FOLDER}/*.npy") for file in store.glob(pattern)
+    )
     print(
         f"{store}: {', '.join(label.name for label in wanted)} for {', '.join(splits)}, {readable_size(size)} in all"
     )

@@ -7,7 +7,8 @@
 * ``recordings.tsv``: for each manifest line, size, time and SHA-256 of the file when it was analysed, see `recordings`;
 * ``lengths.npy``: int64 [utterances], samples of each manifest line, from which the frame offsets follow;
 * ``<label>.npy``: float32 or float16 [frames of the split, dim], as the header says; int16 or int32 of codes;
-* ``<label>.valid.npy``: bool [frames of the split], only for labels that can be undefined.
+* ``<label>.valid.npy``: bool [frames of the split], only for labels that can be undefined;
+* ``packed/``: copies of several labels side by side, if there are any, see `pack`.
 
 No pickle anywhere. Names ending in ``.partial`` belong to an extraction that has not finished.
 """
@@ -61,8 +62,8 @@ class LabelStore:
         lengths = _load(self._folder / LENGTHS, None, np.int64)
         self._lengths = lengths
         self.num_utterances = len(lengths)
-        frames = np.array([self.grid.num_frames(int(samples)) for samples in lengths], dtype=np.int64)
-        self._offsets = np.concatenate([[0], np.cumsum(frames)])
+        self._offsets = self.grid.offsets(lengths)
+        self.total_frames = int(self._offsets[-1])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_arrays": {}}
@@ -78,9 +79,18 @@ class LabelStore:
     def statistics(self, label: str) -> Statistics:
         return statistics_of(self._entry(label))
 
+    @property
+    def split_folder(self) -> Path:
+        """Where the arrays of the split are."""
+        return self._folder
+
+    def dtype(self, label: str) -> np.dtype:
+        """Type of the values on disk."""
+        return np.dtype(dtype_of(self._entry(label)))
+
     def itemsize(self, label: str) -> int:
         """Bytes of one value on disk."""
-        return np.dtype(dtype_of(self._entry(label))).itemsize
+        return self.dtype(label).itemsize
 
     def software(self, label: str) -> str:
         """The program that computed a label: `THIS_PACKAGE`, or name and version of a backend."""
@@ -90,31 +100,52 @@ class LabelStore:
         place = self._place(index)
         return int(place.stop - place.start)
 
+    def place(self, index: int) -> tuple[int, int]:
+        """Where the frames of one manifest line begin among those of the split, and how many there are."""
+        place = self._place(index)
+        return place.start, place.stop - place.start
+
+    def first_frame(self, index: int) -> int:
+        """Where the frames of one manifest line begin among those of the split."""
+        return self.place(index)[0]
+
     def track(self, label: str, index: int) -> np.ndarray:
         """float32 [frames, dim] of one manifest line, a view of the memory map if it can be; 0 where undefined.
 
         Raises:
             PtselError: no such label or utterance, or an array that is damaged.
         """
-        values = self._array(label)[self._place(index)].astype(np.float32, copy=False)
+        place = self._place(index)
+        return self.frames(label, place.start, place.stop)
+
+    def valid(self, label: str, index: int) -> np.ndarray:
+        """bool [frames]: where the label is defined."""
+        place = self._place(index)
+        return self.valid_frames(label, place.start, place.stop)
+
+    def frames(self, label: str, first: int, last: int) -> np.ndarray:
+        """As `track`, of the frames ``[first, last)`` of the split."""
+        values = self._array(label)[first:last].astype(np.float32, copy=False)
         if not np.isfinite(values).all():
+            index = self._utterance(first, ~np.isfinite(values).all(axis=1))
             raise PtselError(
                 f"{self._folder / label}.npy: the track of utterance {index} has values that are not finite, and was "
                 f"written without any: the array is damaged; remove {self._folder} and extract it again"
             )
         codes = self._labels[label]["info"].get("codes")
         if codes is not None and len(values) and not (values.min() >= 0 and values.max() < codes):
+            index = self._utterance(first, ((values < 0) | (values >= codes)).any(axis=1))
             raise PtselError(
                 f"{self._folder / label}.npy: expected codes from 0 to {codes - 1} in utterance {index}, found "
                 f"{values.min():g} to {values.max():g}: the array is damaged; remove it and make the codes again"
             )
         return values
 
-    def valid(self, label: str, index: int) -> np.ndarray:
-        """bool [frames]: where the label is defined."""
+    def valid_frames(self, label: str, first: int, last: int) -> np.ndarray:
+        """As `valid`, of the frames ``[first, last)`` of the split."""
         if self._entry(label)["info"]["undefined"] is None:
-            return np.ones(self.num_frames(index), dtype=bool)
-        return self._array(label, ".valid")[self._place(index)]
+            return np.ones(last - first, dtype=bool)
+        return self._array(label, ".valid")[first:last]
 
     def checksums(self) -> dict[Path, str]:
         """The arrays of the finished labels, and the SHA-256 that each had when it was written."""
@@ -127,14 +158,14 @@ class LabelStore:
     def check_manifest(self, manifest: Manifest) -> None:
         """Raise PtselError if the store was made from another manifest, naming the first line that differs."""
         advice = f"run `ptsel extract` for {manifest.file} into a new store"
-        for utterance in manifest:
-            if utterance.index >= self.num_utterances:
-                break
-            if utterance.samples != self._lengths[utterance.index]:
-                raise PtselError(
-                    f"{manifest.where(utterance)}: {utterance.samples} samples, but the store {self._folder} was "
-                    f"made from a manifest with {self._lengths[utterance.index]} on that line; {advice}"
-                )
+        both = min(len(manifest), self.num_utterances)
+        differing = np.flatnonzero(manifest.samples[:both] != self._lengths[:both])
+        if len(differing):
+            utterance = manifest.utterances[int(differing[0])]
+            raise PtselError(
+                f"{manifest.where(utterance)}: {utterance.samples} samples, but the store {self._folder} was "
+                f"made from a manifest with {self._lengths[utterance.index]} on that line; {advice}"
+            )
         if len(manifest) != self.num_utterances:
             raise PtselError(
                 f"{manifest.file}: {len(manifest)} utterances, but the store {self._folder} was made from a manifest "
@@ -187,6 +218,10 @@ class LabelStore:
             )
         return slice(int(self._offsets[index]), int(self._offsets[index + 1]))
 
+    def _utterance(self, first: int, damaged: np.ndarray) -> int:
+        """The manifest line of the first damaged one of the frames from `first` on."""
+        return int(np.searchsorted(self._offsets, first + int(damaged.argmax()), side="right")) - 1
+
     def _entry(self, label: str) -> dict[str, Any]:
         if label not in self._labels:
             raise PtselError(
@@ -200,7 +235,7 @@ class LabelStore:
         name = label + kind
         if name not in self._arrays:
             entry = self._entry(label)
-            total = int(self._offsets[-1])
+            total = self.total_frames
             shape = (total, entry["info"]["dim"]) if not kind else (total,)
             self._arrays[name] = _load(
                 self._folder / f"{name}.npy", shape, np.bool_ if kind else dtype_of(entry)

@@ -8,10 +8,15 @@ completed is another one, and one that was moved or renamed is the same.
 from __future__ import annotations
 
 import hashlib
+import mmap
+import operator
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
+
+import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
@@ -20,6 +25,9 @@ from ptsel_fairseq.base.manifest import Manifest
 
 RECORDINGS = "recordings.tsv"
 COLUMNS = "path\tsamples\tsize\tmtime_ns\tsha256"
+BLOCK = 1 << 16  # bytes that are looked at at once
+# A line, in two parts around the time, which the checksum leaves out.
+LINE = re.compile(rb"^([^\t\n]*+\t\d++\t\d++\t)-?\d++\t([0-9a-f]{64})$", re.MULTILINE)
 
 
 class Recording(NamedTuple):
@@ -61,7 +69,53 @@ def checksum_of(recordings: Iterable[Recording]) -> str:
     return digest.hexdigest()
 
 
-def read_recordings(folder: Path, checksum: str | None) -> list[Recording] | None:
+class Recordings(Sequence[Recording]):
+    """The lines of ``recordings.tsv``, each read from the file when it is asked for.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not as it was written.
+    """
+
+    def __init__(self, file: Path, checksum: str) -> None:
+        digest = hashlib.sha256()
+        breaks = []
+        with file.open("rb") as content:
+            begin = place = len(content.readline())
+            while block := content.read(BLOCK):
+                block += content.readline()
+                block.decode()
+                parts, number = LINE.subn(rb"\1\2", block)
+                ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+                if number != len(ends) or not block.endswith(b"\n"):
+                    raise ValueError(f"expected lines of {COLUMNS!r}")
+                digest.update(parts)
+                breaks.append(place + 1 + ends)
+                place += len(block)
+            self._content = mmap.mmap(content.fileno(), place, access=mmap.ACCESS_READ)
+        if digest.hexdigest() != checksum:
+            raise ValueError("it is not the one that was written")
+        self._ends = np.concatenate([np.zeros(0, np.int64), *breaks])
+        self._begin = begin
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, place: int) -> Recording: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Recording]: ...
+
+    def __getitem__(self, place: int | slice) -> Recording | list[Recording]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        place = range(len(self))[operator.index(place)]
+        start = int(self._ends[place - 1]) if place else self._begin
+        return Recording.of_fields(self._content[start : int(self._ends[place]) - 1].decode().split("\t"))
+
+
+def read_recordings(folder: Path, checksum: str | None) -> Recordings | None:
     """The recordings of a split; None for a store of version 0.1, which did not keep them.
 
     Args:
@@ -73,16 +127,13 @@ def read_recordings(folder: Path, checksum: str | None) -> list[Recording] | Non
     if checksum is None:
         return None
     file = folder / RECORDINGS
-    advice = f"remove {folder} and extract it again"
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")[1:-1]
-        recordings = [Recording.of_fields(line.split("\t")) for line in lines]
+        return Recordings(file, checksum)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise PtselError(f"{file}: the list of recordings cannot be read ({reason}); {advice}") from None
-    if checksum_of(recordings) != checksum:
-        raise PtselError(f"{file}: the list of recordings is not the one that was written; {advice}")
-    return recordings
+        raise PtselError(
+            f"{file}: the list of recordings cannot be used ({reason}); remove {folder} and extract it again"
+        ) from None
 
 
 def unchanged(recording: Recording, file: str) -> Recording | None:

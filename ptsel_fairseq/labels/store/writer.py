@@ -91,8 +91,7 @@ class StoreWriter:
         self.grid = grid
         self.folder = Path(store) / manifest.split
         self._command_line, self._skipped, self._devices = command_line, skipped, devices or {}
-        frames = [grid.num_frames(utterance.samples) for utterance in manifest]
-        self._offsets = np.concatenate([[0], np.cumsum(frames, dtype=np.int64)])
+        self._offsets = grid.offsets(manifest.samples)
         self._unflushed: dict[str, list[Done]] = {}
         self._last_flush = time.monotonic()
         self._lock = contextlib.ExitStack()
@@ -251,7 +250,7 @@ class StoreWriter:
                 layout = self._header["manifest_checksum"]
                 self._parked.append(Parked(self.folder, plan, layout, rows, known, self.grid))
 
-    def _add_work(self, name: str, plan: Plan, known: list[Recording] | None) -> None:
+    def _add_work(self, name: str, plan: Plan, known: Sequence[Recording] | None) -> None:
         entry, source = self._header["labels"].get(name), None
         if entry is not None and known is not None:
             before = plan_of_entry(entry, self._header["grid"])
@@ -300,9 +299,8 @@ class StoreWriter:
         write_header(self.folder, self.manifest, self.grid, labels, recordings, self._skipped)
 
     def _save_lengths(self) -> None:
-        lengths = np.array([utterance.samples for utterance in self.manifest], dtype=np.int64)
         with WholeFile(self.folder / LENGTHS) as file:
-            np.save(file, lengths)
+            np.save(file, self.manifest.samples.astype(np.int64))
 
 
 def unfinished(folder: Path) -> list[str]:
