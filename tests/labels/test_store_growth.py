@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import ASTERISK, run_command
-from test_store import contents, extract_a_part
+from conftest import ASTERISK, contents, run_command
+from test_store_resumed import extract_a_part
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.identity import Identity

@@ -126,7 +126,7 @@ class Pack:
         for place in range(0, self.size, BYTES_AT_ONCE):
             part = piece[: self.size - place]
             self._fill(place, [part])
-            found = zlib.crc32(part, found)
+            found = zlib.crc32(part.data, found)
         return found
 
     def damaged_values(self, line: int) -> PtselError:

@@ -113,7 +113,7 @@ class _Packing:
                 last = self._end_of_piece(line)
                 packed = self._packed(line, last)
                 self._array.write(self._place(line), packed)
-                crc = zlib.crc32(packed, crc)
+                crc = zlib.crc32(packed.data, crc)
                 progress.update(last - line)
                 line = last
                 if time.monotonic() - flushed > SECONDS_BETWEEN_FLUSHES:
@@ -174,5 +174,5 @@ class _Packing:
         self._array.make()  # takes back the name of one that was killed after it was renamed
         right = 0
         for place in range(0, size := self._place(lines), BYTES_AT_ONCE):
-            right = zlib.crc32(self._array.read(place, min(place + BYTES_AT_ONCE, size)), right)
+            right = zlib.crc32(self._array.read(place, min(place + BYTES_AT_ONCE, size)).data, right)
         return (lines, crc) if right == crc else (0, 0)

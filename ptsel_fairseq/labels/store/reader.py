@@ -127,7 +127,7 @@ class LabelStore:
         """As `track`, of the frames ``[first, last)`` of the split."""
         values = self._array(label)[first:last].astype(np.float32, copy=False)
         if not np.isfinite(values).all():
-            index = self._utterance(first, ~np.isfinite(values).all(axis=1))
+            index = self._utterance(first, np.asarray(~np.isfinite(values).all(axis=1)))
             raise PtselError(
                 f"{self._folder / label}.npy: the track of utterance {index} has values that are not finite, and was "
                 f"written without any: the array is damaged; remove {self._folder} and extract it again"
