@@ -37,7 +37,7 @@ def test_batches_are_those_of_the_plugin(data_dir, store_dir, padded, normalize)
     task, _, _ = build(recipe(data_dir, store_dir, **changed))
     task.load_dataset("train")
     dataset = twin(data_dir, store_dir, padded=padded, normalize=normalize, longest=30_000)
-    assert dataset.lines == task.dataset("train").lines.tolist()
+    assert dataset.lines.tolist() == task.dataset("train").lines.tolist()
     for epoch in (1, 2, 7):
         task.dataset("train").set_epoch(epoch)
         theirs = batch_of(task, "train", NUMBERS)
