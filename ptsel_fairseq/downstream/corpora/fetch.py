@@ -43,6 +43,8 @@ def fetch_command(
         raise PtselError(f"{option}: expected a corpus that is played, found {name}, which is recorded")
     rendering = Rendering(**given)  # type: ignore[arg-type]
     print(f"{corpus.title}: licence: {corpus.licence}")
+    if corpus.cost is not None:
+        print(corpus.cost(rendering, jobs))
     source = out / "source"
     for package in progress_bar(corpus.packages, desc="packages", unit="package"):
         unpack(download(package, out / "packages"), source / package.name, package.only)

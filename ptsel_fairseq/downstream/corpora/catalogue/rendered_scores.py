@@ -23,12 +23,20 @@ def make(source: Path, out: Path, rendering: Rendering, jobs: int | None) -> Rea
     return make_corpus(source, out, rendering, jobs)
 
 
+def cost(rendering: Rendering, jobs: int | None) -> str:
+    """See `music.corpus.cost`."""
+    from ptsel_fairseq.downstream.corpora.music import corpus
+
+    return corpus.cost(rendering, jobs)
+
+
 CORPUS = Corpus(
     name=NAME,
     title="rendered scores",
     holds="the package music21",
     read=read,
     make=make,
+    cost=cost,
     source="the corpus is as long as you ask",
     licence=(
         "music21's corpus: distributed with the permission of its encoders; public domain in the United States or "

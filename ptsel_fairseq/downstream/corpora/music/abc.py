@@ -163,6 +163,8 @@ class _Tune:
                     own, broken = own * (2 - short if longer else short), (short if longer else 2 - short)
                 self._event(found, own * (scale if tuplet else 1))
                 tuplet = max(0, tuplet - 1)
+        if broken != 1:
+            raise UnreadableError("a mark of broken rhythm has no note after it")
 
     def _event(self, found: re.Match, factor: Fraction) -> None:
         assert self.unit is not None

@@ -7,7 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import readable_size, readable_time, write_lines, write_text
+from ptsel_fairseq.base.files import (
+    file_checksum,
+    output_folder,
+    readable_size,
+    readable_time,
+    write_lines,
+    write_text,
+)
 from ptsel_fairseq.base.provenance import versions
 from ptsel_fairseq.base.workers import available_cores
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Reading, Rendering
@@ -31,6 +38,8 @@ def check(rendering: Rendering) -> None:
         raise PtselError(f"--hours: expected more than 0 and at most 1000, found {hours:g}")
     if not 2 <= seconds <= 600:
         raise PtselError(f"--clip-seconds: expected 2 to 600, found {seconds:g}")
+    if rendering.seed < 0:
+        raise PtselError(f"--seed: expected a whole number from 0, found {rendering.seed}")
     if clips_of(rendering) < 1:
         raise PtselError(f"--hours: expected a clip of {seconds:g} s or more, found {hours:g} h")
 
@@ -41,7 +50,13 @@ def clips_of(rendering: Rendering) -> int:
 
 
 def cost(rendering: Rendering, jobs: int | None) -> str:
-    """What the corpus will take, before anything is done."""
+    """What the corpus will take, before anything is done.
+
+    Raises:
+        PtselError: settings out of range, or FluidSynth or its sound font missing.
+    """
+    check(rendering)
+    find_synthesizer(rendering.soundfont)
     seconds = clips_of(rendering) * rendering.clip_seconds
     time = (seconds / CLIP_RATE + READING) / (jobs or available_cores())
     return (
@@ -58,10 +73,10 @@ def make_corpus(source: Path, out: Path, rendering: Rendering, jobs: int | None)
             corpus's.
     """
     check(rendering)
-    print(cost(rendering, jobs))
     synthesizer = find_synthesizer(rendering.soundfont)
     library = read_library(source / "music21" / "music21" / "corpus", jobs)
-    return make_from(library, out, rendering, synthesizer, jobs)
+    with output_folder(out):
+        return make_from(library, out, rendering, synthesizer, jobs)
 
 
 def make_from(
@@ -83,15 +98,14 @@ def make_from(
             for instrument in INSTRUMENTS
         )
     write_lines(out / PLAN, [recipe.line() for recipe in recipes])
-    write_text(
-        out / RECIPE, json.dumps(recipe_of(rendering, synthesizer), indent=2, ensure_ascii=False) + "\n"
-    )
+    made_by = recipe_of(out, rendering, synthesizer)
+    write_text(out / RECIPE, json.dumps(made_by, indent=2, ensure_ascii=False) + "\n")
     render_all(sheets, out / AUDIO, rendering.clip_seconds, synthesizer, jobs)
     remarks = [*library.remarks(), counts_of(labels), font_remark(synthesizer)]
     return Reading(out / AUDIO, clips, labels=labels, remarks=remarks)
 
 
-def recipe_of(rendering: Rendering, synthesizer: Synthesizer) -> dict:
+def recipe_of(out: Path, rendering: Rendering, synthesizer: Synthesizer) -> dict:
     """What the corpus is made by: with these, another run makes the same plan and the same sound."""
     return {
         "hours": rendering.hours,
@@ -99,6 +113,8 @@ def recipe_of(rendering: Rendering, synthesizer: Synthesizer) -> dict:
         "seed": rendering.seed,
         "soundfont": {"file": synthesizer.font.name, "sha256": synthesizer.font_sha256},
         "fluidsynth": synthesizer.version,
+        "packages": {file.name: file_checksum(file) for file in sorted((out / "packages").glob("*.*"))},
+        "plan_sha256": file_checksum(out / PLAN),
         "versions": versions("numpy", "soundfile", "soxr"),
     }
 
