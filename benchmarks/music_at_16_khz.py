@@ -26,9 +26,6 @@ from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.tables import markdown
 from ptsel_fairseq.downstream import probe_features, probe_relevance
 from ptsel_fairseq.downstream.corpora.music.fluidsynth import RATE, find_synthesizer
-from ptsel_fairseq.downstream.corpora.music.library import read_library
-from ptsel_fairseq.downstream.corpora.music.plan import plan_clips
-from ptsel_fairseq.downstream.corpora.music.playing import play
 from ptsel_fairseq.downstream.corpora.music.render import Sheet, waveform_of
 from ptsel_fairseq.downstream.metrics.answer_files import read_labels
 
@@ -41,6 +38,7 @@ WINDOW, LONG_WINDOW = 0.0464, 0.0928  # seconds: librosa's 2,048 samples at 44.1
 TEMPI = np.geomspace(30, 240, 60)  # beats a minute at which the onsets' autocorrelation is read
 TASKS = ("key", "style", "meter", "tempo", "pitch_class")
 INSTRUMENTS = "instruments"
+SPLITS = ("train", "valid", "test")
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
@@ -56,24 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
 
 
 def compare(corpus: Path, count: int) -> list[Figure]:
-    recipe = json.loads((corpus / "recipe.json").read_text(encoding="utf-8"))
-    seconds = recipe["clip_seconds"]
-    library = read_library(corpus / "source" / "music21" / "music21" / "corpus", 1)
-    works = {work.name: work for work in library.works}
-    plan = plan_clips(library, count, seconds, recipe["seed"])
+    seconds = json.loads((corpus / "recipe.json").read_text(encoding="utf-8"))["clip_seconds"]
+    there = {utterance.path for split in SPLITS for utterance in read_manifest(corpus / f"{split}.tsv")}
+    plan = [json.loads(line) for line in (corpus / "plan.jsonl").read_text(encoding="utf-8").splitlines()]
+    plan = [clip for clip in plan if clip["path"] in there][:count]
     synthesizer = find_synthesizer(None)
     features: dict[tuple[str, str], list[np.ndarray]] = {}
     for clip in progress_bar(plan, desc="clips", unit="clip"):
-        sheet = Sheet(clip.path, play(works[clip.work], clip, seconds).midi, clip.reverb, clip.peak)
+        midi = (corpus / "midi" / clip["path"]).with_suffix(".mid").read_bytes()
+        sheet = Sheet(clip["path"], midi, tuple(clip["reverb"]), clip["peak"])
         waveforms = {
             RATE: waveform_of(sheet, seconds, synthesizer),
-            SAMPLE_RATE: read_audio(corpus / "audio" / clip.path, SAMPLE_RATE),
+            SAMPLE_RATE: read_audio(corpus / "audio" / clip["path"], SAMPLE_RATE),
         }
         for condition, (rate, hop) in CONDITIONS.items():
             for name, values in describe(waveforms[rate], rate, hop).items():
                 features.setdefault((name, condition), []).append(values)
     return probed(
-        {key: np.stack(rows) for key, rows in features.items()}, corpus, [clip.path for clip in plan]
+        {key: np.stack(rows) for key, rows in features.items()}, corpus, [clip["path"] for clip in plan]
     )
 
 
@@ -102,7 +100,7 @@ def probed(features: dict[tuple[str, str], np.ndarray], corpus: Path, paths: lis
     """A table of all tasks, labels and conditions; as figures what 16 kHz and what the grid cost on each task."""
     splits, labels = {}, {}
     classes: dict[str, dict[str, str]] = {task: {} for task in (*TASKS, "work")}
-    for split in ("train", "valid", "test"):
+    for split in SPLITS:
         manifest = read_manifest(corpus / f"{split}.tsv")
         splits.update({utterance.path: split for utterance in manifest})
         for task, found in classes.items():

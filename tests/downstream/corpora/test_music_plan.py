@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from music_tools import in_abc, tune, write_library
+from music_tools import chorale, in_abc, in_kern, tune, write_library
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.downstream.corpora.music.abc import parse_abc
@@ -189,6 +189,14 @@ def test_a_style_without_a_work_in_a_split_is_refused(library):
     kept = [work for work in library.works if (work.style, work.split) != ("bach", "test")]
     with pytest.raises(PtselError, match="expected pieces of bach for test, found none"):
         plan_clips(Library(kept, {}), 10, SECONDS, seed=1)
+
+
+def test_a_piece_in_two_formats_is_read_once(tmp_path):
+    folder = write_library(tmp_path)
+    (folder / "bach" / "bwv3.krn").write_text(in_kern(chorale(1003)))
+    (folder / "bach" / "bwv99.krn").write_text(in_kern(chorale(9)))
+    names = [work.name for work in read_library(folder, jobs=1).works if work.style == "bach"]
+    assert sorted(names) == sorted([*(f"bach/bwv{i}" for i in range(12)), "bach/bwv99"])
 
 
 def test_a_folder_that_is_not_the_corpus(tmp_path):

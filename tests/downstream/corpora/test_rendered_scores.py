@@ -98,6 +98,8 @@ def test_from_package_to_class_files(published, capsys):
         assert rate == 16000
         assert 10 ** (-9.5 / 20) < np.abs(waveform).max() <= 1
     assert (published / "classes" / "bass.tsv").read_text().startswith("path\tstart\tend\tclass\n")
+    assert {file.relative_to(published / "midi").with_suffix(".flac").as_posix() for file in
+            (published / "midi").rglob("*.mid")} == set(paths)  # fmt: skip
     report = (published / "report.md").read_text()
     assert "aird: 12 pieces, 12 with a sure key; left out: none" in report
     assert f"SHA-256 {fluidsynth.find_synthesizer(None).font_sha256}" in report

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import (
+    WholeFile,
     file_checksum,
     output_folder,
     readable_size,
@@ -25,9 +26,9 @@ from ptsel_fairseq.downstream.corpora.music.plan import plan_clips
 from ptsel_fairseq.downstream.corpora.music.playing import play
 from ptsel_fairseq.downstream.corpora.music.render import Sheet, render_all
 
-AUDIO, PLAN, RECIPE = "audio", "plan.jsonl", "recipe.json"
-CLIP_RATE = 15.0  # seconds of audio that one core plays in a second
-READING = 60.0  # core-seconds that reading the sheet music takes
+AUDIO, MIDI, PLAN, RECIPE = "audio", "midi", "plan.jsonl", "recipe.json"
+CLIP_RATE = 50.0  # seconds of audio that one core plays in a second
+READING = 90.0  # core-seconds that reading the sheet music takes
 BYTES = 20_000  # of FLAC for a second of music at 16 kHz
 
 
@@ -89,6 +90,7 @@ def make_from(
     labels: dict[str, list[tuple[str, str, float]]] = {}
     for recipe in recipes:
         played = play(works[recipe.work], recipe, rendering.clip_seconds)
+        write_midi(out / MIDI, recipe.path, played.midi)
         sheets.append(Sheet(recipe.path, played.midi, recipe.reverb, recipe.peak))
         clips.append(
             Clip(recipe.path, (recipe.split,), classes=played.classes, segments={"bass": played.bass})
@@ -103,6 +105,14 @@ def make_from(
     render_all(sheets, out / AUDIO, rendering.clip_seconds, synthesizer, jobs)
     remarks = [*library.remarks(), counts_of(labels), font_remark(synthesizer)]
     return Reading(out / AUDIO, clips, labels=labels, remarks=remarks)
+
+
+def write_midi(folder: Path, path: str, content: bytes) -> None:
+    """Keep what a clip is played from, under its name and ``.mid``; a file that is there already is left as it is."""
+    file = folder / Path(path).with_suffix(".mid")
+    if not file.is_file() or file.read_bytes() != content:
+        with WholeFile(file, sync=False) as out:  # it is compared before it is left as it is
+            out.write(content)
 
 
 def recipe_of(out: Path, rendering: Rendering, synthesizer: Synthesizer) -> dict:

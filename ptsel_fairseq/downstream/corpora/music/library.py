@@ -100,11 +100,7 @@ def read_library(root: Path, jobs: int | None) -> Library:
     Raises:
         PtselError: a folder that is not the corpus's.
     """
-    files = [
-        (style, file)
-        for style in STYLES
-        for file in sorted({file for pattern in style.patterns for file in root.glob(pattern)})
-    ]
+    files = [(style, file) for style in STYLES for file in files_of(root, style)]
     if not files:
         raise wrong_root(root, HOLDS)
     found = map_ordered(partial(_read_file, root), files, jobs=1 if len(files) < 20 else jobs)
@@ -121,6 +117,12 @@ def read_library(root: Path, jobs: int | None) -> Library:
                 works.append(entry[0])
                 features.append(entry[1])
     return Library(in_splits(works, grouped(features)), left_out)
+
+
+def files_of(root: Path, style: Style) -> list[Path]:
+    """The files of a style, sorted; of a piece that is there in several formats the first of them."""
+    found = sorted({file for pattern in style.patterns for file in root.glob(pattern)})
+    return list({file.with_suffix(""): file for file in reversed(found)}.values())[::-1]
 
 
 def _read_file(root: Path, named: tuple[Style, Path]) -> list[tuple[Work, list[object]] | str]:
