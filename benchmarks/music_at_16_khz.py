@@ -2,6 +2,7 @@
 
     ptsel fetch rendered-scores CORPUS --hours 3
     OMP_NUM_THREADS=1 python benchmarks/music_at_16_khz.py CORPUS [--clips 240]
+    OMP_NUM_THREADS=1 python benchmarks/music_at_16_khz.py CORPUS --grid-only --clips 1440   # baselines, in minutes
 
 The clips of the corpus are played again and kept at FluidSynth's 44.1 kHz. Log mel, MFCC, chroma and the rhythm of
 the onsets are librosa's, with windows of the same seconds in each condition; mean and standard deviation over frames
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import librosa
@@ -24,8 +26,9 @@ from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.tables import markdown
+from ptsel_fairseq.base.workers import map_ordered
 from ptsel_fairseq.downstream import probe_features, probe_relevance
-from ptsel_fairseq.downstream.corpora.music.fluidsynth import RATE, find_synthesizer
+from ptsel_fairseq.downstream.corpora.music.fluidsynth import RATE, Synthesizer, find_synthesizer
 from ptsel_fairseq.downstream.corpora.music.render import Sheet, waveform_of
 from ptsel_fairseq.downstream.metrics.answer_files import read_labels
 
@@ -45,34 +48,52 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser = parser_of(__doc__)
     parser.add_argument("corpus", type=Path, nargs="?", help="OUT of `ptsel fetch rendered-scores`")
     parser.add_argument("--clips", type=int, default=240, help="the first of the corpus's plan")
+    parser.add_argument(
+        "--grid-only", action="store_true", help="the last condition alone, of the clips as they are"
+    )
+    parser.add_argument("--jobs", type=int, help="processes (default: all cores)")
     options = parse(parser, arguments, {})
     if options.tiny:
         return finish(options, tiny())
     if options.corpus is None:
         parser.error("expected the folder of the corpus")
-    return finish(options, compare(options.corpus, options.clips))
+    return finish(options, compare(options.corpus, options.clips, options.grid_only, options.jobs))
 
 
-def compare(corpus: Path, count: int) -> list[Figure]:
+def compare(corpus: Path, count: int, grid_only: bool, jobs: int | None) -> list[Figure]:
     seconds = json.loads((corpus / "recipe.json").read_text(encoding="utf-8"))["clip_seconds"]
     there = {utterance.path for split in SPLITS for utterance in read_manifest(corpus / f"{split}.tsv")}
     plan = [json.loads(line) for line in (corpus / "plan.jsonl").read_text(encoding="utf-8").splitlines()]
     plan = [clip for clip in plan if clip["path"] in there][:count]
-    synthesizer = find_synthesizer(None)
+    conditions = dict(list(CONDITIONS.items())[-1:]) if grid_only else CONDITIONS
+    synthesizer = None if grid_only else find_synthesizer(None)
     features: dict[tuple[str, str], list[np.ndarray]] = {}
-    for clip in progress_bar(plan, desc="clips", unit="clip"):
+    work = partial(described, corpus, seconds, synthesizer, conditions)
+    for found in progress_bar(map_ordered(work, plan, jobs=jobs), total=len(plan), desc="clips", unit="clip"):
+        for key, values in found.items():
+            features.setdefault(key, []).append(values)
+    paths = [clip["path"] for clip in plan]
+    return probed({key: np.stack(rows) for key, rows in features.items()}, corpus, paths, list(conditions))
+
+
+def described(
+    corpus: Path,
+    seconds: float,
+    synthesizer: Synthesizer | None,
+    conditions: dict[str, tuple[int, float]],
+    clip: dict,
+) -> dict[tuple[str, str], np.ndarray]:
+    """The labels of one clip by name and condition."""
+    waveforms = {SAMPLE_RATE: read_audio(corpus / "audio" / clip["path"], SAMPLE_RATE)}
+    if synthesizer is not None:
         midi = (corpus / "midi" / clip["path"]).with_suffix(".mid").read_bytes()
         sheet = Sheet(clip["path"], midi, tuple(clip["reverb"]), clip["peak"])
-        waveforms = {
-            RATE: waveform_of(sheet, seconds, synthesizer),
-            SAMPLE_RATE: read_audio(corpus / "audio" / clip["path"], SAMPLE_RATE),
-        }
-        for condition, (rate, hop) in CONDITIONS.items():
-            for name, values in describe(waveforms[rate], rate, hop).items():
-                features.setdefault((name, condition), []).append(values)
-    return probed(
-        {key: np.stack(rows) for key, rows in features.items()}, corpus, [clip["path"] for clip in plan]
-    )
+        waveforms[RATE] = waveform_of(sheet, seconds, synthesizer)
+    return {
+        (name, condition): values
+        for condition, (rate, hop) in conditions.items()
+        for name, values in describe(waveforms[rate], rate, hop).items()
+    }
 
 
 def describe(waveform: np.ndarray, rate: int, hop: float) -> dict[str, np.ndarray]:
@@ -96,7 +117,9 @@ def describe(waveform: np.ndarray, rate: int, hop: float) -> dict[str, np.ndarra
     return {name: values.astype(np.float32) for name, values in {**summaries, "rhythm": rhythm}.items()}
 
 
-def probed(features: dict[tuple[str, str], np.ndarray], corpus: Path, paths: list[str]) -> list[Figure]:
+def probed(
+    features: dict[tuple[str, str], np.ndarray], corpus: Path, paths: list[str], conditions: list[str]
+) -> list[Figure]:
     """A table of all tasks, labels and conditions; as figures what 16 kHz and what the grid cost on each task."""
     splits, labels = {}, {}
     classes: dict[str, dict[str, str]] = {task: {} for task in (*TASKS, "work")}
@@ -113,12 +136,12 @@ def probed(features: dict[tuple[str, str], np.ndarray], corpus: Path, paths: lis
     relevance = np.array([[float(labels[f"{path}\t{name}"]) for name in names] for path in paths])
     own = [splits[path] for path in paths]
     groups = [classes["work"][path] for path in paths]
-    rows = [["task", "label", *CONDITIONS]]
+    rows = [["task", "label", *conditions]]
     best: dict[tuple[str, str], float] = {}
     for task in (*TASKS, INSTRUMENTS):
         for name in dict.fromkeys(name for name, _ in features):
             row = [task, name]
-            for condition in CONDITIONS:
+            for condition in conditions:
                 x = features[name, condition]
                 metric = "map" if task == INSTRUMENTS else "uar"
                 if task == INSTRUMENTS:
@@ -138,11 +161,13 @@ def probed(features: dict[tuple[str, str], np.ndarray], corpus: Path, paths: lis
                 best[task, condition] = max(best.get((task, condition), 0.0), found.value)
             rows.append(row)
     print(markdown(rows))
-    full, lower, coarse = CONDITIONS
     return [
-        Figure(f"{task}: best label at {condition} against {full}", best[task, condition] / best[task, full])
+        Figure(
+            f"{task}: best label at {condition} against {conditions[0]}",
+            best[task, condition] / best[task, conditions[0]],
+        )
         for task in (*TASKS, INSTRUMENTS)
-        for condition in (lower, coarse)
+        for condition in conditions[1:]
     ]
 
 
