@@ -114,6 +114,7 @@ setup(
             "audiomentations>=0.43",
             "dask[distributed]>=2024.1",
             "dcor>=0.6",
+            "mido>=1.3",
             "safetensors>=0.4",
             "transformers>=4.40",
             "pocketsphinx>=5.1",

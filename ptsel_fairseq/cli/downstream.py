@@ -100,6 +100,11 @@ def add_fetch(commands) -> None:
     )
     add_name(parser, "fetched_names")
     add_out_and_jobs(parser)
+    played = parser.add_argument_group("for rendered-scores, which is played by FluidSynth")
+    played.add_argument("--hours", type=float, metavar="H", help="of audio (default: 10)")
+    played.add_argument("--clip-seconds", type=float, metavar="S", help="of each clip (default: 25)")
+    played.add_argument("--seed", type=int, metavar="N", help="of all that is drawn (default: 1)")
+    played.add_argument("--soundfont", type=Path, metavar="FILE", help="in place of Debian's FluidR3_GM.sf2")
 
     def run(options: dict) -> None:
         from ptsel_fairseq.downstream.corpora.fetch import fetch_command

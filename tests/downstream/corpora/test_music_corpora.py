@@ -182,3 +182,73 @@ def test_a_corpus_is_never_written_to(tmp_path, recordings, audioset):
         prepare_command("audioset", audioset, audioset / "out")
     with pytest.raises(PtselError, match="would mix"):
         prepare_command("audioset", audioset.rename(tmp_path / "audio"), tmp_path)
+
+
+@pytest.fixture
+def jamendo(tmp_path, recordings):
+    """Two tasks of MTG-Jamendo with a track or two a split; a tag is a column of its own."""
+    root = tmp_path / "jamendo"
+    head = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"
+    rows = {
+        ("instrument", "train"): [
+            "1\t14/214.mp3\tinstrument---guitar\tinstrument---piano",
+            "2\t48/948.mp3\tinstrument---piano",
+        ],
+        ("instrument", "validation"): ["3\t50/950.mp3\tinstrument---guitar"],
+        ("instrument", "test"): ["4\t51/951.mp3\tinstrument---piano"],
+        ("moodtheme", "train"): ["1\t14/214.mp3\tmood/theme---happy"],
+        ("moodtheme", "validation"): ["3\t50/950.mp3\tmood/theme---happy\tmood/theme---film"],
+        ("moodtheme", "test"): ["4\t51/951.mp3\tmood/theme---film"],
+    }  # fmt: skip
+    for (task, split), lines in rows.items():
+        tracks = []
+        for line in lines:
+            artist, path, *tags = line.split("\t")
+            tracks.append("\t".join([f"track_{artist}", f"artist_{artist}", "album_1", path, "0.5", *tags]))
+        write(root / "data" / "splits" / "split-0" / f"autotagging_{task}-{split}.tsv", head, *tracks)
+    for path in ("14/214.mp3", "48/948.low.mp3", "50/950.mp3", "51/951.mp3"):
+        recordings.write(root / "audio" / path, rate=44100, format="MP3")
+    return root
+
+
+def test_mtg_jamendo_has_several_tags_and_several_tasks(jamendo, tmp_path):
+    out = tmp_path / "out"
+    prepare_command("mtg-jamendo", jamendo, out)
+    assert [u.path for u in read_manifest(out / "instrument" / "train.tsv")] == [
+        "14/214.flac",
+        "48/948.low.flac",
+    ]
+    assert [u.path for u in read_manifest(out / "moodtheme" / "valid.tsv")] == ["50/950.flac"]
+    assert read_labels(out / "labels" / "instrument" / "train.tsv").values == {
+        "14/214.flac\tinstrument/guitar": "1",
+        "14/214.flac\tinstrument/piano": "1",
+        "48/948.low.flac\tinstrument/guitar": "0",
+        "48/948.low.flac\tinstrument/piano": "1",
+    }
+    assert read_labels(out / "labels" / "moodtheme" / "test.tsv").values == {
+        "51/951.flac\tmood/theme/film": "1",
+        "51/951.flac\tmood/theme/happy": "0",
+    }
+    report = (out / "report.md").read_text()
+    assert "14,395" in report
+    assert "genre/train" in report
+    assert "not there" in report
+
+
+def test_mtg_jamendo_with_lists_that_cannot_be_used(jamendo, tmp_path):
+    lists = jamendo / "data" / "splits" / "split-0"
+    file = lists / "autotagging_moodtheme-test.tsv"
+    good = file.read_text()
+    file.write_text(good.replace("artist_4", "artist_1"))
+    with pytest.raises(PtselError, match=r"1 artists are in two splits of moodtheme \(first: artist_1\)"):
+        prepare_command("mtg-jamendo", jamendo, tmp_path / "out")
+    file.write_text(good.replace("mood/theme---film", "film"))
+    with pytest.raises(PtselError, match=r"line 2: expected TRACK_ID.* and tags such as mood/theme---happy"):
+        prepare_command("mtg-jamendo", jamendo, tmp_path / "out")
+    file.write_text(good.replace("TAGS", "TAG"))
+    with pytest.raises(PtselError, match="line 1: expected the columns TRACK_ID, ARTIST_ID"):
+        prepare_command("mtg-jamendo", jamendo, tmp_path / "out")
+    for left in lists.glob("*-test.tsv"):
+        left.unlink()
+    with pytest.raises(PtselError, match=r"expected data/splits/split-0 with autotagging_TASK-train.tsv"):
+        prepare_command("mtg-jamendo", jamendo, tmp_path / "out")
