@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,26 +67,46 @@ def conclude(settings: Settings, page: Path | None) -> None:
     largest = sorted(summary["pairs"], key=lambda row: -abs(row["interaction"]))[:8]
     shown = {**summary, "largest": largest}
     tables = {f"{MARK}_{name}": markdown(shown[name], columns) for name, columns in COLUMNS.items()}
-    put_tables(page, {**tables, f"{MARK}_model": told(model) + "\n"})
+    drawn = draw(page.parent, summary, rows, random, baselines)
+    for mark, text in drawn.items():
+        tables[f"{MARK}_{mark}"] = text + tables.get(f"{MARK}_{mark}", "")
+    tables[f"{MARK}_model"] = told(model) + "\n"
+    put_tables(page, tables)
+
+
+def draw(
+    folder: Path,
+    summary: Mapping[str, list[dict[str, Any]]],
+    rows: Sequence[analysis.Row],
+    random: Mapping[tuple[str, int, str], Mapping[str, str]],
+    baselines: Mapping[tuple[str, str], Mapping[str, str]],
+) -> dict[str, str]:
+    """Draw the pictures for which there are rows; returns the mark before whose table each stands, and its link."""
+    links = {}
     if summary["effects"]:
-        pictures.effects(summary["effects"], page.parent / "music_effects.png")
+        pictures.effects(summary["effects"], folder / "music_effects.png")
+        links["effects"] = "![effects of encoder, weighting and workers](music_effects.png)\n\n"
     if summary["pairs"]:
-        pictures.interactions(summary["pairs"], page.parent / "music_interactions.png")
-    if rows:
-        scores = {task: [row.score for row in rows if row.task == task] for task in TASKS}
-        marks: dict[str, dict[str, float]] = {
-            "random encoders": {
-                task: float(
-                    np.mean([analysis.of(row, "score") for key, row in random.items() if key[2] == task])
-                )
-                for task in TASKS
-            }
+        pictures.interactions(summary["pairs"], folder / "music_interactions.png")
+        links["largest"] = "![mean gain of every pair of levels](music_interactions.png)\n\n"
+    scores = {task: own for task in TASKS if (own := [row.score for row in rows if row.task == task])}
+    if scores:
+        untrained = {
+            task: float(np.mean([analysis.of(row, "score") for key, row in random.items() if key[2] == task]))
+            for task in scores
         }
-        for name in (*BASELINES, "labels: music"):
-            marks[name] = {task: analysis.of(baselines.get((name, task), {}), "score") for task in TASKS}
-        pictures.tasks(
-            {task: own for task, own in scores.items() if own}, marks, page.parent / "music_tasks.png"
-        )
+        known = {
+            name: {
+                task: analysis.of(baselines[name, task], "score")
+                for task in scores
+                if (name, task) in baselines
+            }
+            for name in (*BASELINES, "labels: music")
+        }
+        marks = {"random encoders": untrained, **{name: own for name, own in known.items() if own}}
+        pictures.tasks(scores, marks, folder / "music_tasks.png")
+        links["tasks"] = "![test scores of all trained encoders](music_tasks.png)\n\n"
+    return links
 
 
 def told(model: analysis.Model | None) -> str:

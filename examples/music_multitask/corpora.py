@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from settings import NOTE_TEST_SHARE, NOTES, SCORES, VALID_SHARE, Settings
+from settings import HOURS, NOTE_TEST_SHARE, NOTES, SCORES, VALID_SHARE, Settings
 from study_tools.fetched import draw, fetch, first_by_checksum, ptsel, recordings
 from study_tools.stream import Stream
 
@@ -17,7 +17,8 @@ SPLIT = "pool"
 
 def prepare(settings: Settings) -> None:
     """Fetch, choose the recordings, compute every label; what is there stays."""
-    fetch(settings, (NOTES, SCORES))
+    fetch(settings, (NOTES,))
+    fetch(settings, (SCORES,), "--hours", HOURS)
     chosen = {**pieces(settings), **notes(settings)}
     rows = [f"{path}\t{samples}" for path, samples in sorted(chosen.items())]
     text = "\n".join([str(settings.corpora), *rows]) + "\n"

@@ -34,7 +34,8 @@ BASELINES = ("log_mel", "mfcc", "chroma")
 
 # Data.
 SCORES, NOTES = "rendered-scores", "tonejs"  # corpora of `ptsel fetch`
-TRAIN_PIECES, TEST_PIECES = 280, 140  # of the rendered scores, the first by checksum
+HOURS = 3  # of rendered scores
+TRAIN_PIECES, TEST_PIECES = 280, 140  # at most, the first by checksum
 EXCERPT = (2.0, 8.0)  # seconds of a piece that are a point of its tasks
 NOTE_SECONDS = 4  # of a note, cut into pieces of one second
 NOTE_TEST_SHARE = 0.4  # of the notes, by a checksum of their path

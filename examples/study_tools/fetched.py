@@ -31,11 +31,11 @@ class Folders(Protocol):
     def corpora(self) -> Path: ...
 
 
-def fetch(folders: Folders, corpora: Iterable[str]) -> None:
+def fetch(folders: Folders, corpora: Iterable[str], *options: object) -> None:
     """`ptsel fetch` of the corpora that are not there."""
     for name in corpora:
         if not (folders.corpora / name / "report.md").is_file():  # which `ptsel fetch` writes last
-            ptsel(folders, f"fetch-{name}", "fetch", "--jobs", 1, name, folders.corpora / name)
+            ptsel(folders, f"fetch-{name}", "fetch", "--jobs", 1, *options, name, folders.corpora / name)
 
 
 def ptsel(folders: Folders, log: str, *words: object) -> None:
