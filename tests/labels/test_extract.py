@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import ASTERISK, BIN, ROOT, run_command, write_manifest
-from test_store import contents
+from conftest import ASTERISK, BIN, ROOT, contents, run_command, write_manifest
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import readable_size, readable_time

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import ASTERISK, ROOT
-from test_store import contents
+from conftest import ASTERISK, ROOT, contents
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import ASTERISK, run_command
-from test_store import contents
+from conftest import ASTERISK, contents, run_command
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid

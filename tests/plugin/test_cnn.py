@@ -7,8 +7,8 @@ import pytest
 import torch
 from conftest import ROOT
 from omegaconf import OmegaConf
-from plugin_tools import batch_of, build, recipe
-from test_criterion import gradients, run
+from plugin_tools import batch_of, build, recipe, run
+from test_criterion import gradients
 from test_multitask import FIXED, LAMBDAS
 
 from ptsel_fairseq.base.errors import PtselError

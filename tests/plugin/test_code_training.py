@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from plugin_tools import batch_of, build, recipe
+from plugin_tools import NO_DROPOUT, batch_of, build, recipe, run
 from scipy.special import log_softmax
-from test_criterion import NO_DROPOUT, gradients, reduced, run
+from test_criterion import gradients, reduced
 
 from ptsel_fairseq.base.audio import read_audio
 from ptsel_fairseq.base.errors import PtselError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from plugin_tools import batch_of, build, recipe
-from test_criterion import NO_DROPOUT, reduced
+from plugin_tools import NO_DROPOUT, batch_of, build, recipe
+from test_criterion import reduced
 
 from ptsel_fairseq.base.errors import PtselError
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from conftest import ROOT, run_command
 from omegaconf import OmegaConf
-from plugin_tools import WEIGHTS, batch_of, build, recipe
-from test_criterion import gradients, run
+from plugin_tools import WEIGHTS, batch_of, build, recipe, run
+from test_criterion import gradients
 from training_tools import arguments, english_words, model_of, read, start, train
 
 from ptsel_fairseq.base.errors import PtselError

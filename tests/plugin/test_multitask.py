@@ -10,8 +10,8 @@ import pytest
 import torch
 from conftest import ROOT, run_command
 from omegaconf import OmegaConf
-from plugin_tools import batch_of, build, recipe
-from test_criterion import NO_DROPOUT, gradients, reduced, run
+from plugin_tools import NO_DROPOUT, batch_of, build, recipe, run
+from test_criterion import gradients, reduced
 from training_tools import arguments, english_words, read, train, without_plugin
 
 from ptsel_fairseq.base.errors import PtselError

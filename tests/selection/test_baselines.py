@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
-from test_select import make_points, records
+from test_select import make_points
+from test_select_by_scores import records
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection import Points, cka, label_kernel, score_labels, select_weights
