@@ -17,8 +17,8 @@ TASKS = ("genre", "instrument", "moodtheme", "top50tags")
 SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 LOW = ".low.mp3"  # of the smaller copies that are published beside the first ones
 HOLDS = (
-    f"{LISTS.as_posix()} with autotagging_TASK-train.tsv, -validation.tsv and -test.tsv for one of "
-    f"{', '.join(TASKS)}, and {AUDIO}/14/214.mp3 or {AUDIO}/14/214{LOW}"
+    f"the folder of the corpus with {LISTS.as_posix()}/autotagging_TASK-train.tsv, -validation.tsv and -test.tsv for "
+    f"one of {', '.join(TASKS)}, and {AUDIO}/14/214.mp3 or {AUDIO}/14/214{LOW}"
 )
 
 
