@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.utterances import Utterance, Utterances
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["LINE_ALIGNED", "Manifest", "Utterance", "manifest_file", "read_lines", "read_manifest"]
 
@@ -103,6 +105,8 @@ def read_manifest(file: Path | str) -> Manifest:
 
 def _parse(file: Path, blocks: Iterable[bytes], expected: str) -> Utterances:
     """The utterances of the lines after the first, which come in blocks of whole lines."""
+    import numpy as np
+
     digest, lines, filled = hashlib.sha256(), 0, 0
     # What is never written of these takes no memory.
     size = file.stat().st_size

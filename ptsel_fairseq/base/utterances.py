@@ -10,9 +10,10 @@ import hashlib
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Utterances(Sequence[Utterance]):
     @classmethod
     def of(cls, utterances: Iterable[Utterance]) -> Utterances:
         """The same utterances as arrays."""
+        import numpy as np
+
         if isinstance(utterances, cls):
             return utterances
         found = list(utterances)
@@ -132,6 +135,8 @@ class Utterances(Sequence[Utterance]):
 
 def smallest_type(values: np.ndarray) -> np.ndarray:
     """Numbers from 0 in four bytes each where they fit, else in eight; read-only."""
+    import numpy as np
+
     kind = np.int32 if int(values.max(initial=0)) <= np.iinfo(np.int32).max else np.int64
     found: np.ndarray = values.astype(kind, copy=False)
     found.flags.writeable = False
