@@ -50,15 +50,22 @@ QUIETEST = 1e-5  # magnitude, -100 dB
 def centroid(power: tuple[Tensor, ...], grid: FrameGrid) -> Masked:
     """Mean frequency of the magnitude spectrum, float32 [T, 1] in Hz, and where there is a sound, bool [T]."""
     share, heard = _shares(power)
-    return _masked(share @ _frequencies(grid, share), heard)
+    return _masked(_mean(share, _frequencies(grid, share)), heard)
 
 
 def bandwidth(power: tuple[Tensor, ...], grid: FrameGrid) -> Masked:
     """Standard deviation of frequency in the magnitude spectrum, float32 [T, 1] in Hz, and its mask."""
     share, heard = _shares(power)
     frequency = _frequencies(grid, share)
-    distance = frequency - (share @ frequency).unsqueeze(-1)
+    distance = frequency - _mean(share, frequency).unsqueeze(-1)
     return _masked((share * distance.square()).sum(dim=-1).sqrt(), heard)
+
+
+def _mean(share: Tensor, frequency: Tensor) -> Tensor:
+    """Frequency averaged by share [..., T]; in float64 where the user lets float32 products be less precise."""
+    if torch.get_float32_matmul_precision() == "highest":
+        return share @ frequency
+    return (share.double() @ frequency.double()).to(share.dtype)
 
 
 def rolloff(power: tuple[Tensor, ...], grid: FrameGrid) -> Masked:
