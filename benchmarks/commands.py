@@ -27,13 +27,15 @@ class Command:
     """One command: the words for an output folder, which holds all that it writes.
 
     Commands that add to a folder find it there: `begins_with` is copied into the output folder first. Files whose
-    path holds `times`, if it is given, say how long steps took, and are not compared.
+    path holds `times`, if it is given, say how long steps took, and are not compared. `error_lines` is how many lines
+    of error a full disk may lead to.
     """
 
     name: str
     words: Callable[[Path], list[str]]
     begins_with: Path | None = None
     times: str = ""
+    error_lines: tuple[int, ...] = (1,)
 
 
 def prepare(base: Path) -> list[Command]:
@@ -120,7 +122,12 @@ def _of_data(base: Path, audio: Path, data: Path, classes: Path, store: Path) ->
         Command(
             "prepare", lambda out: ["prepare", "librispeech", str(corpus), str(out / "p"), "--jobs", "1"]
         ),
-        Command("run", lambda out: ["run", str(pipeline), "--out", str(out / "run")], times=".done.json"),
+        Command(
+            "run",
+            lambda out: ["run", str(pipeline), "--out", str(out / "run")],
+            times=".done.json",
+            error_lines=(1, 2),  # that of the step, and how to go on
+        ),
     ]
 
 

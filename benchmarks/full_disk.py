@@ -79,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
                 code, said, found = on_a_full_disk(command, base / "out", kilobytes, base / "log")
                 errors = [line for line in said.splitlines() if "error:" in line]
                 fault = ""
-                lines = (1, 2) if command.name == "run" else (1,)  # that of the step, and how to go on
-                if code not in (0, 2) or (code == 2 and len(errors) not in lines) or "Traceback" in said:
+                wrong_number = code == 2 and len(errors) not in command.error_lines
+                if code not in (0, 2) or wrong_number or "Traceback" in said:
                     fault = f"exit code {code}: {said[-400:]}"
                 elif found != expected:
                     fault = said if said.startswith("rerun") else "another result after the rerun"

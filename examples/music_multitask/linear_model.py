@@ -153,7 +153,7 @@ def resampled_weights(tasks: np.ndarray, cells: np.ndarray, resamplings: int, se
     """How often each row counts in each resampling, float64 [resamplings, rows].
 
     Tasks are drawn as a whole; within each cell and task as many of its rows, one for each seed, are drawn as there
-    are. A cell of one seed so counts once: its interval says nothing of other seeds.
+    are. A cell of one seed counts once, so its interval says nothing of other seeds.
 
     Args:
         tasks: of each row.

@@ -49,13 +49,10 @@ class WholeFile:
                 _remove_leftovers(self.file.parent)
                 self._out = self._made()
                 break
-            except (
-                FileNotFoundError
-            ) as error:  # another process has removed the folder as soon as it was made
-                if last:
-                    raise self._refused(error) from None
             except OSError as error:
-                raise self._refused(error) from None
+                # Another process may remove the folder as soon as it is made.
+                if last or not isinstance(error, FileNotFoundError):
+                    raise self._refused(error) from None
         assert self._out is not None
         return self._out
 
@@ -210,21 +207,21 @@ def _lock_of(folder: Path, busy: str) -> int:
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
             continue
+        kept = False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(lock, folder):
-                return lock
+            kept = _is_at(lock, folder)
         except BlockingIOError:
-            os.close(lock)
             raise BusyError(busy) from None
-        except BaseException:
-            os.close(lock)
-            raise
-        os.close(lock)
+        finally:
+            if not kept:
+                os.close(lock)
+        if kept:
+            return lock
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file or folder is what its name stands for now."""
+    """Whether the open file or folder is the one at this path."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:

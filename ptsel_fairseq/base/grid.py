@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.errors import PtselError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SAMPLE_RATE = 16_000
 
@@ -72,6 +74,8 @@ class FrameGrid:
         Returns:
             int64 [N + 1], the first frame of each and, last, how many there are.
         """
+        import numpy as np
+
         found = np.zeros(len(samples) + 1, dtype=np.int64)
         frames = (samples.astype(np.int64) - self.window) // self.hop + 1
         frames[samples < self.window] = 0

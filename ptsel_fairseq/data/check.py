@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
@@ -22,6 +23,9 @@ from ptsel_fairseq.data.check_targets import check_apart, check_classes, check_v
 from ptsel_fairseq.data.findings import Finding, report
 from ptsel_fairseq.data.inspection import inspect_file
 from ptsel_fairseq.data.make_manifest import LONG_SECONDS
+
+if TYPE_CHECKING:
+    from ptsel_fairseq.labels.store.reader import LabelStore
 
 LEAST_SAMPLES = 16_000  # task.min_sample_size of the smallest recipe; the BASE recipe's is 32,000
 
@@ -258,16 +262,15 @@ def _compare_with_store(store: Path, manifest: Manifest, thorough: bool) -> None
     found.check_recordings(manifest, thorough)
 
 
-def check_packs(store: Path, split: str) -> list[Finding]:
+def check_packs(store: LabelStore) -> list[Finding]:
     """Packed copies of a split that are damaged, or of another state of the store."""
     from ptsel_fairseq.labels.store.pack import packs_of
-    from ptsel_fairseq.labels.store.reader import LabelStore
 
     try:
-        fitting, old = packs_of(LabelStore(store, split))
+        fitting, old = packs_of(store)
         damaged = [pack for pack, checksum in fitting if pack.crc32() != checksum]
     except PtselError as error:
-        return [Finding("store", True, str(store), str(error))]
+        return [Finding("store", True, str(store.folder), str(error))]
     again = "make it again with `ptsel extract --pack`"
     outdated = f"is of another state of the store and is not used; {again}"
     spoiled = f"the packed copy is not what was written (CRC-32); {again}"
@@ -283,10 +286,11 @@ def check_arrays(store: Path, split: str) -> list[Finding]:
     from ptsel_fairseq.labels.store.reader import LabelStore
 
     try:
-        checksums = LabelStore(store, split).checksums()
+        opened = LabelStore(store, split)
+        checksums = opened.checksums()
     except PtselError:  # said already
         return []
-    findings = check_packs(store, split)
+    findings = check_packs(opened)
     advice = f"remove {store / split} and extract it again"
     for file, expected in progress_bar(checksums.items(), desc=f"store of {split}", unit="array"):
         if not file.is_file():

@@ -32,9 +32,8 @@ class _Road:
         self.settings, self.out = settings, settings.out
         self.steps: list[Step] = []
         self.data: Path | None = None
-        self.target: tuple[str, Path] | None = (
-            None  # what is to be predicted: --classes or --values, and its file
-        )
+        # What is to be predicted: --classes or --values, and its file.
+        self.target: tuple[str, Path] | None = None
         self.store, self.ci = self.out / "store", self.out / "ci"
         self.recipe, self.weights = self.out / "recipe.yaml", self.out / "weights.yaml"
         self._prepare_data()

@@ -33,7 +33,7 @@ def test_every_rule_of_version_0_1_is_there():
 def test_the_weights_are_those_of_version_0_1(name):
     balancing, rng = from_json(GOLDEN[name]["json"]), np.random.default_rng(3)
     for t, expected in enumerate(GOLDEN[name]["weights"]):
-        torch.testing.assert_close(update(balancing, t, rng), torch.tensor(expected), rtol=1e-5, atol=0)
+        torch.testing.assert_close(update(balancing, t, rng), torch.tensor(expected), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -45,7 +45,7 @@ def test_a_checkpoint_of_version_0_1_is_continued(name):
     balancing.load_state_dict(saved, strict=True)
     for t in range(6, 12):
         expected = torch.tensor(GOLDEN[name]["weights"][t])
-        torch.testing.assert_close(update(balancing, t, rng), expected, rtol=1e-5, atol=0)
+        torch.testing.assert_close(update(balancing, t, rng), expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("name", GOLDEN)

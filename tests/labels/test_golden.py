@@ -13,7 +13,13 @@ KEPT = np.load(ROOT / "tests" / "golden" / "label_tracks.npz")
 EVERY = 6  # the frames that are kept
 # Of the label's standard deviation. Another processor's transforms round otherwise, which shows in a weak bin beside a
 # strong one, or where a maximum or a quantile is chosen; so few values may differ more than the others.
-MOST_WITHIN, MOST = 2e-4, 0.98
+MOST_WITHIN, MOST = 1e-5, 0.98
+WEAK_BINS = {
+    "lps": 5e-5,
+    "mfcc": 2e-5,
+    "mfcc_deltas": 2e-5,
+    "spectral_contrast": 2e-4,
+}  # which transforms round
 ALL_WITHIN = 0.05
 VERSIONS = dict.fromkeys(
     (
@@ -53,5 +59,5 @@ def test_a_label_is_what_it_was(signal, name):
     expected, found = KEPT[f"{signal_name}.{name}"].astype(np.float64), values[::EVERY].astype(np.float64)
     spread = np.maximum(values.std(axis=0), 1e-3 * np.abs(values).max() + 1e-12)
     difference = np.abs(found - expected) / spread
-    assert np.mean(difference <= MOST_WITHIN) >= MOST
+    assert np.mean(difference <= WEAK_BINS.get(name, MOST_WITHIN)) >= MOST
     assert difference.max() <= ALL_WITHIN

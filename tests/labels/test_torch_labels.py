@@ -117,6 +117,23 @@ def test_a_row_does_not_depend_on_its_neighbours(waveforms):
                 )
 
 
+@pytest.mark.parametrize("backend", ["mkldnn", "cuda"])
+def test_a_precision_set_for_one_backend_does_not_touch_it(waveforms, backend):
+    padded, lengths = batch_of(waveforms[:2])
+    names = ["spectral_bandwidth", "spectral_centroid"]
+    plain = compute_batch(padded, lengths, names, GRID)
+    setting = getattr(getattr(torch.backends, backend), "matmul", None)
+    if not hasattr(setting, "fp32_precision"):
+        pytest.skip("this torch has no precision of one backend")
+    before, setting.fp32_precision = setting.fp32_precision, {"mkldnn": "bf16", "cuda": "tf32"}[backend]
+    try:
+        inside = compute_batch(padded, lengths, names, GRID)
+    finally:
+        setting.fp32_precision = before
+    for name in names:
+        torch.testing.assert_close(inside[name][0], plain[name][0], rtol=0, atol=WITHIN[name][0])
+
+
 def test_half_precision_around_it_and_gradients_do_not_touch_it(waveforms):
     padded, lengths = batch_of(waveforms[:4])
     plain = compute_batch(padded, lengths, sorted(WITHIN), GRID)

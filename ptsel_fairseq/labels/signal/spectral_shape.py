@@ -63,9 +63,17 @@ def bandwidth(power: tuple[Tensor, ...], grid: FrameGrid) -> Masked:
 
 def _mean(share: Tensor, frequency: Tensor) -> Tensor:
     """Frequency averaged by share [..., T]; in float64 where the user lets float32 products be less precise."""
-    if torch.get_float32_matmul_precision() == "highest":
+    if _products_are_full():
         return share @ frequency
     return (share.double() @ frequency.double()).to(share.dtype)
+
+
+def _products_are_full() -> bool:
+    """Whether float32 products are known to be made in float32."""
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # it was set for one backend, of which torch then asks the name
+        return False
 
 
 def rolloff(power: tuple[Tensor, ...], grid: FrameGrid) -> Masked:

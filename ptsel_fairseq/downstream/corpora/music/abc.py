@@ -46,6 +46,7 @@ TOKEN = re.compile(
 INSIDE = re.compile(r"(\^\^|\^|__|_|=)?([A-Ga-g])([,']*)(\d*/*\d*)(-?)")
 BROKEN = re.compile(r'(?:\s|"[^"]*")*(>+|<+)')  # a fingering may be between a note and its mark
 SIGNS = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
+ALTERED = {"#": 1, "b": -1, "": 0}  # of a key's tonic
 COMPOUND = 8  # meters over eighths in threes, in which tuplets of 2, 4, 5, 7 and 9 take three
 
 
@@ -124,9 +125,9 @@ class _Tune:
             raise UnreadableError(f"expected a key such as K:Em, found {value!r}")
         step, sign = found[1], found[2]
         above, mode = MODES[found[3].lower()[:3]]
-        fifths = SHARPS.index(step) - 1 + 7 * {"#": 1, "b": -1, "": 0}[sign] + above
+        fifths = SHARPS.index(step) - 1 + 7 * ALTERED[sign] + above
         self.stated.fifths.append(fifths)
-        self.stated.keys.append(((STEPS[step] + {"#": 1, "b": -1, "": 0}[sign]) % 12, mode))
+        self.stated.keys.append(((STEPS[step] + ALTERED[sign]) % 12, mode))
         sharps, flats = SHARPS[: max(0, fifths)], SHARPS[::-1][: max(0, -fifths)]
         self.signature = {name: (name in sharps) - (name in flats) for name in STEPS}
 

@@ -19,7 +19,12 @@ from ptsel_fairseq.base.files import (
 from ptsel_fairseq.base.provenance import versions
 from ptsel_fairseq.base.workers import available_cores
 from ptsel_fairseq.downstream.corpora.corpus import Clip, Reading, Rendering
-from ptsel_fairseq.downstream.corpora.music.fluidsynth import FONT_SHA256, Synthesizer, find_synthesizer
+from ptsel_fairseq.downstream.corpora.music.fluidsynth import (
+    FONT_SHA256,
+    Synthesizer,
+    check_installed,
+    find_synthesizer,
+)
 from ptsel_fairseq.downstream.corpora.music.instruments import INSTRUMENTS
 from ptsel_fairseq.downstream.corpora.music.library import Library, read_library
 from ptsel_fairseq.downstream.corpora.music.plan import plan_clips
@@ -57,7 +62,7 @@ def cost(rendering: Rendering, jobs: int | None) -> str:
         PtselError: settings out of range, or FluidSynth or its sound font missing.
     """
     check(rendering)
-    find_synthesizer(rendering.soundfont)
+    check_installed(rendering.soundfont)
     seconds = clips_of(rendering) * rendering.clip_seconds
     time = (seconds / CLIP_RATE + READING) / (jobs or available_cores())
     return (

@@ -30,7 +30,6 @@ class Synthesizer:
     Attributes:
         font: the sound font's file; `font_sha256` is its checksum.
         version: of FluidSynth.
-        reverb: see `render`.
     """
 
     font: Path
@@ -44,6 +43,12 @@ def find_synthesizer(font: Path | None) -> Synthesizer:
     Raises:
         PtselError: one of them is missing, with what to install.
     """
+    version, found = check_installed(font)
+    return Synthesizer(found, file_checksum(found), version)
+
+
+def check_installed(font: Path | None) -> tuple[str, Path]:
+    """FluidSynth's version and the sound font's file, whose content is not read; raises as `find_synthesizer`."""
     version = program_version()
     found = (font or FONT).resolve()
     if not found.is_file():
@@ -53,7 +58,7 @@ def find_synthesizer(font: Path | None) -> Synthesizer:
         head = content.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"sfbk":
         raise PtselError(f"{found}: expected a sound font (RIFF sfbk), found {head!r}; give another file")
-    return Synthesizer(found, file_checksum(found), version)
+    return version, found
 
 
 @lru_cache(maxsize=1)

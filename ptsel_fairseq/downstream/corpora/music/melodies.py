@@ -42,7 +42,7 @@ def features_of(piece: Piece, file: str) -> list[object]:
     """
     melody = melody_of(piece)
     beginning = next(stretches(melody, BEGINNING), None)
-    # As bytes, of which there are many: no melody leaps by ten octaves.
+    # There are many stretches, so each is kept as bytes; a step of 256 semitones does not occur.
     features: list[object] = [*{bytes(step % 256 for step in steps): None for steps in stretches(melody)}]
     if beginning:
         features.append(("beginning", beginning))

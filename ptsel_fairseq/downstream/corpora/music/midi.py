@@ -10,7 +10,7 @@ TICKS = 480  # a quarter note
 MICROSECONDS = 500_000  # a quarter note; with TICKS, 960 ticks are a second
 TICKS_A_SECOND = TICKS * 1_000_000 // MICROSECONDS
 CHANNELS = tuple(channel for channel in range(16) if channel != 9)  # the tenth is for drums
-VOLUME, PAN, REVERB, CHORUS = 7, 10, 91, 93  # controllers
+VOLUME, REVERB = 7, 91  # controllers
 LARGEST = 0x0FFFFFFF  # what a length of four bytes can hold
 
 

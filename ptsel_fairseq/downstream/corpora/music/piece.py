@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-QUARTER = (
-    20160  # times are whole numbers of this part of a quarter note: it holds 256ths, and 3, 5, 7 and 9 in 1
-)
+# Times are whole numbers of this part of a quarter note: it holds 256ths, and 3, 5, 7 and 9 in 1.
+QUARTER = 20160
 MAJOR, MINOR = "major", "minor"
 PITCH_CLASSES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}  # semitones above C

@@ -64,7 +64,8 @@ def _is_there(sheet: Sheet, folder: Path, seconds: float, synthesizer: Synthesiz
     import soundfile
 
     file = folder / sheet.path
-    if audio_length(file).fault or audio_length(file).samples != round(seconds * SAMPLE_RATE):
+    length = audio_length(file)
+    if length.fault or length.samples != round(seconds * SAMPLE_RATE):
         return False
     try:
         with soundfile.SoundFile(file) as sound:
