@@ -16,8 +16,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from commands import Command, clean_run, contents, fill, prepare, run, warm_up
+from commands import Command, clean_run, contents, fill, run, warm_up
 from common import Figure, finish, parse, parser_of
+from every_command import prepare
 
 ROOM = "100m"
 INSIDE = "PTSEL_FULL_DISK"  # set in the process that has its own mounts

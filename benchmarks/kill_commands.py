@@ -16,8 +16,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from commands import clean_run, contents, fresh, prepare, run, start, wait, warm_up
+from commands import clean_run, contents, fresh, run, start, wait, warm_up
 from common import Figure, finish, parse, parser_of
+from every_command import prepare
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:

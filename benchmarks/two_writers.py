@@ -15,8 +15,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from commands import Command, clean_run, contents, fresh, prepare, start, wait, warm_up
+from commands import Command, clean_run, contents, fresh, start, wait, warm_up
 from common import Figure, finish, parse, parser_of
+from every_command import prepare
 
 
 def one_try(command: Command, out: Path, logs: Path, later: float) -> tuple[str, bool]:
