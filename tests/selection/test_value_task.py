@@ -84,7 +84,7 @@ def test_the_audible_part_is_cross_fitted_ridge_by_scikit_learn():
         return found
 
     np.testing.assert_allclose(
-        audible.class_means(z), t[None] @ heard(z, audible.penalty) / len(t), atol=1e-9
+        audible.class_means(audible.products(z)), t[None] @ heard(z, audible.penalty) / len(t), atol=1e-9
     )
     np.testing.assert_allclose(Plain(task).class_means(z), t[None] @ z / len(t), atol=1e-12)
     errors = [np.square(heard(t, share) - t).sum() for share in PENALTIES]
@@ -106,12 +106,12 @@ def test_the_products_without_the_matrices_are_those_with_them(by_group):
 def test_relevance_is_its_formula():
     x, value, group, hidden = value_arrays(points=120, groups=30)
     task, gamma = ValueTask(x, value, group), 0.03
-    made = Relevance(task, {"h": hidden})
+    made, audible = Relevance(task, {"h": hidden}), Audible(task)
     z, t, n = standard(hidden), standard(value), len(value)
     S, d = made.covariance, hidden.shape[1]
 
     def raw(values):
-        m, h = values.T @ t / n, Audible(task).class_means(values)[0]
+        m, h = values.T @ t / n, audible.class_means(audible.products(values))[0]
         return float(m @ np.linalg.solve(S + gamma * d * np.eye(d), h))
 
     chance = np.mean([raw(z[task.transplant(np.random.default_rng([task.seed, 3, k]))]) for k in range(200)])

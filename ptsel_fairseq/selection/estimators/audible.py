@@ -17,11 +17,12 @@ many dimensions as there are points, which changes no product.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
 
-from ptsel_fairseq.selection.estimators.task import Task
+from ptsel_fairseq.selection.estimators.task import ROWS_AT_ONCE, Task
 
 PENALTIES = tuple(10.0 ** (np.arange(-8, 5) / 2))  # times the points a model learns from; x has variance 1
 
@@ -44,12 +45,9 @@ class Audible:
         self._width = p = task.x.shape[1] if self._turned is None else self._turned.shape[1]
         self.grams = np.zeros((folds, p, p))
         sums = np.zeros((folds, k, p))
-        for rows in task.rows():
-            x, fold, points = self._speech(rows), task.folds[rows], np.arange(rows.start, rows.stop)
-            for number in np.unique(fold):
-                part = x[fold == number]
-                self.grams[number] += part.T @ part
-                sums[number] += task.sums_of(points[fold == number], part)
+        for fold, points, x in self._by_fold():
+            self.grams[fold] += x.T @ x
+            sums[fold] += task.sums_of(points, x)
         self.class_sums = sums
         gram = self.grams.sum(axis=0)
         # X_f'Y_f of the target, such as the classes' indicators, centred as the whole task centres it
@@ -81,23 +79,32 @@ class Audible:
         weights = applied.sum(axis=0) - applied
         self.weights = weights - task.constant * np.tensordot(task.shares, weights, axes=(0, 1))[:, None, :]
 
-    def _speech(self, rows: slice) -> np.ndarray:
+    def _speech(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Standardised speech of some points."""
         if self._turned is not None:
             return self._turned[rows]
-        return (self.task.x[rows] - self._mean) / self._scale
+        x = self.task.x[rows] - self._mean
+        x /= self._scale
+        return x
+
+    def _by_fold(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Each fold's number, some thousands of its points, and their speech [m, p]."""
+        for fold in range(self.folds):
+            points = np.flatnonzero(self.task.folds == fold)
+            for first in range(0, len(points), ROWS_AT_ONCE):
+                some = points[first : first + ROWS_AT_ONCE]
+                yield fold, some, self._speech(some)
 
     def products(self, values: np.ndarray) -> np.ndarray:
         """X_g' z_g of values [n, d] for each fold, [folds, p, d]."""
         found = np.zeros((self.folds, self._width, values.shape[1]))
-        for rows in self.task.rows():
-            x, fold = self._speech(rows), self.task.folds[rows]
-            for number in np.unique(fold):
-                found[number] += x[fold == number].T @ values[rows][fold == number]
+        for fold, points, x in self._by_fold():
+            found[fold] += x.T @ values[points]
         return found
 
-    def class_means(self, values: np.ndarray) -> np.ndarray:
-        """Class means [k, d] of the audible part of values [n, d], less their mean over all points."""
-        return np.asarray(np.einsum("fkp,fpd->kd", self.weights, self.products(values), optimize=True))
+    def class_means(self, products: np.ndarray) -> np.ndarray:
+        """Class means [k, d] of the audible part of values, from their `products`, less their mean over all points."""
+        return np.asarray(np.einsum("fkp,fpd->kd", self.weights, products, optimize=True))
 
     def coefficients(self, products: np.ndarray) -> np.ndarray:
         """What each fold is predicted with, [folds, p, d], from `products` of the label."""
@@ -109,14 +116,12 @@ class Audible:
             ]
         )
 
-    def predict(self, values: np.ndarray) -> np.ndarray:
-        """The audible part ẑ [n, d] of values [n, d]."""
-        coefficients = self.coefficients(self.products(values))
-        found = np.empty((len(self.task), values.shape[1]))
-        for rows in self.task.rows():
-            x, fold = self._speech(rows), self.task.folds[rows]
-            for number in np.unique(fold):
-                found[rows][fold == number] = x[fold == number] @ coefficients[number]
+    def predict(self, products: np.ndarray) -> np.ndarray:
+        """The audible part ẑ [n, d] of values, from their `products`."""
+        coefficients = self.coefficients(products)
+        found = np.empty((len(self.task), products.shape[2]))
+        for fold, points, x in self._by_fold():
+            found[points] = x @ coefficients[fold]
         return found
 
     def squared_norm(self, products: np.ndarray) -> np.ndarray:
@@ -128,10 +133,8 @@ class Audible:
     def matrix(self) -> np.ndarray:
         """G [k, n]."""
         found = np.empty((len(self.task.names), len(self.task)))
-        for rows in self.task.rows():
-            x, fold = self._speech(rows), self.task.folds[rows]
-            for number in np.unique(fold):
-                found[:, rows][:, fold == number] = self.weights[number] @ x[fold == number].T
+        for fold, points, x in self._by_fold():
+            found[:, points] = self.weights[fold] @ x.T
         return found
 
     def gram_of_matrix(self, by_group: bool = False) -> np.ndarray:

@@ -104,7 +104,7 @@ class Relevance:
         self.plain = Plain(task)
         self.audible = (heard or Audible(task)) if audible else None
         self.means = self.plain.class_means(self.stacked.values)
-        self.heard_means = self.audible.class_means(self.stacked.values) if self.audible else self.means
+        self.heard_means = self.audible.class_means(self._products) if self.audible else self.means
 
     def _covariance(self, values: np.ndarray) -> tuple[np.ndarray, float]:
         return ledoit_wolf(values) if self.shrinkage else (values.T @ values / len(values), 0.0)
@@ -340,8 +340,13 @@ class Relevance:
         return float(np.sqrt((count - 1) / count * (spread @ spread))), count
 
     @cached_property
+    def _products(self) -> np.ndarray:
+        """Of the speech and the labels, by fold."""
+        return self.audible.products(self.stacked.values) if self.audible else np.empty(0)
+
+    @cached_property
     def _heard(self) -> np.ndarray:
-        return self.audible.predict(self.stacked.values) if self.audible else self.stacked.values
+        return self.audible.predict(self._products) if self.audible else self.stacked.values
 
     def adjusted_factor(self, names: tuple[str, ...] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """S [D, D] and F [D, r] of some labels (default all), in order, with F F' the adjusted B.

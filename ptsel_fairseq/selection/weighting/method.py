@@ -10,6 +10,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, Estimator
+from ptsel_fairseq.selection.estimators.known import RELEVANCE
 from ptsel_fairseq.selection.label_score import LabelScore
 from ptsel_fairseq.selection.points import Points
 from ptsel_fairseq.selection.score import score_labels
@@ -168,7 +169,8 @@ def weigh(
     if way.on_points:
         candidates.points(way.name)
     if screened and not equal and len(names) > 1 and not options.given_names():
-        if way.own_scores:
+        known = estimator.name == RELEVANCE.name and all(scores[name].units for name in names)
+        if way.own_scores and not known:
             apart = relevance_told_apart(candidates.points(way.name), names, options.seed)
         else:
             apart = scores_told_apart(scores, names)

@@ -122,6 +122,20 @@ def test_of_two_endings_the_last_is_played():
     assert parse_musicxml(ended.encode()).parts[0] == kept
 
 
+def test_rests_that_are_more_than_a_bar_holds_take_no_time():
+    top = [(start, 8, 60 + start) for start in (0, 8, 16)]  # one note a bar
+    twice = 2 * "<note><rest/><duration>8</duration></note>" + "</measure>"
+    bars = in_musicxml([top, top]).split("<measure>")
+    bars[5] = twice  # the second bar of the second part
+    piece = parse_musicxml("<measure>".join(bars).encode())
+    assert piece.parts == [as_notes(top), as_notes([top[0], top[2]])]
+    assert piece.bars == [0, 4 * QUARTER, 8 * QUARTER]
+    silent = in_musicxml([top]).replace("</part>", f"<measure>{twice}</part>")
+    assert parse_musicxml(silent.encode()).length == 16 * QUARTER
+    free = silent.replace("<time>", "<free>").replace("</time>", "</free>")
+    assert parse_musicxml(free.encode()).length == 20 * QUARTER
+
+
 def test_a_transposing_part_sounds_as_it_sounds():
     text = in_musicxml([tune(2)])
     lower = text.replace("</attributes>", "<transpose><chromatic>-2</chromatic></transpose></attributes>")

@@ -15,6 +15,7 @@ from ptsel_fairseq.downstream.corpora.music.piece import (
     in_quarters,
     without_ties,
 )
+from ptsel_fairseq.downstream.corpora.music.theory import bar_length
 
 LARGEST = 50_000_000  # bytes of one file, unpacked
 
@@ -71,11 +72,12 @@ class _Part:
         self.lengths: list[int] = []
         self.skipped: list[bool] = []
         self._stated, self._divisions, self._transpose, self._skipping = stated, 1, 0, False
+        self._bar: int | None = None  # length of a bar of the present meter
         for bar, measure in enumerate(part.findall("measure")):
             self._read_bar(bar, measure)
 
     def _read_bar(self, bar: int, measure: ElementTree.Element) -> None:
-        now = longest = before = 0
+        now = sounding = silent = before = 0
         skipped = self._skipping
         for element in measure:
             if element.tag == "attributes":
@@ -101,8 +103,12 @@ class _Part:
                     self.notes.append((bar, Note(start, length, self._pitch(pitch)), tied))
             if now < 0:
                 raise UnreadableError(f"bar {bar + 1} goes back before its beginning")
-            longest = max(longest, now)
-        self.lengths.append(longest)
+            if element.tag == "note" and element.find("rest") is None:
+                sounding = max(sounding, now)
+            else:
+                silent = max(silent, now)
+        # Rests may be written twice; more of them than a bar holds are not counted.
+        self.lengths.append(max(sounding, silent if self._bar is None else min(silent, self._bar)))
         self.skipped.append(skipped)
 
     def _attributes(self, element: ElementTree.Element) -> None:
@@ -117,7 +123,9 @@ class _Part:
         for time in element.findall("time"):
             beats, unit = _text(time, "beats"), _text(time, "beat-type")
             if beats and unit:
-                self._stated.meters.append((sum(map(_whole, beats.split("+"))), _whole(unit)))
+                meter = sum(map(_whole, beats.split("+"))), _whole(unit)
+                self._stated.meters.append(meter)
+                self._bar = bar_length(meter) if min(meter) > 0 else None
         if (transpose := element.find("transpose")) is not None:
             octaves = _whole(_text(transpose, "octave-change") or "0")
             self._transpose = _whole(_text(transpose, "chromatic") or "0") + 12 * octaves
