@@ -6,7 +6,6 @@ import shutil
 import sys
 import tarfile
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -228,31 +227,29 @@ def _of_texts(base: Path, data: Path) -> list[Command]:
 
 
 def _fetched(registry: Path, audio: Path) -> Command:
-    """`fetch` of a corpus whose package lies in a folder: the client copies it from there."""
-    from ptsel_fairseq.downstream.corpora import packages
-    from ptsel_fairseq.downstream.corpora.registry import CORPORA
-
+    """`fetch` of a corpus that a plugin registers, whose package lies in a folder: the client copies it from there."""
     registry.mkdir()
-    package, files = (
-        registry / packages.FILES["pip"].format(name="nkululeko", version="1"),
-        audio.rglob("*.flac"),
-    )
-    content, inner = registry / "package", registry / "polish.zip"
+    package, inner = registry / "emotions-1.tar.gz", registry / "emotions.zip"
     names = [f"POLISH/m{s}.{e}_{word}_1.wav" for s in (1, 4, 5) for e in "asn" for word in ("tak", "nie")]
     with zipfile.ZipFile(inner, "w") as zipped:
-        for name, file in zip(names, [*files] * 2, strict=False):
-            content.mkdir(exist_ok=True)
-            soundfile.write(content / "x.wav", *soundfile.read(file))
-            zipped.write(content / "x.wav", name)
+        for name, file in zip(names, [*audio.rglob("*.flac")] * 2, strict=False):
+            soundfile.write(registry / "x.wav", *soundfile.read(file))
+            zipped.write(registry / "x.wav", name)
     with tarfile.open(package, "w:gz") as archive:
         archive.add(inner, "package/data/polish/polish_speech_emotions.zip")
-    packages.COMMANDS["pip"] = ("cp", str(package), ".")
-    described = packages.Package("pip", "nkululeko", "1", file_checksum(package))
-    CORPORA._things["polish-emotions"] = (
-        replace(CORPORA.get("polish-emotions"), packages=(described,)),
-        "this benchmark",
+    plugin = registry / "emotions.py"
+    plugin.write_text(
+        "from dataclasses import replace\n"
+        "from ptsel_fairseq.downstream import register_corpus\n"
+        "from ptsel_fairseq.downstream.corpora import packages\n"
+        "from ptsel_fairseq.downstream.corpora.registry import CORPORA\n"
+        f"packages.COMMANDS['pip'] = ('cp', {str(package)!r}, '.')\n"
+        f"package = packages.Package('pip', 'emotions', '1', {file_checksum(package)!r})\n"
+        "known = CORPORA.get('polish-emotions')\n"
+        "register_corpus(replace(known, name='few-emotions', packages=(package,)))\n"
     )
-    return Command("fetch", lambda out: ["fetch", "polish-emotions", str(out / "corpus"), "--jobs", "1"])
+    words = ["fetch", "--plugin", str(plugin), "--jobs", "1", "few-emotions"]
+    return Command("fetch", lambda out: [*words, str(out / "corpus")])
 
 
 def _checkpoint(file: Path) -> None:

@@ -15,7 +15,8 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / "benchmarks"
 FIGURES = {"agreement_torch": 1, "bench_group": 1, "bench_large_selection": 2, "bench_loading": 2,
            "bench_online": 3, "bench_selection": 2, "fuzz": 1, "power_of_test": 21}  # fmt: skip
 SLOW = {
-    "accuracy_of_alignment": 2, "agreement_backends": 0, "agreement_opensmile": 0, "bench_estimate": 1,
+    "accuracy_of_alignment": 2, "agreement_backends": 0, "agreement_music21": 0, "agreement_opensmile": 0,
+    "bench_estimate": 1,
     "bench_corpus": 3, "bench_frontend": 1,
     "bench_labels": 3, "bench_long": 1, "bench_music_labels": 3, "bench_startup": 5, "bench_step": 3,
     "full_disk": 1, "kill_commands": 1, "two_writers": 1,
@@ -35,7 +36,14 @@ NEEDS = {"accuracy_of_alignment": "pocketsphinx"} | dict.fromkeys(
 )
 # Their figures are faults: each must be 0.
 ALL_KEPT = ("fuzz", "kill_commands", "kill_extraction", "kill_training", "two_writers")
-PARTS = {"commands", "common", "file_kinds", "mutations", "table"}  # of benchmarks, none themselves
+PARTS = {
+    "commands",
+    "common",
+    "every_command",
+    "file_kinds",
+    "mutations",
+    "table",
+}  # of benchmarks, none themselves
 
 
 @pytest.fixture(autouse=True)
