@@ -93,6 +93,13 @@ def test_key_signatures_accidentals_and_octaves_of_abc():
     assert pitches("FC", "Ador") == [66, 60]
 
 
+@pytest.mark.parametrize("bar", ["|", "||", "[|", "|:", ":|", ":|:", "|]", "|[|", "|[2", "[|]"])
+def test_a_chord_after_a_bar_line_of_abc(bar):
+    piece = one_tune(f"X:1\nM:2/4\nL:1/8\nK:C\n[C2E2]G2{bar}[F2A2]c2|\n")
+    expected = [(0, 2, 60), (0, 2, 64), (2, 2, 67), (4, 2, 65), (4, 2, 69), (6, 2, 72)]
+    assert piece.parts[0] == as_notes(expected)
+
+
 def test_lengths_of_abc():
     assert lengths("C2 C C/ C3/2 C// C") == [2, 1, 0.5, 1.5, 0.25, 1]
     assert lengths("C>C C<C") == [1.5, 0.5, 0.5, 1.5]
