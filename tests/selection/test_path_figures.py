@@ -58,3 +58,32 @@ def test_the_legend_names_the_lines_in_colour_and_lies_beside_the_panels():
 def test_few_labels_have_no_others():
     (legend,) = weights_figure(found(3), ESTIMATORS.get("probe")).legends
     assert [text.get_text() for text in legend.get_texts()] == ["label00", "label01", "label02"]
+
+
+def test_a_wide_picture_tells_the_page_how_wide_it_was_drawn():
+    """By which the page shrinks it no further than its words can be read."""
+    from importlib import resources
+
+    from ptsel_fairseq.selection.output.report import _picture
+
+    figure = Figure(figsize=(20, 2))
+    assert 'style="--drawn: 1920px"' in _picture(figure, "wide", wide=True)
+    assert "style" not in _picture(figure, "narrow").partition("src=")[0]
+    page = resources.files("ptsel_fairseq.selection.output").joinpath("report.html").read_text("utf-8")
+    assert page.count("* var(--drawn))") == 2  # on a narrow screen it is larger
+
+
+def test_classes_have_one_colour_where_no_score_is_negative():
+    from ptsel_fairseq.selection.label_score import LabelScore
+    from ptsel_fairseq.selection.output.figures import classes_figure
+
+    def drawn(low):
+        record = LabelScore(0.5, 20, 2, per_class={"a": low, "b": 0.8}, points_per_class={"a": 10, "b": 10})
+        (image,) = classes_figure({"f0": record}, ESTIMATORS.get("probe")).axes[0].images
+        return image.get_cmap().name, image.get_clim()
+
+    assert drawn(0.1)[0] == "Blues"
+    assert drawn(0.1)[1][0] == 0
+    name, (low, high) = drawn(-0.3)
+    assert name == "RdBu_r"
+    assert low == -high

@@ -228,7 +228,7 @@ def dependence_figure(labels: Sequence[str], R: np.ndarray) -> Figure:
         order = leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
     names, shown = [labels[int(i)] for i in order], R[np.ix_(order, order)]
     figure, axes = _matrix_figure(len(names), len(names), "Dependence of labels, given the class")
-    image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     _name_axes(axes, names, names)
     if len(names) <= MOST_NUMBERS:
         for (y, x), value in np.ndenumerate(shown):
@@ -255,7 +255,14 @@ def classes_figure(scores: Mapping[str, LabelScore], estimator: Estimator) -> Fi
     figure, axes = _matrix_figure(len(classes), len(rows), title)
     largest = float(np.nanquantile(np.abs(values), 0.98)) or 1.0
     axes.set_facecolor("#DDDDDD")
-    image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
+    signed = bool(np.nanmin(values) < 0)
+    image = axes.imshow(
+        values,
+        cmap="RdBu_r" if signed else "Blues",
+        vmin=-largest if signed else 0.0,
+        vmax=largest,
+        aspect="auto",
+    )
     _name_axes(axes, [f"{name} ({sizes[name]})" for name in classes], [name for name, _ in rows])
     figure.colorbar(image, ax=axes, label="score (grey: none)", pad=0.02)
     axes.set_xlabel("class (points)")
@@ -265,6 +272,7 @@ def classes_figure(scores: Mapping[str, LabelScore], estimator: Estimator) -> Fi
 def paths_figure(compared: Comparison) -> Figure:
     """λ along the settings of the methods that have one: of `relevance`, of `direct`, and the steps of `group`."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     direct, group = compared.direct_path, compared.group_path
     taus, steps = direct["tau"], range(len(group["weights"]))
@@ -281,6 +289,8 @@ def paths_figure(compared: Comparison) -> Figure:
     for axes, (labels, along, weights, name, title) in zip(every, drawn, strict=True):
         look.draw(axes, labels, along, weights)
         axes.set(xscale="linear" if name == "step" else "log", xlabel=name)
+        if name == "step":
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(title)
     every[0].set_ylabel("weight λ")
     look.explain(figure)
