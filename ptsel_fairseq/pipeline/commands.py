@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 TAIL = 30  # lines of a log that are shown of a step that fails
+WIDEST = 400  # characters of such a line: fairseq prints all its settings as one
 SHOWN_WHILE_TRAINING = ("loss", "accuracy", "code_perplexity", "uer", "wer")
 TRAIN = "fairseq-hydra-train"
 
@@ -124,7 +125,8 @@ def _run_and_report(
 
 
 def end_of(log: Path) -> str:
-    """The last lines of a log, empty if there is none."""
+    """The last lines of a log, long ones cut; empty if there is none."""
     if not log.is_file():
         return ""
-    return "".join(log.read_text(encoding="utf-8", errors="replace").splitlines(True)[-TAIL:])
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]
+    return "".join(f"{line if len(line) <= WIDEST else line[:WIDEST] + ' ...'}\n" for line in lines)

@@ -172,6 +172,17 @@ def test_an_interrupted_training_saves_and_is_not_taken_for_done(number, code, j
     assert log.read_text() == "began\nsaved\nbegan\n"  # in the same folder: it went on
 
 
+def test_the_end_of_a_log_shows_no_endless_line(tmp_path, capsys):
+    """fairseq prints all its settings as one line, before it says what is wrong."""
+    step = bash("long", 'printf "%02000d\\n" 7; echo the reason; exit 2')
+    with Runner(tmp_path / "out", show=False) as runner, pytest.raises(PtselError, match="exit code 2"):
+        runner.run(step)
+    shown = capsys.readouterr().out
+    assert "0 ...\nthe reason\n" in shown
+    assert max(map(len, shown.splitlines())) < 500
+    assert len((tmp_path / "out" / "logs" / "long.log").read_text()) > 2000
+
+
 def test_one_run_at_a_time_in_a_folder(tmp_path):
     with (
         Runner(tmp_path / "out"),
