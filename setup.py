@@ -15,11 +15,42 @@ VERSION = re.search(
 BUNDLED = {"configs": "configs", "examples/asterisk": "asterisk"}
 
 
+# The one place of the project's address; what it is good for is in CONTRIBUTING.md. None if it has none.
+CITATION = HERE / "CITATION.cff"
+ADDRESS = re.search(r'^repository-code: *"?(https?://[^"\s]+?)/?"?$', CITATION.read_text("utf-8"), re.M)
+REPOSITORY = ADDRESS and ADDRESS.group(1)
+
+
 def for_a_package_index(readme: str) -> str:
-    """The README without pictures, comments, and links to files, which a package index does not have."""
+    """The README as a package index can show it: it has no files to link to, and installs by name.
+
+    Links and pictures lead to the files of this version in REPOSITORY; without one they are left out.
+    """
     readme = re.sub(r"<!--.*?-->\n?", "", readme, flags=re.S)
-    readme = re.sub(r"!\[[^\]]*\]\((?!https?:)[^)]*\)\n*", "", readme)
-    return re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"\1", readme)
+    picture, link = r"!\[([^\]]*)\]\((?!https?:)([^)]*)\)", r"\[([^\]]*)\]\((?!https?:|#)([^)]*)\)"
+    if REPOSITORY:
+        readme = re.sub(picture, rf"![\1]({REPOSITORY}/raw/v{VERSION}/\2)", readme)
+        readme = re.sub(link, rf"[\1]({REPOSITORY}/blob/v{VERSION}/\2)", readme)
+    else:
+        readme = re.sub(rf"{picture}\n*", "", readme)
+        readme = re.sub(link, r"\1", readme)
+    return re.sub(r"pip install (['\"]?)\.(?=[\s\['\"])", r"pip install \1ptsel_fairseq", readme)
+
+
+def project_urls() -> dict[str, str]:
+    papers = {
+        "Conditional independence for pretext task selection": "https://arxiv.org/abs/2104.07388",
+        "Pretext tasks selection for multitask learning": "https://arxiv.org/abs/2107.00594",
+    }
+    if not REPOSITORY:
+        return papers
+    of_this_version = f"{REPOSITORY}/blob/v{VERSION}"
+    return {
+        "Homepage": REPOSITORY,
+        "Documentation": f"{REPOSITORY}/tree/v{VERSION}/docs",
+        "Changelog": f"{of_this_version}/CHANGELOG.md",
+        **papers,
+    }
 
 
 class BuildWithBundled(build_py):
@@ -59,10 +90,7 @@ setup(
         *("self-supervised learning", "speech", "music", "wav2vec 2.0", "fairseq", "pretext tasks"),
         *("conditional independence", "HSIC", "multitask learning"),
     ],
-    project_urls={
-        "Conditional independence for pretext task selection": "https://arxiv.org/abs/2104.07388",
-        "Pretext tasks selection for multitask learning": "https://arxiv.org/abs/2107.00594",
-    },
+    project_urls=project_urls(),
     python_requires=">=3.11",
     packages=find_packages(include=["ptsel_fairseq", "ptsel_fairseq.*"]),
     package_data={"ptsel_fairseq": ["py.typed"], "ptsel_fairseq.selection.output": ["report.html"]},
@@ -127,7 +155,6 @@ setup(
     },
     entry_points={"console_scripts": ["ptsel = ptsel_fairseq.cli:main"]},
     classifiers=[
-        "License :: OSI Approved :: MIT License",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
@@ -135,5 +162,6 @@ setup(
         "Intended Audience :: Science/Research",
         "Topic :: Multimedia :: Sound/Audio :: Speech",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
     ],
 )

@@ -82,9 +82,11 @@ def scatter(
     for axes, task in zip(grid.ravel(), tasks, strict=False):
         axes.plot(scores[task], gained[task], "o", color=BLUE, markersize=4)
         axes.margins(x=0.12, y=0.1)
-        for i in {int(np.argmax(gained[task])), int(np.nanargmax(scores[task]))}:
-            axes.annotate(labels[task][i], (scores[task][i], gained[task][i]), fontsize=7, xytext=(0, 4), ha="center",
-                          textcoords="offset points")  # fmt: skip
+        best, promised = int(np.argmax(gained[task])), int(np.nanargmax(scores[task]))
+        # One above its point and the other below it, since they are often neighbours.
+        for i, side in {promised: "top", best: "bottom"}.items():
+            axes.annotate(labels[task][i], (scores[task][i], gained[task][i]), fontsize=7, ha="center", va=side,
+                          xytext=(0, 4 if side == "bottom" else -4), textcoords="offset points")  # fmt: skip
         axes.axhline(0, color=GREY, linewidth=0.8)
         axes.set_title(task, fontsize="medium")
     for axes in grid.ravel()[len(tasks) :]:

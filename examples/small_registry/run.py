@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -22,18 +20,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from costs import estimate
 from settings import METHODS, Settings
 from stages import compare, downstream, model_file, offline, pretrain
-from steps import Runner
 from tables import combine
 from tasks import TASKS, corpora_of
+
+from ptsel_fairseq.cli.failures import one_line_failures
+from ptsel_fairseq.pipeline import Runner
 
 
 def main() -> None:
     settings = parse()
-    started = time.monotonic()
     print(estimate(settings, corpora_of(settings.tasks)), flush=True)
     if settings.only_costs:
         return
-    runner = Runner(settings.out)
+    started = time.monotonic()
+    with one_line_failures(lambda: False), Runner(settings.out, show=False, threads=1) as runner:
+        run(runner, settings)
+    before = sum(outcome.state == "done before" for outcome in runner.outcomes)
+    minutes = (time.monotonic() - started) / 60
+    print(
+        f"\n{len(runner.outcomes)} steps, {before} of them done before, {minutes:.0f} minutes: {settings.out}"
+    )
+
+
+def run(runner: Runner, settings: Settings) -> None:
     offline(runner, settings)
     for seed in settings.seeds:  # seed by seed, so that an unfinished run has every system
         # Methods that found the same λ are one model, and tasks of one pool share it.
@@ -42,35 +51,21 @@ def main() -> None:
             for task in settings.tasks
             for method in settings.methods
         }
-        at_once(settings.jobs, (partial(pretrain, runner, settings, *of, seed) for of in models.values()))
+        runner.at_once(
+            settings.jobs, (partial(pretrain, runner, settings, *of, seed) for of in models.values())
+        )
         tested = {
             (task.name, model_file(settings, task, method, seed)): task
             for task in settings.tasks
             for method in settings.methods
         }
-        at_once(
+        runner.at_once(
             settings.jobs,
             (partial(downstream, runner, settings, task, model, seed) for (_, model), task in tested.items()),
         )
     for task in settings.tasks:
         compare(runner, settings, task)
     combine(settings)
-    minutes = (time.monotonic() - started) / 60
-    print(
-        f"\n{runner.number} steps, {runner.repeated} of them done before, {minutes:.0f} minutes: {settings.out}"
-    )
-
-
-def at_once(jobs: int, work: Iterable[Callable[[], object]]) -> None:
-    """Do several things at a time; the first that fails ends the run when those that have begun are done."""
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting = [pool.submit(piece) for piece in work]
-        try:
-            for piece in waiting:
-                piece.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def parse() -> Settings:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import yaml
+from files import write
 from settings import (
     BASELINES,
     CHOSEN,
@@ -17,11 +18,24 @@ from settings import (
     TINY_UTTERANCES,
     Settings,
 )
-from steps import ROOT, Runner, Step, ptsel, train, write
 from tables import write_answers
 from tasks import SPLITS, Task, corpora_of, write_pool, write_reference, write_task
 
+from ptsel_fairseq.base.bundled import PACKAGE
+from ptsel_fairseq.pipeline import Runner, Step, training_command
+
 HERE = Path(__file__).resolve().parent
+
+
+def ptsel(*words: object) -> tuple[str, ...]:
+    return ("ptsel", *(str(word) for word in words))
+
+
+def template(settings: Settings, name: str) -> Path:
+    """A recipe of this folder, copied into the run: where the clone lies is in no command."""
+    copy = settings.out / "recipes" / name
+    write(copy, (HERE / name).read_text())
+    return copy
 
 
 def offline(runner: Runner, settings: Settings) -> None:
@@ -29,7 +43,8 @@ def offline(runner: Runner, settings: Settings) -> None:
     for name in corpora_of(settings.tasks):
         report = settings.corpora / name / "report.md"  # which `ptsel fetch` writes last
         if not report.is_file():
-            runner.run(Step(f"fetch {name}", ptsel("fetch", name, settings.corpora / name), (), (report,)))
+            command = ptsel("fetch", name, settings.corpora / name)
+            runner.run(Step(f"fetch-{name}", (command,), makes=(report,)))
     for pool in sorted({task.pool for task in settings.tasks}):
         data, store = settings.data(pool), settings.out / "store" / pool
         write_pool(pool, settings.corpora, data, TINY_MINUTES if settings.tiny else None)
@@ -42,7 +57,7 @@ def offline(runner: Runner, settings: Settings) -> None:
         scores = settings.out / "ci" / task.name
         command = ptsel("score", data, "--split", "train", "--store", store, "--classes", classes,
                         "--estimator", settings.estimator, "--out", scores)  # fmt: skip
-        runner.run(Step(f"score {task.name}", command, (manifest, classes), (scores / "scores.json",)))
+        runner.run(Step(f"score-{task.name}", (command,), (manifest, classes), (scores / "scores.json",)))
         for method in settings.methods:
             _weigh(runner, settings, task, method, scores)
 
@@ -51,25 +66,22 @@ def _labels(name: str, data: Path, splits: tuple[str, ...], store: Path) -> Step
     command = ptsel("extract", data, "--splits", *splits, "--labels", *LABELS, "--store", store)
     manifests = tuple(data / f"{split}.tsv" for split in splits)
     return Step(
-        f"labels {name}", command, manifests, tuple(store / split / "header.json" for split in splits)
+        f"labels-{name}", (command,), manifests, tuple(store / split / "header.json" for split in splits)
     )
 
 
 def _weigh(runner: Runner, settings: Settings, task: Task, method: str, scores: Path) -> None:
     """A copy of the recipe with the λ of a method in it."""
-    recipe, template = settings.recipe(task, method), HERE / "pretrain.yaml"
+    recipe, bare = settings.recipe(task, method), template(settings, "pretrain.yaml")
     if method == "none":
-        write(recipe, template.read_text())
+        write(recipe, bare.read_text())
         return
     weights = settings.out / "weights" / f"{task.name}-{method}.yaml"
-    command = ptsel("select", scores, *METHODS[method], "--out", weights, "--config", recipe)
-    step = Step(
-        f"select {task.name} {method}", command, (scores / "scores.json", template), (weights, recipe)
-    )
-    if not runner.is_done(step):
-        runner.forget(step)  # the bare recipe must not pass for the one with λ, here or after an interruption
-        write(recipe, template.read_text())
-    runner.run(step)
+    select = ptsel("select", scores, *METHODS[method], "--out", weights, "--config", recipe)
+    # The bare recipe first, so that no other λ is left in it.
+    commands = (("cp", str(bare), str(recipe)), select)
+    reads = (scores / "scores.json", bare)
+    runner.run(Step(f"select-{task.name}-{method}", commands, reads, (weights, recipe)))
 
 
 def model_file(settings: Settings, task: Task, method: str, seed: int) -> Path:
@@ -91,21 +103,21 @@ def pretrain(runner: Runner, settings: Settings, task: Task, method: str, seed: 
     data, run = settings.data(task.pool), settings.out / "pretrain" / model.stem
     recipe = settings.out / "recipes" / f"{model.stem.removesuffix(f'-seed{seed}')}.yaml"
     write(recipe, settings.recipe(task, method).read_text(), keep=True)
-    command = train(
+    command = training_command(
         recipe, run,
         f"task.data={data}", f"task.store={settings.out / 'store' / task.pool}",
-        f"common.user_dir={ROOT / 'ptsel_fairseq'}", f"common.seed={seed}",
+        f"common.user_dir={PACKAGE}", f"common.seed={seed}",
         f"optimization.max_update={settings.updates}",
         f"lr_scheduler.warmup_updates={settings.updates // 10}", *settings.device,
     )  # fmt: skip
     checkpoint = run / "checkpoint_last.pt"
     runner.run(
         Step(
-            f"pretrain {model.stem}", command, (recipe, data / "train.tsv"), (run, checkpoint), training=True
+            f"pretrain-{model.stem}", (command,), (recipe, data / "train.tsv"), (checkpoint,), run_folder=run
         )
     )
     runner.run(
-        Step(f"export {model.stem}", ptsel("export", checkpoint, "--out", model), (checkpoint,), (model,))
+        Step(f"export-{model.stem}", (ptsel("export", checkpoint, "--out", model),), (checkpoint,), (model,))
     )
 
 
@@ -120,17 +132,18 @@ def downstream(runner: Runner, settings: Settings, task: Task, model: Path, seed
         write_answers(_probe(runner, settings, task, str(model)), answers)
         return
     run = settings.out / "finetune" / answers.stem
-    command = train(
-        HERE / "finetune.yaml", run, f"task.data={data}", f"model.w2v_path={model}", f"common.seed={seed}",
+    recipe = template(settings, "finetune.yaml")
+    command = training_command(
+        recipe, run, f"task.data={data}", f"model.w2v_path={model}", f"common.seed={seed}",
         f"optimization.max_update={settings.finetune_updates}", *settings.device,
     )  # fmt: skip
     best = run / "checkpoint_best.pt"
-    reads = (HERE / "finetune.yaml", data / "train.tsv", data / "train.ltr", model)
-    runner.run(Step(f"finetune {answers.stem}", command, reads, (run, best), training=True))
+    reads = (recipe, data / "train.tsv", data / "train.ltr", model)
+    runner.run(Step(f"finetune-{answers.stem}", (command,), reads, (best,), run_folder=run))
     decoded = settings.out / "decoded" / answers.stem
     command = ptsel("decode", data, "--model", best, "--split", "test", "--out", decoded)
     runner.run(
-        Step(f"decode {answers.stem}", command, (best, data / "test.tsv"), (decoded / "hypothesis.txt",))
+        Step(f"decode-{answers.stem}", (command,), (best, data / "test.tsv"), (decoded / "hypothesis.txt",))
     )
     write(answers, (decoded / "hypothesis.txt").read_text())
 
@@ -144,7 +157,7 @@ def _probe(runner: Runner, settings: Settings, task: Task, features: str) -> Pat
     reads = tuple(data / f"{split}.tsv" for split in ("train", "valid", "test"))
     model = () if features in BASELINES else (Path(features),)
     result = settings.out / "probe" / name / Path(features).stem / "result.json"
-    runner.run(Step(f"probe {name}", command, (*reads, data / "classes.tsv", *model), (result,)))
+    runner.run(Step(f"probe-{name}", (command,), (*reads, data / "classes.tsv", *model), (result,)))
     return result
 
 
@@ -156,7 +169,7 @@ def _recogniser(runner: Runner, settings: Settings, task: Task, features: str) -
                     "--seeds", len(settings.seeds), "--out", out)  # fmt: skip
     reads = tuple(data / f"{split}.{ending}" for split in SPLITS for ending in ("tsv", "wrd"))
     result = out / features / "result.json"
-    runner.run(Step(f"probe {out.name}", command, reads, (result,)))
+    runner.run(Step(f"probe-{out.name}", (command,), reads, (result,)))
     return result
 
 
@@ -186,7 +199,7 @@ def compare(runner: Runner, settings: Settings, task: Task) -> None:
         result = settings.out / "results" / task.name / f"{system}.json"
         command = ptsel("evaluate", task.kind, "--reference", reference, "--hypothesis", *files, "--name", system,
                         *groups, "--out", result)  # fmt: skip
-        runner.run(Step(f"evaluate {task.name} {system}", command, (reference, *files), (result,)))
+        runner.run(Step(f"evaluate-{task.name}-{system}", (command,), (reference, *files), (result,)))
         results.append(result)
     if task.kind == "asr":
         results += [_recogniser(runner, settings, task, features) for features in BASELINES]
@@ -194,4 +207,4 @@ def compare(runner: Runner, settings: Settings, task: Task) -> None:
         table = settings.out / "results" / f"{task.name}.md"
         against = ("--against", CHOSEN) if CHOSEN in settings.methods else ()
         command = ptsel("compare", *results, *against, "--out", table)
-        runner.run(Step(f"compare {task.name}", command, tuple(results), (table,)))
+        runner.run(Step(f"compare-{task.name}", (command,), tuple(results), (table,)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steps import lines, write
+from files import lines, write
 
 from ptsel_fairseq.base.weights_file import read_weights
 from ptsel_fairseq.downstream.metrics.results import read_result

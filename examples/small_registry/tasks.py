@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps import ROOT, lines, write
+from files import ROOT, lines, write
 
 from ptsel_fairseq.base.manifest import Manifest, read_manifest
 

@@ -56,6 +56,11 @@ class AudioFile:
     ) -> None:
         self.close()
 
+    @property
+    def samples(self) -> int:
+        """How many the file says that it has."""
+        return self._sound.frames
+
     def close(self) -> None:
         self._sound.close()
 

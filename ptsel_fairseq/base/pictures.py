@@ -47,7 +47,12 @@ def draw(figure: Figure, out: BinaryIO, **how: Any) -> None:
 
     import matplotlib
     from matplotlib.text import Text
+    from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter
 
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if isinstance(axis.get_major_formatter(), LogFormatter):  # which writes powers of ten as formulas
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():

@@ -29,7 +29,11 @@ def add_labels(commands) -> None:
     )
     parser.add_argument("--out", type=picture_file, metavar="FILE.png", help="where --plot puts the picture")
     parser.add_argument(
-        "--from", dest="start", type=float, metavar="SECONDS", help="draw from here (default: the beginning)"
+        "--from",
+        dest="start",
+        type=float,
+        metavar="SECONDS",
+        help="draw from here (default: the beginning); little more than the stretch is analysed",
     )
     parser.add_argument(
         "--to", dest="end", type=float, metavar="SECONDS", help="up to here (default: the end)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ptsel_fairseq.base.audio import PIECE, AudioFile, read_audio
+from ptsel_fairseq.base.audio import AudioFile, read_audio
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance
 from ptsel_fairseq.base.pictures import BLUE, save
+from ptsel_fairseq.labels.extraction.stretch import tracks_between
 from ptsel_fairseq.labels.label import Label, Track
 from ptsel_fairseq.labels.signal.analysis import Analysis
 from ptsel_fairseq.labels.store.reader import LabelStore
-from ptsel_fairseq.labels.tracks import compute_tracks
+from ptsel_fairseq.labels.tracks import compute_tracks, get
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +40,7 @@ NOTES = (
     "A♯",
     "B",
 )  # of chroma, from its first dimension
-AROUND = 2.0  # seconds to each side of a stretch that its labels are computed with
+LOG_MEL = "log_mel"
 SPECTROGRAM_RANGE_DB = 70
 FREQUENCY_TICKS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # kHz
 WIDTH_INCHES, SPECTROGRAM_INCHES, ROW_INCHES = 10.0, 2.6, 0.85
@@ -89,7 +91,8 @@ def draw_labels(
     where = manifest.where(utterance)
     waveform = read_audio(manifest.audio_path(utterance), found.grid.sample_rate, where)
     figure = figure_of_tracks(
-        Analysis(waveform, found.grid),
+        Analysis(waveform, found.grid).log_mel,
+        found.grid,
         [_stored_row(found, name, utterance.index) for name in names],
         where,
         title=f"{utterance.path}   ({manifest.split}, line {utterance.index + 2})",
@@ -109,8 +112,8 @@ def draw_file(
     """As `draw_labels` for an audio file that is in no store; grey bands are of what is drawn itself.
 
     Args:
-        start, end: seconds of the file between which to draw; the labels are those of this stretch with `AROUND`
-            seconds to each side, so a recording of hours takes no longer than what is drawn.
+        start, end: seconds of the file between which to draw; a recording of hours is read up to there, and little
+            more than what is drawn is analysed, see `extraction.stretch.tracks_between`.
 
     Raises:
         PtselError: audio that cannot be read, is shorter than one frame, or has nothing between `start` and `end`.
@@ -122,22 +125,23 @@ def draw_file(
         rows = [_own_row(label, tracks[label.name]) for label in labels]
         save(_figure(waveform, rows, str(file), Path(file).name, "mean ± 1 std of the file"), out)
         return
-    around, first, last, offset = read_stretch(file, start or 0.0, end, grid)
-    frames = slice(first // grid.hop, grid.num_frames(last))
-    tracks = {
-        name: Track(values[frames], None if valid is None else valid[frames])
-        for name, (values, valid) in compute_tracks(around, labels, grid).items()
-    }
+    first, last, samples = _frames_between(file, start or 0.0, end, grid)
+    tracks = tracks_between(
+        lambda: AudioFile(file, grid.sample_rate), samples, [get(LOG_MEL), *labels], grid, first, last
+    )
     rows = [_own_row(label, tracks[label.name]) for label in labels]
-    stretch = around[first:last]
-    title = f"{Path(file).name}   from {offset:.2f} s to {offset + len(stretch) / grid.sample_rate:.2f} s"
-    save(_figure(stretch, rows, str(file), title, "mean ± 1 std of the stretch"), out)
+    offset = first * grid.hop / grid.sample_rate
+    until = min(samples / grid.sample_rate, math.inf if end is None else end)
+    title = f"{Path(file).name}   from {offset:.2f} s to {until:.2f} s"
+    band = "mean ± 1 std of the stretch"
+    decibels = tracks[LOG_MEL].values
+    save(figure_of_tracks(decibels, grid, rows, str(file), title, band, _pitch_of(rows), first), out)
 
 
-def read_stretch(
+def _frames_between(
     file: Path | str, start: float, end: float | None, grid: FrameGrid
-) -> tuple[np.ndarray, int, int, float]:
-    """A stretch of a file with `AROUND` seconds to each side, where it lies in that, and its start in seconds.
+) -> tuple[int, int, int]:
+    """The frames ``[first, last)`` that lie between two seconds of a file, and its length in samples.
 
     Raises:
         PtselError: audio that cannot be read, or a stretch that does not hold a frame.
@@ -145,25 +149,15 @@ def read_stretch(
     if not (start >= 0 and (end is None or end > start)):
         raise PtselError(f"--from, --to: expected 0 <= from < to, found {start:g} and {end:g}")
     rate = grid.sample_rate
-    first = round(start * rate) // grid.hop * grid.hop
-    margin = min(first, round(AROUND * rate) // grid.hop * grid.hop)
     with AudioFile(file, rate) as audio:
-        left = first - margin
-        while left > 0 and len(piece := audio.read(min(left, PIECE))):
-            left -= len(piece)
-        if end is not None:
-            waveform = audio.read(round((end + AROUND) * rate) - first + margin)
-        else:
-            pieces = [audio.read(PIECE)]
-            while len(pieces[-1]) == PIECE:
-                pieces.append(audio.read(PIECE))
-            waveform = np.concatenate(pieces)
-    last = len(waveform) if end is None else min(len(waveform), round(end * rate) - first + margin)
-    if grid.num_frames(max(last - margin, 0)) == 0:
+        samples = audio.samples
+    first = round(start * rate) // grid.hop
+    last = grid.num_frames(samples if end is None else min(samples, round(end * rate)))
+    if last <= first:
         raise PtselError(
             f"{file}: nothing to draw from {start:g} s on; the file ends before, or the stretch is too short"
         )
-    return waveform, margin, last, first / rate
+    return first, last, samples
 
 
 def figure_of_waveform(
@@ -175,48 +169,55 @@ def figure_of_waveform(
 
 
 def _figure(waveform: np.ndarray, rows: Sequence[Row], where: str, title: str, band: str) -> Figure:
-    pitch = next((row for row in rows if row.name == "f0"), None)
-    return figure_of_tracks(Analysis(waveform, FrameGrid()), rows, where, title, band, pitch)
+    grid = FrameGrid()
+    return figure_of_tracks(Analysis(waveform, grid).log_mel, grid, rows, where, title, band, _pitch_of(rows))
+
+
+def _pitch_of(rows: Sequence[Row]) -> Row | None:
+    return next((row for row in rows if row.name == "f0"), None)
 
 
 def figure_of_tracks(
-    analysis: Analysis,
+    decibels: np.ndarray,
+    grid: FrameGrid,
     rows: Sequence[Row],
     where: str,
     title: str,
     band: str,
     pitch: Row | None = None,
+    first: int = 0,
 ) -> Figure:
-    """A waveform's log-mel spectrogram and, below it, a row for each track.
+    """A log-mel spectrogram and, below it on the same time axis, a row for each track.
 
     Args:
-        analysis: of the waveform.
+        decibels: the label `log_mel` [frames, 80].
+        grid: of the frames.
         rows: what to draw below.
         where: how messages name the utterance.
         title: of the picture; band: what the grey bands show.
         pitch: F0 in Hz, to be drawn over the spectrogram.
+        first: frame of the recording in which the picture begins.
 
     Raises:
-        PtselError: a waveform shorter than one frame.
+        PtselError: no frame.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    grid, samples = analysis.grid, len(analysis.waveform)
-    frames = grid.num_frames(samples)
+    frames = len(decibels)
     if frames == 0:
-        raise PtselError(
-            f"{where}: {samples} samples are shorter than one frame ({grid.window}); nothing to draw"
-        )
+        raise PtselError(f"{where}: shorter than one frame ({grid.window} samples); nothing to draw")
     heights = [SPECTROGRAM_INCHES] + [ROW_INCHES] * len(rows)
     figure = Figure(figsize=(WIDTH_INCHES, sum(heights) + 0.9), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     figure.get_layout_engine().set(h_pad=0.03, hspace=0.02)  # type: ignore[union-attr, call-arg]
     # Frame i is drawn over the half hop to each side of its centre.
-    edges = (grid.centre(0) - grid.hop / 2 + grid.hop * np.arange(frames + 1)) / grid.sample_rate
+    edges = (
+        grid.centre(0) - grid.hop / 2 + grid.hop * np.arange(first, first + frames + 1)
+    ) / grid.sample_rate
 
-    _draw_spectrogram(axes[0], analysis.log_mel, edges, grid)
+    _draw_spectrogram(axes[0], decibels, edges, grid)
     if pitch is not None:
         _draw_pitch(axes[0], pitch, edges, grid)
     axes[0].set_title(title, fontsize=11, loc="left")
@@ -230,8 +231,9 @@ def figure_of_tracks(
     for axis in axes[:-1]:
         axis.tick_params(axis="x", length=0)
     for axis in axes[1:]:
-        axis.yaxis.set_label_coords(-0.055, 0.5)
-    axes[-1].set_xlim(0, samples / grid.sample_rate)
+        axis.yaxis.set_label_coords(-0.07, 0.5)
+    begin = first * grid.hop
+    axes[-1].set_xlim(np.divide([begin, begin + (frames - 1) * grid.hop + grid.window], grid.sample_rate))
     axes[-1].set_xlabel("time / s")
     return figure
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.pipeline.commands import training_command
 from ptsel_fairseq.pipeline.settings import Settings, as_overrides, as_words
 from ptsel_fairseq.pipeline.step import Step
 
@@ -43,7 +45,7 @@ class _Road:
         self._train()
         self._use()
 
-    def _add(self, name: str, *commands: list[Any], **more: Any) -> None:
+    def _add(self, name: str, *commands: Sequence[Any], **more: Any) -> None:
         shown = tuple(tuple(map(str, command)) for command in commands)
         self.steps.append(Step(name, shown, **more))
 
@@ -167,9 +169,10 @@ class _Road:
             if name == "untrained":  # the weights that a training begins with: one update of size nothing
                 overrides = {**settings.options("train"), "optimization.lr": [0.0], "optimization.max_update": 1,
                              "dataset.disable_validation": True, **overrides}  # fmt: skip
-            command = ["fairseq-hydra-train", "--config-dir", self.out, "--config-name", self.recipe.stem,
-                       f"task.data={self.data}", f"task.store={self.store}", f"common.user_dir={USER_DIR}",
-                       f"checkpoint.save_dir={run}", f"hydra.run.dir={run}", *as_overrides(overrides)]  # fmt: skip
+            command = training_command(
+                self.recipe, run, f"task.data={self.data}", f"task.store={self.store}", f"common.user_dir={USER_DIR}",
+                *as_overrides(overrides),
+            )  # fmt: skip
             header = self.store / "train" / "header.json"
             self._add(name, command, reads=(self.recipe, self.data, header),
                       makes=(run / "checkpoint_last.pt",), run_folder=run)  # fmt: skip
@@ -229,9 +232,9 @@ class _Road:
         get = ["ptsel", "recipe", asked, "--force", "--out", recipe]
         if self._path(asked).is_file():
             get = ["cp", self._path(asked), recipe]
-        command = ["fairseq-hydra-train", "--config-dir", self.out, "--config-name", recipe.stem, f"task.data={data}",
-                   f"model.w2v_path={stock}", f"checkpoint.save_dir={run}", f"hydra.run.dir={run}",
-                   *as_overrides(options)]  # fmt: skip
+        command = training_command(
+            recipe, run, f"task.data={data}", f"model.w2v_path={stock}", *as_overrides(options)
+        )
         best = run / "checkpoint_best.pt"
         self._add("finetune", get, command, reads=(stock, data), makes=(best,), run_folder=run)
         if self.settings.has("decode"):

@@ -1,4 +1,4 @@
-"""One step of a pipeline: its commands, what they read, and whether it was done with the same before."""
+"""One step: its commands, what they read, and whether it was done with the same before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ptsel_fairseq.base.bundled import IN_CLONE, PACKAGE
 from ptsel_fairseq.base.data_folder import manifests_of
+from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import file_checksum, write_text
 
 TABLES = (".tsv", ".wrd", ".ltr", ".phn", ".cls", ".txt", ".json")
@@ -20,11 +22,15 @@ class Step:
     """What is run as a whole and, once it is done, not run again.
 
     Attributes:
-        name: as ``--from`` takes it.
-        commands: programs and arguments, run one after the other.
+        name: as ``--from`` takes it; also that of its log, so that no two steps of a folder may share it.
+        commands: programs and arguments, run one after the other; ``ptsel`` and ``fairseq-hydra-train`` are those of
+            this Python's environment.
         reads: files and folders whose content they depend on.
         makes: what is there when they are done.
         run_folder: of a training, which goes on from its checkpoint if nothing that it reads has changed.
+
+    Raises:
+        PtselError: a name that cannot be a file's.
     """
 
     name: str
@@ -33,14 +39,29 @@ class Step:
     makes: tuple[Path, ...] = ()
     run_folder: Path | None = None
 
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name or self.name.startswith("."):
+            raise PtselError(f"expected a step's name that can be a file's, without '/', found {self.name!r}")
+
     @property
     def needs_fairseq(self) -> bool:
         return any(command[0] == "fairseq-hydra-train" for command in self.commands)
 
     def key(self) -> str:
-        """SHA-256 of the commands and of what is there of the files they read."""
-        described = [list(map(list, self.commands)), [[str(path), fingerprint(path)] for path in self.reads]]
+        """SHA-256 of the commands, wherever this package lies, and of what is there of the files they read."""
+        described = [
+            [[_anywhere(word) for word in command] for command in self.commands],
+            [[_anywhere(str(path)), fingerprint(path)] for path in self.reads],
+        ]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+
+def _anywhere(word: str) -> str:
+    """A word of a command without the place where this package lies: another clone repeats nothing."""
+    for name, in_clone in IN_CLONE.items():
+        word = word.replace(str(PACKAGE.parent / in_clone), f"BUNDLED/{name}")
+        word = word.replace(str(PACKAGE / "bundled" / name), f"BUNDLED/{name}")
+    return word.replace(str(PACKAGE), "PACKAGE")
 
 
 def fingerprint(path: Path) -> str:
@@ -82,20 +103,21 @@ class Marks:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def is_done(self, step: Step) -> bool:
+    def is_done(self, step: Step, key: str | None = None) -> bool:
         """Whether it was done with the same commands and inputs, and all that it made is still there."""
-        return self._key(step, "done") == step.key() and all(made.exists() for made in step.makes)
+        return self._key(step, "done") == (key or step.key()) and all(made.exists() for made in step.makes)
 
-    def begun(self, step: Step) -> bool:
+    def begun(self, step: Step, key: str) -> bool:
         """Whether it was begun, and not finished, with the same commands and inputs."""
-        return self._key(step, "begun") == step.key()
+        return self._key(step, "begun") == key
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: Step, key: str) -> None:
         self._file(step, "done").unlink(missing_ok=True)
-        write_text(self._file(step, "begun"), json.dumps({"key": step.key()}))
+        write_text(self._file(step, "begun"), json.dumps({"key": key}))
 
-    def finish(self, step: Step, seconds: float) -> None:
-        write_text(self._file(step, "done"), json.dumps({"key": step.key(), "seconds": round(seconds, 1)}))
+    def finish(self, step: Step, key: str, seconds: float) -> None:
+        """Note that it is done; `key` is that of its beginning, so that an input that changed meanwhile counts."""
+        write_text(self._file(step, "done"), json.dumps({"key": key, "seconds": round(seconds, 1)}))
         self._file(step, "begun").unlink(missing_ok=True)
 
     def forget(self, steps: Sequence[Step]) -> None:

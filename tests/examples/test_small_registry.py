@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 
@@ -48,67 +47,6 @@ def test_the_costs_come_first_and_cost_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def steps(monkeypatch):
-    monkeypatch.syspath_prepend(DRIVER.parent)
-    return importlib.import_module("steps")
-
-
-def copy(steps, source, target, **more):
-    """A step that appends a file to another one, so that a repetition shows."""
-    command = ("bash", "-c", 'cat "$0" >> "$1"', str(source), str(target))
-    return steps.Step("copy", command, (source,), (target,), **more)
-
-
-def test_a_step_is_done_again_only_if_something_changed(steps, tmp_path, capsys):
-    runner = steps.Runner(tmp_path / "out")
-    write(tmp_path / "source", "one")
-    step = copy(steps, tmp_path / "source", tmp_path / "target")
-    runner.run(step)
-    runner.run(step)
-    assert (tmp_path / "target").read_text() == "one\n"
-    assert (runner.number, runner.repeated) == (2, 1)
-    write(tmp_path / "source", "two")
-    runner.run(step)
-    assert (tmp_path / "target").read_text() == "one\ntwo\n"
-    (tmp_path / "target").unlink()
-    runner.run(step)
-    assert (tmp_path / "target").read_text() == "two\n"
-    runner.forget(step)
-    runner.run(step)
-    assert (tmp_path / "target").read_text() == "two\ntwo\n"
-    assert "== 1. copy\n$ bash -c" in capsys.readouterr().out
-
-
-def test_a_moved_checkout_or_environment_repeats_nothing(steps, monkeypatch):
-    def key():
-        return steps.Step("train", steps.train(steps.ROOT / "a.yaml", steps.Path("/runs/1"), "x=1")).key
-
-    before = key()
-    monkeypatch.setattr(steps, "ROOT", steps.Path("/elsewhere/clone"))
-    monkeypatch.setattr(steps, "BIN", steps.Path("/elsewhere/venv/bin"))
-    assert key() == before
-    assert steps.Step("train", steps.train(steps.ROOT / "a.yaml", steps.Path("/runs/1"), "x=2")).key != before
-
-
-def test_a_training_goes_on_unless_its_input_changed(steps, tmp_path):
-    runner, run = steps.Runner(tmp_path / "out"), tmp_path / "run"
-    write(tmp_path / "recipe", "a")
-    script = 'mkdir -p "$1"; echo >> "$1/updates"; test -e "$0.allowed"'
-    step = steps.Step("train", ("bash", "-c", script, str(tmp_path / "recipe"), str(run)),
-                      (tmp_path / "recipe",), (run,), training=True)  # fmt: skip
-    with pytest.raises(SystemExit, match="exit code 1; its whole output is in"):
-        runner.run(step)
-    with pytest.raises(SystemExit):
-        runner.run(step)
-    assert len((run / "updates").read_text()) == 2  # it went on
-    write(tmp_path / "recipe", "b")
-    write(tmp_path / "recipe.allowed", "")
-    runner.run(step)
-    assert len((run / "updates").read_text()) == 1  # of another recipe: from the start
-    assert runner.is_done(step)
-
-
 @pytest.mark.slow
 def test_from_corpora_to_a_table_and_nothing_twice(corpora, tmp_path):
     pytest.importorskip("fairseq")
@@ -136,5 +74,5 @@ def test_from_corpora_to_a_table_and_nothing_twice(corpora, tmp_path):
     assert not phones & parts["asr/test.tsv"]
 
     again = run_command(*words)
-    steps = len(list((out / "done").glob("*.txt")))
+    steps = len(list((out / ".ptsel-run").glob("*.done.json")))
     assert f"{steps} steps, {steps} of them done before" in again.stdout

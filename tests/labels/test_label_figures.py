@@ -74,7 +74,9 @@ def test_labels_of_a_file_that_is_in_no_store(tmp_path):
 def test_rows_show_what_was_computed(tmp_path, monkeypatch):
     """The grey band is mean and deviation over the voiced frames of this file."""
     drawn = {}
-    monkeypatch.setattr(figures, "figure_of_tracks", lambda analysis, rows, *more: drawn.update(rows=rows))
+    monkeypatch.setattr(
+        figures, "figure_of_tracks", lambda decibels, grid, rows, *more: drawn.update(rows=rows)
+    )
     monkeypatch.setattr(figures, "save", lambda *arguments: None)
     labels_command(["f0"], CLIP, tmp_path / "a.png")
     (row,) = drawn["rows"]
@@ -114,7 +116,7 @@ def test_drawing_needs_labels_audio_and_a_place(tmp_path):
         with pytest.raises(PtselError, match="--plot AUDIO"):
             labels_command(*arguments)
     soundfile.write(tmp_path / "short.wav", np.zeros(399), 16_000)
-    with pytest.raises(PtselError, match=r"short\.wav: 399 samples are shorter than one frame"):
+    with pytest.raises(PtselError, match=r"short\.wav: shorter than one frame"):
         labels_command(["zcr"], tmp_path / "short.wav", tmp_path / "a.png")
     with pytest.raises(PtselError, match="no such audio file"):
         labels_command(["zcr"], tmp_path / "none.wav", tmp_path / "a.png")
@@ -126,37 +128,6 @@ def test_silence_is_drawn_too(tmp_path):
     with matplotlib.rc_context({"svg.fonttype": "none"}):
         labels_command(["f0", "mfcc", "zcr"], tmp_path / "silence.wav", tmp_path / "a.svg")
     assert "undefined everywhere (unvoiced frames)" in words_of(tmp_path / "a.svg")
-
-
-def test_a_stretch_of_a_file_is_drawn_with_the_labels_that_the_whole_file_has_there(tmp_path, monkeypatch):
-    """Framewise labels are bit for bit those of the whole; the picture says which seconds it shows."""
-    import soundfile
-
-    from ptsel_fairseq.base.grid import FrameGrid
-    from ptsel_fairseq.labels import figures
-    from ptsel_fairseq.labels.tracks import compute_tracks, resolve
-
-    clips = sorted((ASTERISK / "audio" / "en").glob("*.ogg"))[:4]
-    waveform = np.concatenate([soundfile.read(clip, dtype="float32")[0] for clip in clips])
-    soundfile.write(tmp_path / "long.wav", waveform, 16000, subtype="FLOAT")
-    shown = {}
-    monkeypatch.setattr(figures, "_figure", lambda wave, rows, where, title, band: shown.update(
-        wave=wave, rows=rows, title=title))  # fmt: skip
-    monkeypatch.setattr(figures, "save", lambda figure, out: None)
-    labels = resolve(["zcr", "rms_energy"])
-    figures.draw_file(tmp_path / "long.wav", labels, tmp_path / "x.png", 3.0, 5.0)
-    whole = compute_tracks(waveform, labels, FrameGrid())
-    first = 48000 // 320
-    np.testing.assert_array_equal(shown["wave"], waveform[48000:80000])
-    for row in shown["rows"]:
-        values = whole[row.name][0][first : first + len(row.values)]
-        np.testing.assert_allclose(row.values, values, rtol=1e-5, atol=1e-6)
-        assert len(row.values) == FrameGrid().num_frames(32000)
-    assert "from 3.00 s to 5.00 s" in shown["title"]
-    with pytest.raises(PtselError, match="nothing to draw from 999 s on"):
-        figures.draw_file(tmp_path / "long.wav", labels, tmp_path / "x.png", 999.0)
-    with pytest.raises(PtselError, match="expected 0 <= from < to"):
-        figures.draw_file(tmp_path / "long.wav", labels, tmp_path / "x.png", 5.0, 3.0)
 
 
 def test_rows_of_chroma_name_their_notes():

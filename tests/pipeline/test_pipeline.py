@@ -21,9 +21,9 @@ from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.base.weights_file import read_weights
 from ptsel_fairseq.cli import main
 from ptsel_fairseq.cli.program import check_arguments
-from ptsel_fairseq.pipeline import run as running
+from ptsel_fairseq.pipeline import runner as running
 from ptsel_fairseq.pipeline.road import steps_of
-from ptsel_fairseq.pipeline.run import run_command
+from ptsel_fairseq.pipeline.run import check_options, run_command
 from ptsel_fairseq.pipeline.settings import EXAMPLE, as_overrides, as_words, read_settings
 from ptsel_fairseq.pipeline.step import fingerprint
 
@@ -85,7 +85,7 @@ def in_this_process(monkeypatch):
     """Run the commands without a process for each; the list of those that were run."""
     ran = []
 
-    def run_one(command, base, log):
+    def run_one(command, base, *more):
         ran.append(command[1])
         monkeypatch.chdir(base)
         try:
@@ -137,7 +137,7 @@ def test_a_step_that_fails_is_done_again_and_those_before_it_are_not(tmp_path, m
     write_mixed(tmp_path / "recordings")
     file = write(tmp_path, extract={"labels": ["loudnes"]})
     with pytest.raises(
-        PtselError, match="extract: ended with exit code 2; the same `ptsel run` goes on from here"
+        PtselError, match="extract: ended with exit code 2; the same command goes on from here"
     ):
         run_pipeline(file)
     write(tmp_path, extract={"labels": ["loudness"]}, score=..., select=..., recipe=..., report=...)
@@ -314,7 +314,7 @@ def test_the_pipeline_of_the_docs_is_one(tmp_path):
     text = re.search(r"<!-- test: pipeline -->\n```yaml\n(.*?)```", page, re.S)[1]
     (tmp_path / "pipeline.yaml").write_text(text)
     steps = steps_of(read_settings(tmp_path / "pipeline.yaml"))
-    running.check_options(steps, check_arguments)
+    check_options(steps, check_arguments)
     assert [step.name for step in steps] == [
         *(
             "convert",

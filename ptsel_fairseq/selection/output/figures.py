@@ -23,7 +23,8 @@ SIGNIFICANT = 0.05
 MOST_CLASSES = 60  # columns of the picture of classes
 MOST_NUMBERS = 20  # labels up to which a matrix has its numbers written in
 SHOWN_WEIGHT = 0.005  # less has no number and no line
-LINES = ("-", "--", ":", "-.")  # where there are more labels than colours
+MOST_NAMED = 12  # lines that can be told apart
+LINES = ("-", "--")  # where there are more labels than colours
 
 
 def scores_figure(
@@ -43,11 +44,11 @@ def scores_figure(
     if len(rows) > labels:
         axes.axhspan(labels - 0.5, len(rows) - 0.6, color=GREY, alpha=0.12, linewidth=0)
         axes.text(
-            0.99,
+            0.6,
             labels - 0.45,
             "controls",
             transform=axes.get_yaxis_transform(),
-            ha="right",
+            ha="center",
             va="top",
             color=GREY,
         )
@@ -137,32 +138,62 @@ def weights_figure(found: Weights, estimator: Estimator) -> Figure:
     axes.set_xlabel(f"weight of the label's loss in pretraining (sum {total:.3g})")
     if beside is not None:
         path = found.path
-        _draw_path(beside, path["labels"], path["along"], np.array(path["weights"]), names)
+        lines = _Lines(names, [(path["labels"], path["weights"])])
+        lines.draw(beside, path["labels"], path["along"], path["weights"])
         beside.set(xscale="log", xlabel=path["name"], ylabel="weight λ")
         beside.set_title("λ along the setting", loc="left")
         if "gamma" in found.details:
             beside.axvline(found.details["gamma"], color="black", linewidth=0.8, linestyle=":")
-        beside.legend(frameon=False, fontsize="small")
+        lines.explain(figure)
     return figure
 
 
-def _draw_path(
-    axes: Axes, labels: Sequence[str], along: Sequence[float], weights: np.ndarray, names: Sequence[str]
-) -> None:
-    """λ [values, labels] along a setting, each label in the colour of its place among `names`."""
-    for name, track in zip(labels, weights.T, strict=True):
-        if track.max() > SHOWN_WEIGHT:
-            number = list(names).index(name)
-            axes.plot(
-                along,
-                track,
-                color=COLOURS[number % len(COLOURS)],
-                linestyle=LINES[number // len(COLOURS) % len(LINES)],
-                marker="." if len(weights) < 20 else "",
-                label=name,
-            )
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+class _Lines:
+    """How each label's line looks in all panels of a figure: those of the most weight in colours, the others grey.
+
+    Args:
+        names: of all labels, in the order of the legend.
+        paths: of each panel the labels, and λ [values, labels].
+    """
+
+    def __init__(self, names: Sequence[str], paths: Sequence[tuple[Sequence[str], Any]]) -> None:
+        top: dict[str, float] = {}
+        for labels, weights in paths:
+            for name, most in zip(labels, np.max(weights, axis=0), strict=True):
+                top[name] = max(float(most), top.get(name, 0.0))
+        shown = sorted(
+            (name for name in top if top[name] > SHOWN_WEIGHT), key=lambda name: (-top[name], name)
+        )
+        self.named = sorted(shown[:MOST_NAMED], key=list(names).index)
+        self.others = {name: top[name] for name in shown[MOST_NAMED:]}
+
+    def draw(self, axes: Axes, labels: Sequence[str], along: Sequence[float], weights: Any) -> None:
+        """Draw λ [values, labels] along a setting."""
+        for name, track in zip(labels, np.transpose(weights), strict=True):
+            if name in self.named or name in self.others:
+                axes.plot(along, track, marker="." if len(weights) < 20 else "", **self._look(name))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+
+    def _look(self, name: str) -> dict[str, Any]:
+        if name in self.others:
+            return {"color": GREY, "linewidth": 0.8, "alpha": 0.6, "zorder": 1}
+        number = self.named.index(name)
+        return {
+            "color": COLOURS[number % len(COLOURS)],
+            "linestyle": LINES[number // len(COLOURS) % len(LINES)],
+        }
+
+    def explain(self, figure: Figure) -> None:
+        """A legend beside the panels, where it hides nothing."""
+        from matplotlib.lines import Line2D
+
+        entries = [Line2D([], [], label=name, **self._look(name)) for name in self.named]
+        if self.others:
+            text = f"{len(self.others)} others, up to {max(self.others.values()):.2g}"
+            entries.append(Line2D([], [], label=text, **self._look(next(iter(self.others)))))
+        if entries:
+            figure.legend(handles=entries, loc="outside right upper", frameon=False, fontsize="small")
 
 
 def comparison_figure(compared: Comparison, estimator: Estimator) -> Figure:
@@ -197,7 +228,7 @@ def dependence_figure(labels: Sequence[str], R: np.ndarray) -> Figure:
         order = leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
     names, shown = [labels[int(i)] for i in order], R[np.ix_(order, order)]
     figure, axes = _matrix_figure(len(names), len(names), "Dependence of labels, given the class")
-    image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     _name_axes(axes, names, names)
     if len(names) <= MOST_NUMBERS:
         for (y, x), value in np.ndenumerate(shown):
@@ -224,7 +255,14 @@ def classes_figure(scores: Mapping[str, LabelScore], estimator: Estimator) -> Fi
     figure, axes = _matrix_figure(len(classes), len(rows), title)
     largest = float(np.nanquantile(np.abs(values), 0.98)) or 1.0
     axes.set_facecolor("#DDDDDD")
-    image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
+    signed = bool(np.nanmin(values) < 0)
+    image = axes.imshow(
+        values,
+        cmap="RdBu_r" if signed else "Blues",
+        vmin=-largest if signed else 0.0,
+        vmax=largest,
+        aspect="auto",
+    )
     _name_axes(axes, [f"{name} ({sizes[name]})" for name in classes], [name for name, _ in rows])
     figure.colorbar(image, ax=axes, label="score (grey: none)", pad=0.02)
     axes.set_xlabel("class (points)")
@@ -234,6 +272,7 @@ def classes_figure(scores: Mapping[str, LabelScore], estimator: Estimator) -> Fi
 def paths_figure(compared: Comparison) -> Figure:
     """λ along the settings of the methods that have one: of `relevance`, of `direct`, and the steps of `group`."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     direct, group = compared.direct_path, compared.group_path
     taus, steps = direct["tau"], range(len(group["weights"]))
@@ -245,24 +284,16 @@ def paths_figure(compared: Comparison) -> Figure:
         path = compared.relevance_path
         drawn.insert(0, (path["labels"], path["along"], path["weights"], path["name"], "relevance"))
     figure = Figure(figsize=(5.5 * len(drawn), 4.4), layout="constrained")
-    names = compared.label_order()
-    entries: dict[str, Any] = {}
+    look = _Lines(compared.label_order(), [(labels, weights) for labels, _, weights, _, _ in drawn])
     every = np.atleast_1d(figure.subplots(1, len(drawn), sharey=True))
     for axes, (labels, along, weights, name, title) in zip(every, drawn, strict=True):
-        _draw_path(axes, labels, along, np.array(weights), names)
+        look.draw(axes, labels, along, weights)
         axes.set(xscale="linear" if name == "step" else "log", xlabel=name)
+        if name == "step":
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(title)
-        lines, shown = axes.get_legend_handles_labels()
-        entries |= dict(zip(shown, lines, strict=True))
     every[0].set_ylabel("weight λ")
-    ordered = sorted(entries, key=names.index)
-    figure.legend(
-        [entries[name] for name in ordered],
-        ordered,
-        loc="outside right upper",
-        frameon=False,
-        fontsize="small",
-    )
+    look.explain(figure)
     return figure
 
 

@@ -36,6 +36,8 @@ from ptsel_fairseq.selection.weighting.dependence import label_dependence
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CSS_INCH = 96  # pixels
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -99,7 +101,7 @@ def report_command(
     shown = []
     for run in trained:
         text, figure = run_html(run)
-        shown.append(text + _picture(figure, f"Losses of {run.folder.name}"))
+        shown.append(text + _picture(figure, f"Losses of {run.folder.name}", wide=True))
     sections = [*chosen, *sections]
     sections[-1:-1] = [_section("Training", "".join(shown))] if shown else []
     template = resources.files("ptsel_fairseq.selection.output").joinpath("report.html").read_text("utf-8")
@@ -236,7 +238,7 @@ def _weights_section(compared: Comparison | None, estimator: Estimator, ci_dir: 
             for said, titles in notes.items()
         )
         + _picture(figures.comparison_figure(compared, estimator), "Heat map of weights by method", wide=True)
-        + _picture(figures.paths_figure(compared), "Weights along the settings of the methods"),
+        + _picture(figures.paths_figure(compared), "Weights along the settings of the methods", wide=True),
     )
 
 
@@ -301,5 +303,8 @@ def _picture(figure: Figure, description: str, wide: bool = False) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "ptsel"}):
         draw(figure, content, format="svg", metadata={"Date": None})
     data = base64.b64encode(content.getvalue()).decode("ascii")
-    kind = ' class="wide"' if wide else ""
-    return f'<figure{kind}><img alt="{escape(description)}" src="data:image/svg+xml;base64,{data}"></figure>'
+    kind, style = "", ""
+    if wide:  # the page shrinks it as far as its words can be read, and scrolls from there on
+        kind, style = ' class="wide"', f' style="--drawn: {figure.get_figwidth() * CSS_INCH:.0f}px"'
+    source = f"data:image/svg+xml;base64,{data}"
+    return f'<figure{kind}><img alt="{escape(description)}"{style} src="{source}"></figure>'
