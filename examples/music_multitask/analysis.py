@@ -45,6 +45,13 @@ def read_grid(file: Path) -> tuple[list[Row], dict[tuple[str, int, str], dict[st
     random = {
         (row["encoder"], int(row["seed"]), row["task"]): row for row in found if row["weighting"] == NONE
     }
+    return trained_of(found, random), random
+
+
+def trained_of(
+    found: Sequence[Mapping[str, str]], random: Mapping[tuple[str, int, str], Mapping[str, str]]
+) -> list[Row]:
+    """Rows of trained encoders with their gain over the random one, where that is there."""
     rows = []
     for row in found:
         key = (row["encoder"], int(row["seed"]), row["task"])
@@ -56,7 +63,7 @@ def read_grid(file: Path) -> tuple[list[Row], dict[tuple[str, int, str], dict[st
             rows.append(
                 Row(cell, row["task"], score, low, high, valid, score - 100 * float(random[key]["score"]))
             )
-    return rows, random
+    return rows
 
 
 def counted(rows: Sequence[Row], seeds: Sequence[int]) -> list[dict[str, Any]]:
@@ -282,3 +289,16 @@ def mean_gains(rows: Sequence[Row], resamplings: int) -> list[dict[str, Any]]:
              "gain_low": low, "gain_high": high, "ahead": ahead}
         )  # fmt: skip
     return listed
+
+
+def of_length(rows: Sequence[Row], longer: Sequence[Row], resamplings: int) -> list[dict[str, Any]]:
+    """`mean_gains` of the encoders that were trained longer too, before and after."""
+    both = {row.cell for row in longer}
+    before = mean_gains([row for row in rows if row.cell in both], resamplings)
+    after = {row["task"]: row for row in mean_gains(longer, resamplings)}
+    names = ("gain", "gain_low", "gain_high", "ahead")
+    return [
+        row | {f"longer_{name}": after[row["task"]][name] for name in names}
+        for row in before
+        if row["task"] in after
+    ]

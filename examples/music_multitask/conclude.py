@@ -30,6 +30,10 @@ COLUMNS: dict[str, Mapping[str, str]] = {
         "factors": "factors", "first": "level", "second": "level", "interaction": "interaction, points ±",
         "gain": "gain of the pair",
     },
+    "longer": {
+        "task": "task", "encoders": "trained encoders", "gain": "mean gain, points ±", "ahead": "share ahead",
+        "longer_gain": "eight times as long ±", "longer_ahead": "share ahead then",
+    },
     "tasks": {
         "task": "task", "metric": "metric", "encoder": "encoder", "weighting": "weighting", "workers": "workers",
         "score": "its test score ±", "random": "the same, random ±", "median": "median of all trained",
@@ -43,13 +47,14 @@ def conclude(settings: Settings, page: Path | None) -> None:
     """Write `results/summary/*.csv`; with a page, its tables and the pictures beside it too."""
     results = settings.results
     rows, random = analysis.read_grid(results / "grid.csv")
-    file = results / "baselines.csv"
-    baselines = {(row["features"], row["task"]): row for row in (read(file) if file.is_file() else ())}
+    baselines = {(row["features"], row["task"]): row for row in rows_of(results / "baselines.csv")}
+    longer = rows_of(results / "longer.csv")
     model = analysis.model_of(rows, settings.resamplings)
     summary: dict[str, list[dict[str, Any]]] = {
         "design": analysis.counted(rows, settings.seeds),
         "gains": analysis.mean_gains(rows, settings.resamplings),
         "tasks": analysis.best_of_tasks(rows, random, baselines),
+        "longer": analysis.of_length(rows, analysis.trained_of(longer, random), settings.resamplings),
         "effects": [], "explained": [], "questions": [], "pairs": [],
     }  # fmt: skip
     if model is not None:
@@ -72,6 +77,11 @@ def conclude(settings: Settings, page: Path | None) -> None:
         tables[f"{MARK}_{mark}"] = text + tables.get(f"{MARK}_{mark}", "")
     tables[f"{MARK}_model"] = told(model) + "\n"
     put_tables(page, tables)
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    """The rows of a table, none if it is not there."""
+    return read(file) if file.is_file() else []
 
 
 def draw(

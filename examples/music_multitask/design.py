@@ -9,6 +9,7 @@ import numpy as np
 from settings import (
     CATALOGUE,
     ENCODERS,
+    EQUAL,
     FAMILIES,
     NONE,
     NUM_RANDOM,
@@ -92,3 +93,11 @@ def plan(settings: Settings) -> Iterator[Training]:
                 yield from (Training(cell, (task,)) for task in list(TASKS)[: 2 if settings.tiny else None])
             else:
                 yield Training(cell)
+
+
+def longer(settings: Settings) -> Iterator[Training]:
+    """Each encoder with each set of workers at equal weights, to be trained `LONGER` times as long."""
+    for seed in settings.seeds:
+        for encoder in ENCODERS:
+            for workers in WORKERS[: 1 if settings.tiny else None]:
+                yield Training(Cell(encoder, EQUAL, workers, seed))

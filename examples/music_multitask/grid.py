@@ -11,6 +11,7 @@ from encoders import new_encoder
 from settings import BASELINES, FAMILIES, NONE, RELEVANCE, TASKS
 from study_tools.tables import Table
 from tasks import Data, judge
+from torch import nn
 from training import pooled, pretrain
 from weights import Relevance
 
@@ -59,11 +60,16 @@ def baselines(data: Data) -> None:
             print(f"{name}: {len(wanted)} rows, {time.monotonic() - begun:.1f} s", flush=True)
 
 
-def grid(data: Data, trainings: Iterable[Training]) -> int:
-    """Train and judge what is not in the table yet, until the time is up; returns how many were done."""
+def grid(data: Data, trainings: Iterable[Training], times: int = 1) -> int:
+    """Train and judge what is not in the table yet, until the time is up; returns how many were done.
+
+    Args:
+        times: how often the design's number of updates; the rows of others than 1 are in tables of their own.
+    """
     settings = data.settings
-    table = Table(settings.results / "grid.csv", COLUMNS, KEY)
-    losses = Table(settings.results / "losses.csv", LOSS_COLUMNS, LOSS_KEY)
+    rows, own = ("grid.csv", "losses.csv") if times == 1 else ("longer.csv", "longer_losses.csv")
+    table = Table(settings.results / rows, COLUMNS, KEY)
+    losses = Table(settings.results / own, LOSS_COLUMNS, LOSS_KEY)
     relevance = Relevance(data)
     started, done = time.monotonic(), 0
     for training in trainings:
@@ -74,7 +80,7 @@ def grid(data: Data, trainings: Iterable[Training]) -> int:
             print(f"{settings.minutes:g} minutes are over: stopped before {training}", flush=True)
             break
         begun, used = time.monotonic(), time.process_time()
-        encoder = trained(data, training, relevance, losses)
+        encoder = trained(data, training, relevance, losses, times * settings.updates)
         stretches = data.stretches(wanted)
         place = {stretch: row for row, stretch in enumerate(stretches)}
         start, end = np.array(stretches).T
@@ -96,7 +102,7 @@ def grid(data: Data, trainings: Iterable[Training]) -> int:
     return done
 
 
-def trained(data: Data, training: Training, relevance: Relevance, losses: Table):
+def trained(data: Data, training: Training, relevance: Relevance, losses: Table, updates: int) -> nn.Module:
     """The encoder of a training."""
     cell = training.cell
     if cell.weighting == NONE:
@@ -108,9 +114,7 @@ def trained(data: Data, training: Training, relevance: Relevance, losses: Table)
         labels = labels_of(cell.workers, cell.seed)
         weights, task = {label: 1 / len(labels) for label in labels}, ALL
     begun = time.process_time()
-    encoder, told = pretrain(
-        data.stream, cell.encoder, cell.weighting, weights, cell.seed, data.settings.updates
-    )
+    encoder, told = pretrain(data.stream, cell.encoder, cell.weighting, weights, cell.seed, updates)
     seconds = time.process_time() - begun
     for label, numbers in told.items():
         losses.add({**training.row, "task": task, "label": label, **numbers, "seconds": seconds})

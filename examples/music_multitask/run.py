@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import torch
 from conclude import conclude
 from corpora import prepare
-from design import plan
+from design import longer, plan
 from grid import baselines, grid
-from settings import NONE, PAGE, RESULTS, SEEDS, Settings
+from settings import LONGER, NONE, PAGE, RESULTS, SEEDS, Settings
 from study_tools.tables import read
 from tasks import Data
 
@@ -30,6 +30,7 @@ STAGES = {
     "prepare": "fetch the corpora, compute every label",
     "baselines": "probes on labels without an encoder",
     "grid": "train and judge the encoders",
+    "longer": "some of them again, trained eight times as long",
     "conclude": "linear model, tables and pictures",
 }
 SECONDS = 40.0  # of CPU time, of a training with its probes, where no row says it better
@@ -50,6 +51,8 @@ def main() -> None:
         baselines(data)
     if "grid" in settings.stages:
         grid(data, trainings)
+    if "longer" in settings.stages:
+        grid(data, longer(settings), LONGER)
     if "conclude" in settings.stages:
         conclude(settings, page)
 
@@ -89,7 +92,12 @@ def parse() -> tuple[Settings, Path | None]:
         help="which (default: all)",
     )
     add("--seeds", type=int, default=len(SEEDS), metavar="N", help=f"how many (default {len(SEEDS)})")
-    add("--minutes", type=float, metavar="N", help="stop the grid after so long, at the end of a training")
+    add(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="stop each of `grid` and `longer` after so long, at the end of a training",
+    )
     add("--page", type=Path, help=f"page whose tables are written (default: {PAGE})")
     add("--tiny", action="store_true", help="a few recordings and updates: to see that all works")
     options = parser.parse_args()

@@ -16,7 +16,8 @@ SEEDS = (1, 2)
 # The three factors.
 ENCODERS = ("transformer", "crdnn", "cnn")
 RELEVANCE = "relevance"  # λ by the package's default method, for one task
-RULES = ("equal", "running_ratio", "dwa", "uncertainty", "gradnorm")  # balancing rules of the package
+EQUAL = "equal"
+RULES = (EQUAL, "running_ratio", "dwa", "uncertainty", "gradnorm")  # balancing rules of the package
 WEIGHTINGS = (*RULES, RELEVANCE)
 NONE = "none"  # the random encoder
 FAMILIES = {  # a partition of the package's pool `music`
@@ -52,6 +53,7 @@ UPDATES = 120
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.01
 PERIOD = 12  # updates, of the rules that have one
+LONGER = 8  # times as many updates, in the stage `longer`
 
 PENALTIES = (1e-3, 1e-2, 1e-1)  # of the probes
 ROW_RESAMPLES = 200  # of the interval of a row

@@ -37,7 +37,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> s
     for row in rows:
         cells = []
         for name, heading in columns.items():
-            text = _cell(row[name], 2)
+            text = "< 0.01" if name in ("p", "p_holm") and _is_small(row[name]) else _cell(row[name], 2)
             if heading.endswith("±"):
                 text += f" ({_cell(row[f'{name}_low'], 2)} to {_cell(row[f'{name}_high'], 2)})"
             cells.append(text)
@@ -54,6 +54,11 @@ def put_tables(file: Path, tables: Mapping[str, str]) -> None:
             raise KeyError(f"{file}: expected the marks <!-- {name} --> and <!-- /{name} -->, found none")
         text = found.sub(lambda match, table=table: match[1] + table + match[2], text)
     write_text(file, text)
+
+
+def _is_small(value: Any) -> bool:
+    """Whether a probability would be shown as 0.00."""
+    return isinstance(value, (float, np.floating)) and value < 0.005
 
 
 def _cell(value: Any, digits: int) -> str:

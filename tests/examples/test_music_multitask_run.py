@@ -32,6 +32,11 @@ def test_from_an_empty_folder_to_a_page_and_nothing_twice(tmp_path):
     assert len({tuple(row.values())[:5] for row in rows}) == len(rows) == 6 * (3 + 15) + 2 * 3
     assert all(0 <= float(row["score"]) <= 1 for row in rows)
     assert {row["weighting"] for row in rows} >= {"none", "gradnorm", "relevance"}
+    longer = rows_of(results / "longer.csv")
+    assert {(row["encoder"], row["weighting"]) for row in longer} == {
+        (encoder, "equal") for encoder in ("transformer", "crdnn", "cnn")
+    }
+    assert len(longer) == 18
     weights: dict[tuple[str, ...], float] = {}
     for row in rows_of(results / "lambda.csv"):
         key = row["task"], row["workers"], row["labels"]
@@ -43,6 +48,7 @@ def test_from_an_empty_folder_to_a_page_and_nothing_twice(tmp_path):
     text = page.read_text()
     assert "| 1 | 126 | 15 | 3 | 96 |" in text
     assert "Fitted to 96 rows" in text
+    assert "| eight times as long |" in text
     assert (page.parent / "music_effects.png").stat().st_size > 1000
     before = {file: file.read_bytes() for file in results.glob("*.csv")}
     again = run_command(*words)
