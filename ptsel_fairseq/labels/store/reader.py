@@ -25,6 +25,7 @@ from ptsel_fairseq.base.array_file import load_array
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest
+from ptsel_fairseq.base.utterances import smallest_type
 from ptsel_fairseq.labels.store.header import (
     LENGTHS,
     THIS_PACKAGE,
@@ -59,10 +60,9 @@ class LabelStore:
         self._recordings: str | None = header.get("recordings")
         self._labels: dict[str, Any] = header["labels"]
         self._arrays: dict[str, np.ndarray] = {}
-        lengths = _load(self._folder / LENGTHS, None, np.int64)
-        self._lengths = lengths
+        lengths = self._lengths()
         self.num_utterances = len(lengths)
-        self._offsets = self.grid.offsets(lengths)
+        self._offsets = smallest_type(self.grid.offsets(lengths))
         self.total_frames = int(self._offsets[-1])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -158,13 +158,13 @@ class LabelStore:
     def check_manifest(self, manifest: Manifest) -> None:
         """Raise PtselError if the store was made from another manifest, naming the first line that differs."""
         advice = f"run `ptsel extract` for {manifest.file} into a new store"
-        both = min(len(manifest), self.num_utterances)
-        differing = np.flatnonzero(manifest.samples[:both] != self._lengths[:both])
+        both, lengths = min(len(manifest), self.num_utterances), self._lengths()
+        differing = np.flatnonzero(manifest.samples[:both] != lengths[:both])
         if len(differing):
             utterance = manifest.utterances[int(differing[0])]
             raise PtselError(
                 f"{manifest.where(utterance)}: {utterance.samples} samples, but the store {self._folder} was "
-                f"made from a manifest with {self._lengths[utterance.index]} on that line; {advice}"
+                f"made from a manifest with {lengths[utterance.index]} on that line; {advice}"
             )
         if len(manifest) != self.num_utterances:
             raise PtselError(
@@ -209,6 +209,10 @@ class LabelStore:
                 f"{manifest.where(utterance)}: the file {what}{more}; run `ptsel extract` with --store {self.folder} "
                 "again, which computes what has changed, or bring the recordings back"
             )
+
+    def _lengths(self) -> np.ndarray:
+        """Samples of each manifest line; looked at when a store is opened, and not kept."""
+        return _load(self._folder / LENGTHS, None, np.int64)
 
     def _place(self, index: int) -> slice:
         """The frames of one manifest line in the arrays."""
