@@ -88,8 +88,9 @@ def compare(options: argparse.Namespace, out: Path) -> list[Figure]:
                 run = train(out, recipe, frontend, seed, options.updates)
                 probe(out, run.name, str(run / "checkpoint_last.pt"))
     rows = [row(out, *pair, [seed], options.updates) for pair in pairs for seed in options.seeds]
+    of_seeds = len(rows)
     rows += [together(out, *pair, options.seeds, options.updates, rows) for pair in pairs]
-    write_rows(out / "code_recipes.csv", rows)
+    write_rows(out / "code_recipes.csv", rows if len(options.seeds) > 1 else rows[:of_seeds])
     print_table(rows[-len(pairs) :])
     return [
         Figure(f"phones of {one['recipe']} ({one['frontend']}) above random, points", one["gain"])
