@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ptsel_fairseq.base.array_file import load_array
+from ptsel_fairseq.base.array_file import load_array, read_at_random, read_soon
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest
@@ -39,6 +39,9 @@ from ptsel_fairseq.labels.store.header import (
 from ptsel_fairseq.labels.store.recordings import changed, read_recordings
 
 __all__ = ["THIS_PACKAGE", "LabelInfo", "LabelStore", "Statistics"]
+
+
+LARGE_ARRAY = 1 << 30  # bytes; of a smaller one the neighbours that the system reads unasked are wanted soon
 
 
 class LabelStore:
@@ -60,6 +63,7 @@ class LabelStore:
         self._recordings: str | None = header.get("recordings")
         self._labels: dict[str, Any] = header["labels"]
         self._arrays: dict[str, np.ndarray] = {}
+        self._at_random = False
         lengths = self._lengths()
         self.num_utterances = len(lengths)
         self._offsets = smallest_type(self.grid.offsets(lengths))
@@ -125,7 +129,10 @@ class LabelStore:
 
     def frames(self, label: str, first: int, last: int) -> np.ndarray:
         """As `track`, of the frames ``[first, last)`` of the split."""
-        values = self._array(label)[first:last].astype(np.float32, copy=False)
+        array = self._array(label)
+        if self._at_random and array.nbytes >= LARGE_ARRAY:
+            read_soon(array, first, last)
+        values = array[first:last].astype(np.float32, copy=False)
         if not np.isfinite(values).all():
             index = self._utterance(first, np.asarray(~np.isfinite(values).all(axis=1)))
             raise PtselError(
@@ -146,6 +153,11 @@ class LabelStore:
         if self._entry(label)["info"]["undefined"] is None:
             return np.ones(last - first, dtype=bool)
         return self._array(label, ".valid")[first:last]
+
+    def read_at_random(self) -> None:
+        """From now on crops are read here and there: of large arrays the system then reads these and no more."""
+        self._at_random = True
+        self._arrays = {}  # opened again when they are needed
 
     def checksums(self) -> dict[Path, str]:
         """The arrays of the finished labels, and the SHA-256 that each had when it was written."""
@@ -244,6 +256,8 @@ class LabelStore:
             self._arrays[name] = _load(
                 self._folder / f"{name}.npy", shape, np.bool_ if kind else dtype_of(entry)
             )
+            if self._at_random and self._arrays[name].nbytes >= LARGE_ARRAY:
+                read_at_random(self._arrays[name])
         return self._arrays[name]
 
 
