@@ -31,6 +31,7 @@ from pathlib import Path
 
 from common import ASTERISK, ROOT, Figure, finish, parse, parser_of
 from omegaconf import OmegaConf
+from phones import probe, shown, write_phones
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
@@ -46,7 +47,6 @@ RECIPES = {"waveform": "tiny", "filterbank": "tiny_filterbank"}
 CONDITIONS = {"none": "no labels", "labels": "seven labels"}
 PLATEAU = 0.95  # of what guessing costs
 REPORT = 10  # updates
-FOLDS = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
@@ -89,12 +89,7 @@ def make_data(out: Path, clips_to_probe: int | None) -> None:
     rewrite_manifests(ASTERISK, out / "data")
     for split in ("train", "valid"):
         extract(read_manifest(out / "data" / f"{split}.tsv"), [*LABELS, "log_mel"], out / "labels")
-    header, *phones = (ASTERISK / "classes" / "phone.tsv").read_text().splitlines()
-    clips = sorted({line.split("\t")[0] for line in phones})[:clips_to_probe]
-    phones = [line for line in phones if line.split("\t")[0] in set(clips)]
-    write_text(out / "phone.tsv", "\n".join([header, *phones]) + "\n")
-    lines = ["path\tclass", *(f"{clip}\tfold{number % FOLDS}" for number, clip in enumerate(clips))]
-    write_text(out / "folds.tsv", "\n".join(lines) + "\n")
+    write_phones(out, clips_to_probe)
 
 
 def run_folder(out: Path, frontend: str, condition: str, seed: int, minutes: float) -> Path:
@@ -208,24 +203,6 @@ def leaves(losses: dict[int, float], threshold: float) -> int | None:
     return None
 
 
-def probe(out: Path, name: str, features: str) -> list[float]:
-    """Accuracy of the linear probe on phones, percent, and the ends of its 95 % interval."""
-    folder = out / "probes" / name
-    if not list(folder.glob("*/result.json")):
-        command = [
-            *("ptsel", "probe", out / "data", "--classes", out / "phone.tsv"),
-            *("--features", features, "--splits", "train", "valid", "--leave-out", out / "folds.tsv"),
-            *("--seeds", 1, "--jobs", 1, "--out", folder),
-        ]
-        program = str(Path(sys.executable).parent / "ptsel")
-        done = subprocess.run([program, *map(str, command[1:])], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise PtselError(f"{folder}: {done.stderr[-500:]}")
-    (file,) = folder.glob("*/result.json")
-    accuracy = json.loads(file.read_text())["metrics"]["accuracy"]
-    return [100 * value for value in (accuracy["value"], *accuracy["interval"])]
-
-
 def print_table(numbers: dict) -> None:
     print("| front end | labels | s an update | leaves the plateau | phones % |")
     print("| --- | --- | --- | --- | --- |")
@@ -241,10 +218,6 @@ def print_table(numbers: dict) -> None:
             cells[0] += f", {one['updates']} updates"
         print(f"| {one['frontend']} | {' | '.join(cells)} | {shown(one['phones_percent'])} |")
     print(f"| log_mel itself | - | - | - | {shown(numbers['log_mel_percent'])} |")
-
-
-def shown(percent: Sequence[float]) -> str:
-    return "{:.1f} ({:.1f} to {:.1f})".format(*percent)
 
 
 if __name__ == "__main__":

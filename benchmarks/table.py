@@ -101,14 +101,10 @@ def measure(name: str, arguments: Sequence[str]) -> list[Figure] | None:
 
 
 def row_of(name: str, figure: Figure) -> str:
-    side = "at most" if figure.at_most else "at least"
-    cells = (
-        name,
-        figure.what,
-        f"{figure.value:.3g}",
-        f"{side} {figure.goal:g}",
-        "met" if figure.met else "missed",
-    )
+    cells = [name, figure.what, f"{figure.value:.3g}", "", ""]
+    if figure.goal is not None:
+        side = "at most" if figure.at_most else "at least"
+        cells[3:] = [f"{side} {figure.goal:g}", "met" if figure.met else "missed"]
     return f"| {' | '.join(cells)} |"
 
 

@@ -20,7 +20,8 @@ class OnDevice(TorchDispatchMode):
     """Raises AssertionError for what a GPU would refuse or wait for.
 
     Args:
-        doubles: how many numbers of a float64 result are let pass; GPUs compute it at a fraction of their speed.
+        doubles: how many numbers of a float64 result are let pass, views of what was there aside; GPUs compute it at
+            a fraction of their speed.
     """
 
     def __init__(self, doubles: float = float("inf")) -> None:
@@ -43,7 +44,10 @@ class OnDevice(TorchDispatchMode):
                 masks = [index for index in args[1] if index is not None and index.dtype is torch.bool]
                 assert not masks, f"{name}: a boolean index waits for the device"
         result = func(*args, **kwargs)
+        given = {tensor.untyped_storage()._cdata for tensor in tensors}
         for made in tree_leaves(result):
-            if isinstance(made, torch.Tensor) and made.device == DEVICE and made.dtype is torch.float64:
+            if not isinstance(made, torch.Tensor) or made.untyped_storage()._cdata in given:
+                continue
+            if made.device == DEVICE and made.dtype is torch.float64:
                 assert made.numel() <= self.doubles, f"{name}: {made.numel()} numbers in float64"
         return result

@@ -26,10 +26,14 @@ WEIGHTS = {"alpha_ratio": 0.4, "f0": 0.3, "log_mel": 0.3, "zcr": 0.0}
 
 
 def recipe(
-    data: Path, store: Path | str, weights: dict[str, float] | None = None, **overrides: Any
+    data: Path,
+    store: Path | str,
+    weights: dict[str, float] | None = None,
+    name: str = "tiny",
+    **overrides: Any,
 ) -> DictConfig:
-    """The tiny recipe with data, store and weights filled in; overrides as ``model__dropout=0.0``."""
-    cfg = OmegaConf.load(ROOT / "configs" / "pretraining" / "tiny.yaml")
+    """A recipe with data, store and weights filled in; overrides as ``model__dropout=0.0``."""
+    cfg = OmegaConf.load(ROOT / "configs" / "pretraining" / f"{name}.yaml")
     cfg.task.data, cfg.task.store = str(data), str(store)
     cfg.task.tpu, cfg.task.seed = False, 1
     cfg.criterion.pretext_weights = WEIGHTS if weights is None else weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import tokenize
 from pathlib import Path
 from typing import BinaryIO
@@ -36,6 +37,33 @@ def load_array(file: Path | str) -> np.ndarray:
     if not isinstance(found, np.ndarray):
         raise ValueError("an archive, not one array")
     return found
+
+
+def read_at_random(array: np.ndarray) -> None:
+    """Say that rows of what `load_array` gave are read here and there: the system then reads no more than these.
+
+    It would read 128 kB around each place otherwise. Nothing happens for an array that is no memory map.
+    """
+    _advise(array, "MADV_RANDOM", 0, len(array))
+
+
+def read_soon(array: np.ndarray, first: int, last: int) -> None:
+    """Say that the rows ``[first, last)`` are wanted: more than a page of them comes at once, not page by page."""
+    row = array.itemsize * array[:1].size
+    if (last - first) * row > mmap.PAGESIZE:
+        _advise(array, "MADV_WILLNEED", first, last)
+
+
+def _advise(array: np.ndarray, advice: str, first: int, last: int) -> None:
+    found = array if isinstance(array, np.memmap) else array.base
+    # Systems know different advice, and it is never more than that.
+    if not isinstance(found, np.memmap) or not hasattr(mmap, advice) or last <= first:
+        return
+    row = array.itemsize * array[:1].size
+    header = found.offset % mmap.ALLOCATIONGRANULARITY  # where the rows begin in the map
+    start = (header + first * row) // mmap.PAGESIZE * mmap.PAGESIZE
+    pages: mmap.mmap = found._mmap  # type: ignore[attr-defined]
+    pages.madvise(getattr(mmap, advice), start, header + last * row - start)
 
 
 def read_header(content: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -77,9 +77,12 @@ class FrameGrid:
         import numpy as np
 
         found = np.zeros(len(samples) + 1, dtype=np.int64)
-        frames = (samples.astype(np.int64) - self.window) // self.hop + 1
-        frames[samples < self.window] = 0
-        np.cumsum(frames, out=found[1:])
+        frames = found[1:]  # in place, for corpora of millions
+        np.subtract(samples, self.window, out=frames)
+        frames //= self.hop
+        frames += 1
+        np.maximum(frames, 0, out=frames)
+        np.cumsum(frames, out=frames)
         return found
 
     def num_samples(self, frames: int) -> int:

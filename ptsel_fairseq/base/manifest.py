@@ -65,6 +65,14 @@ class Manifest:
         """SHA-256 of paths and lengths; the folder of the audio may move."""
         return self._compact.checksum
 
+    def path(self, line: int) -> str:
+        """The path on a line, without making an utterance of it."""
+        return self._compact.path(line)
+
+    def raw_paths(self) -> Iterator[bytes]:
+        """All paths in UTF-8, one after another."""
+        return self._compact.raw_paths()
+
     @property
     def _compact(self) -> Utterances:
         assert isinstance(self.utterances, Utterances)
@@ -111,7 +119,8 @@ def _parse(file: Path, blocks: Iterable[bytes], expected: str) -> Utterances:
     # What is never written of these takes no memory.
     size = file.stat().st_size
     paths, most = np.empty(size, np.uint8), size // len("a\t1\n") + 1
-    ends, samples = np.empty(most, np.int64), np.empty(most, np.int64)
+    small = np.iinfo(np.int32).max
+    ends, samples = np.empty(most, np.int32 if size <= small else np.int64), np.empty(most, np.int32)
     for block in filter(None, blocks):
         found = PLAIN_LINE.findall(block)
         number = block.count(b"\n") + (not block.endswith(b"\n"))
@@ -128,7 +137,10 @@ def _parse(file: Path, blocks: Iterable[bytes], expected: str) -> Utterances:
         paths[filled : filled + len(joined)] = np.frombuffer(joined, np.uint8)
         new = slice(lines, lines + number)
         ends[new] = filled + np.cumsum(np.fromiter((len(path) for path, _ in found), np.int64, number))
-        samples[new] = np.fromiter((int(length) for _, length in found), np.int64, number)
+        lengths = np.fromiter((int(length) for _, length in found), np.int64, number)
+        if samples.dtype == np.int32 and lengths.max(initial=0) > small:
+            samples = np.concatenate([samples[:lines].astype(np.int64), np.empty(most - lines, np.int64)])
+        samples[new] = lengths
         lines, filled = lines + number, filled + len(joined)
     return Utterances(paths[:filled], ends[:lines], samples[:lines], checksum=digest.hexdigest())
 

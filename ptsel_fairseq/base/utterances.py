@@ -76,7 +76,7 @@ class Utterances(Sequence[Utterance]):
         """SHA-256 of the lines ``path<TAB>samples``."""
         if self._checksum is None:
             digest = hashlib.sha256()
-            for path, samples in zip(self._raw_paths(), self._samples.tolist(), strict=True):
+            for path, samples in zip(self.raw_paths(), self._samples.tolist(), strict=True):
                 digest.update(b"%b\t%d\n" % (path, samples))
             self._checksum = digest.hexdigest()
         return self._checksum
@@ -112,7 +112,7 @@ class Utterances(Sequence[Utterance]):
 
     def __iter__(self) -> Iterator[Utterance]:
         indices = range(len(self)) if self._indices is None else map(int, self._indices)
-        for index, path, samples in zip(indices, self._raw_paths(), self._samples, strict=True):
+        for index, path, samples in zip(indices, self.raw_paths(), self._samples, strict=True):
             yield Utterance(index, path.decode(errors="surrogateescape"), int(samples))
 
     def __eq__(self, other: object) -> bool:
@@ -126,7 +126,8 @@ class Utterances(Sequence[Utterance]):
     def __repr__(self) -> str:
         return f"<{len(self)} utterances>"
 
-    def _raw_paths(self) -> Iterator[bytes]:
+    def raw_paths(self) -> Iterator[bytes]:
+        """All paths in UTF-8, one after another."""
         start = 0
         for end in map(int, self._ends):
             yield self._paths[start:end].tobytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import io
 from collections.abc import Callable, Iterable
@@ -12,16 +11,17 @@ from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import SAMPLE_RATE
 from ptsel_fairseq.base.manifest import Manifest, read_manifest
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.weights_file import check_weights, read_weights
-from ptsel_fairseq.base.workers import available_cores
+from ptsel_fairseq.data.check_audio import Heard, check_audio, find_shared_paths
 from ptsel_fairseq.data.check_targets import check_apart, check_classes, check_values
 from ptsel_fairseq.data.findings import Finding, report
-from ptsel_fairseq.data.inspection import inspect_file
 from ptsel_fairseq.data.make_manifest import LONG_SECONDS
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 LEAST_SAMPLES = 16_000  # task.min_sample_size of the smallest recipe; the BASE recipe's is 32,000
 
-# By fingerprint of an audio content where it was first: split, file, and how messages name the utterance.
-Heard = dict[str, tuple[str, Path, str]]
+Hours = dict[str, float]  # of each split, every file counted by its own rate
 
 
 def check_command(
@@ -54,11 +53,11 @@ def check_command(
         PtselError: if training would fail.
     """
     with contextlib.redirect_stdout(io.StringIO()) if json else contextlib.nullcontext():
-        manifests, findings = find_all(
+        manifests, hours, findings = find_all(
             Path(data_dir), classes, values, apart, store, weights, headers_only, jobs
         )
     if json:
-        print(as_json(manifests, findings))
+        print(as_json(manifests, hours, findings))
     else:
         report(findings)
     fatal = sum(finding.fatal for finding in findings)
@@ -70,9 +69,9 @@ def check_command(
         )
 
 
-def as_json(manifests: Iterable[Manifest], findings: Iterable[Finding]) -> str:
+def as_json(manifests: Iterable[Manifest], hours: Hours, findings: Iterable[Finding]) -> str:
     """What was found, for a program: utterances and hours of each split, and every finding."""
-    splits = {m.split: {"utterances": len(m), "hours": round(real_hours(m), 4)} for m in manifests}
+    splits = {m.split: {"utterances": len(m), "hours": round(hours[m.split], 4)} for m in manifests}
     return dumps({"splits": splits, "findings": [asdict(finding) for finding in findings]}, indent=1)
 
 
@@ -85,18 +84,20 @@ def find_all(
     weights: Path | str | None,
     headers_only: bool,
     jobs: int | None,
-) -> tuple[list[Manifest], list[Finding]]:
-    """The manifests of a folder and all that is wrong with them; says what each split holds."""
+) -> tuple[list[Manifest], Hours, list[Finding]]:
+    """The manifests of a folder, their hours, and all that is wrong with them; says what each split holds."""
     manifests = read_manifests(data_dir)
     heard: Heard = {}
-    findings = [
-        finding for manifest in manifests for finding in check_audio(manifest, headers_only, jobs, heard)
-    ]
+    hours: Hours = {}
+    findings = []
+    for manifest in manifests:
+        hours[manifest.split], found = check_audio(manifest, headers_only, jobs, heard)
+        findings += found
     findings += find_shared_paths(manifests)
     for manifest in manifests:
         findings += find_long(manifest) + find_short(manifest) + find_stripped(manifest)
         print(
-            f"{manifest.split}: {len(manifest)} utterances, {real_hours(manifest):.2f} h, audio in {manifest.root}"
+            f"{manifest.split}: {len(manifest)} utterances, {hours[manifest.split]:.2f} h, audio in {manifest.root}"
         )
     if len(manifests) == 1:
         message = "no split to validate on; training stops unless dataset.disable_validation=true is given"
@@ -109,7 +110,7 @@ def find_all(
         findings += check_apart(Path(apart), manifests)
     if store is not None:
         findings += check_store(Path(store), manifests, weights, headers_only)
-    return manifests, findings
+    return manifests, hours, findings
 
 
 def read_manifests(data_dir: Path) -> list[Manifest]:
@@ -122,61 +123,14 @@ def read_manifests(data_dir: Path) -> list[Manifest]:
     return [read_manifest(file) for file in files]
 
 
-def check_audio(
-    manifest: Manifest, headers_only: bool, jobs: int | None, heard: Heard | None = None
-) -> list[Finding]:
-    """Look at every file of a split; with `headers_only` without decoding it.
-
-    Args:
-        heard: the audio of the splits before, which is added to: recordings in two splits under two names are found.
-    """
-    heard = {} if heard is None else heard
-    findings = []
-    seen_paths: dict[str, int] = {}
-    inspect = partial(inspect_file, headers_only=headers_only)
-    arguments = [(manifest.audio_path(utterance), utterance.samples) for utterance in manifest]
-    with concurrent.futures.ProcessPoolExecutor(max_workers=jobs or available_cores()) as pool:
-        facts = pool.map(inspect, *zip(*arguments, strict=True), chunksize=16)
-        progress = progress_bar(facts, total=len(arguments), desc=f"checking {manifest.split}", unit="file")
-        for utterance, fact in zip(manifest, progress, strict=True):
-            place = manifest.where(utterance)
-            findings += [Finding(kind, fatal, place, message) for kind, fatal, message in fact.findings]
-            if utterance.path in seen_paths:
-                line = seen_paths[utterance.path] + 2
-                findings.append(Finding("duplicate", False, place, f"the same path as on line {line}"))
-            elif fact.fingerprint in heard:
-                split, path, twin = heard[fact.fingerprint]
-                if split == manifest.split:
-                    findings.append(Finding("duplicate", False, place, f"the same audio as {twin}"))
-                elif path != manifest.audio_path(utterance):  # the same path is found by `find_shared_paths`
-                    findings.append(Finding("in two splits", False, place, f"the same audio as {twin}"))
-            seen_paths.setdefault(utterance.path, utterance.index)
-            if fact.fingerprint:
-                heard.setdefault(fact.fingerprint, (manifest.split, manifest.audio_path(utterance), place))
-    return findings
-
-
-def real_hours(manifest: Manifest) -> float:
-    """Hours of a split, each file counted by its own rate; one that cannot be read is taken to be at 16 kHz."""
-    import soundfile
-
-    seconds = 0.0
-    for utterance in manifest:
-        try:
-            seconds += utterance.samples / soundfile.info(manifest.audio_path(utterance)).samplerate
-        except soundfile.LibsndfileError:
-            seconds += utterance.samples / SAMPLE_RATE
-    return seconds / 3600
-
-
 def find_short(manifest: Manifest) -> list[Finding]:
     """Recordings shorter than what fairseq trains on with the recipes, which leaves them out without a word."""
-    short = [utterance for utterance in manifest if utterance.samples < LEAST_SAMPLES]
+    short = int(np.count_nonzero(manifest.samples < LEAST_SAMPLES))
     if not short:
         return []
-    everything = len(short) == len(manifest)
+    everything = short == len(manifest)
     message = (
-        f"{len(short)} of {len(manifest)} utterances are shorter than task.min_sample_size of the recipes, "
+        f"{short} of {len(manifest)} utterances are shorter than task.min_sample_size of the recipes, "
         f"{LEAST_SAMPLES} samples, and are left out"
         + ("; training stops; set it lower" if everything else "")
     )
@@ -204,23 +158,9 @@ def find_long(manifest: Manifest) -> list[Finding]:
             f"{utterance.samples / SAMPLE_RATE:.0f} s, and an epoch of training takes one crop of it; "
             "`ptsel convert --split-long 30` cuts at silences",
         )
-        for utterance in manifest
-        if utterance.samples > LONG_SECONDS * SAMPLE_RATE
+        for line in np.flatnonzero(manifest.samples > LONG_SECONDS * SAMPLE_RATE).tolist()
+        for utterance in [manifest.utterances[line]]
     ]
-
-
-def find_shared_paths(manifests: Iterable[Manifest]) -> list[Finding]:
-    """Utterances that are in two splits, so that validation would see training data."""
-    first_split: dict[Path, str] = {}
-    findings = []
-    for manifest in manifests:
-        for utterance in manifest:
-            path = manifest.audio_path(utterance)
-            split = first_split.setdefault(path, manifest.split)
-            if split != manifest.split:
-                where = manifest.where(utterance)
-                findings.append(Finding("in two splits", False, where, f"is in {split} as well"))
-    return findings
 
 
 def check_store(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,10 +23,31 @@ class AudioFacts:
     Attributes:
         findings: of each fault its kind, whether training would fail on it, and what is wrong.
         fingerprint: equal for equal samples; empty where the file was not decoded.
+        rate: in Hz; that of the recipes where the file cannot be read.
     """
 
     findings: tuple[tuple[str, bool, str], ...]
     fingerprint: str
+    rate: int = SAMPLE_RATE
+
+
+class Piece(NamedTuple):
+    """Some files of a split: their folder, the path and samples of each, and whether they are not decoded."""
+
+    root: str
+    files: list[tuple[str, int]]
+    headers_only: bool
+
+
+def inspect_piece(piece: Piece) -> tuple[float, dict[int, AudioFacts]]:
+    """Look at some files: their seconds, each by its own rate, and by place those of which there is more to say."""
+    seconds, telling = 0.0, {}
+    for place, (path, samples) in enumerate(piece.files):
+        facts = inspect_file(Path(piece.root, path), samples, piece.headers_only)
+        seconds += samples / facts.rate
+        if facts.findings or facts.fingerprint:
+            telling[place] = facts
+    return seconds, telling
 
 
 def inspect_file(path: Path, samples: int, headers_only: bool) -> AudioFacts:
@@ -50,7 +72,7 @@ def inspect_file(path: Path, samples: int, headers_only: bool) -> AudioFacts:
         findings.append(("stereo", False, f"{header.channels} channels, which fairseq averages"))
     heard = None if headers_only else _listen(path, header.channels)
     if isinstance(heard, str):
-        return AudioFacts((("unreadable", True, heard),), "")
+        return AudioFacts((("unreadable", True, heard),), "", header.rate)
     found = header.samples if heard is None else heard.samples
     if found == 0:
         findings.append(
@@ -64,8 +86,8 @@ def inspect_file(path: Path, samples: int, headers_only: bool) -> AudioFacts:
             ("too short", True, f"{found} samples make no frame; set task.min_sample_size >= {shortest}")
         )
     if heard is None or not found:
-        return AudioFacts(tuple(findings), "")
-    return AudioFacts((*findings, *heard.findings()), heard.fingerprint)
+        return AudioFacts(tuple(findings), "", header.rate)
+    return AudioFacts((*findings, *heard.findings()), heard.fingerprint, header.rate)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,33 @@ class ScaledGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient * ctx.scale, None
+
+
+class ByLabel(nn.Module):
+    """Modules by the name of a label, whatever that is.
+
+    torch's `ModuleDict` refuses names of its attributes, such as ``keys`` or ``type``, and names with dots. Names in
+    a state dict are those of the labels, with ``%2E`` for a dot and ``%25`` for a per cent sign.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self._key_of = {label: label.replace("%", "%25").replace(".", "%2E") for label in modules}
+        # Not by `add_module`, which refuses the names of attributes.
+        self._modules.update({self._key_of[label]: module for label, module in modules.items()})
+
+    def __getitem__(self, label: str) -> nn.Module:
+        return self._modules[self._key_of[label]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._key_of)
+
+    def __len__(self) -> int:
+        return len(self._key_of)
+
+    def items(self) -> Iterator[tuple[str, nn.Module]]:
+        """Labels and their modules, in the order in which they were given."""
+        return ((label, self[label]) for label in self)
 
 
 class PtselHeads(nn.Module):
@@ -51,7 +78,7 @@ class PtselHeads(nn.Module):
             )
         self.settings = dict(zip(labels, settings, strict=True))
         self._log_frequencies: dict[str, Tensor] = {}
-        self.by_label = nn.ModuleDict(
+        self.by_label = ByLabel(
             {
                 label: _head(head, widths.get(head.attach, widths["output"]), dim)
                 for (label, head), dim in zip(self.settings.items(), dims, strict=True)

@@ -164,6 +164,8 @@ class CropTracks:
         names = [self.labels[k] for k in self._stored]
         self.pack = None if store is None else find_pack(store, names)
         self._packed = None if store is None or self.pack is None else PackedCrops(self.pack, store, names)
+        if store is not None:
+            store.read_at_random()
 
     def __call__(self, crops: Sequence[Crop], length: int) -> dict[str, Tensor]:
         """The tracks of a batch.

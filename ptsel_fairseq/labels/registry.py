@@ -24,6 +24,12 @@ GROUP = "ptsel_fairseq.labels"  # of entry points
 THIS_PROCESS = "this process"
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Names that mean something else where labels are named: a file of the store, all heads, all losses together in a log.
+TAKEN = {
+    "lengths": "a file of the label store",
+    "default": "the settings of all heads",
+    "total": "pretext_total",
+}
 
 _registered: dict[str, Label] = {}  # by users
 
@@ -37,13 +43,20 @@ def known() -> dict[str, Label]:
     return built_in_labels() | _registered
 
 
+def check_name(name: str) -> None:
+    """Raise PtselError unless a new label, of values or of codes, can have this name."""
+    if not NAME.fullmatch(name):
+        raise PtselError(
+            f"label {name!r}: expected a name of lower-case letters, digits and underscores that begins with a "
+            "letter; files and heads are named after it"
+        )
+    if name in TAKEN:
+        raise PtselError(f"label {name}: this is the name of {TAKEN[name]}; choose another one")
+
+
 def add(label: Label) -> None:
     """Make a label known, as of the origin that is loading; raise PtselError if it cannot be used."""
-    if not NAME.fullmatch(label.name):
-        raise PtselError(
-            f"label {label.name!r}: expected a name of lower-case letters, digits and underscores that begins with "
-            "a letter; files and heads are named after it"
-        )
+    check_name(label.name)
     if label.name == ALL or label.name in POOLS:
         raise PtselError(f"label {label.name}: this is the name of a pool of labels; choose another one")
     if label.name in known():

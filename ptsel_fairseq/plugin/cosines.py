@@ -20,7 +20,7 @@ def cosine_logs(
 
     The gradients are with respect to the frames at the place where the label's head attaches, all frames of the batch
     as one vector: that of the label's own loss, and that of the stock loss (contrastive and penalties). A label or a
-    batch without a gradient there counts nothing. Nothing is added to the gradients of the update.
+    batch without a finite gradient there counts nothing. Nothing is added to the gradients of the update.
 
     Args:
         contrastive: the stock loss.
@@ -36,14 +36,17 @@ def cosine_logs(
             if id(origin) not in theirs:
                 theirs[id(origin)] = _gradient(contrastive, origin)
             own, other = _gradient(error.loss, origin), theirs[id(origin)]
-            length = own.norm() * other.norm()
-            counts = (length > 0).float()
-            cosine = (own @ other / length.clamp(min=torch.finfo(length.dtype).tiny)).float() * counts
+            cosine = (own * other).sum()
+            known = own.any() & other.any() & cosine.isfinite()
+            cosine, counts = torch.where(known, cosine, 0.0), known.float()
         logs[f"_cosine_{label}"], logs[f"_cosines_{label}"] = cosine, counts
     return logs
 
 
 def _gradient(loss: Tensor, frames: Tensor) -> Tensor:
-    """One vector, in double precision; zero where the loss does not depend on the frames."""
+    """One vector of length 1, in single precision; zero where the loss does not depend on the frames."""
     found = torch.autograd.grad(loss, frames, retain_graph=True, allow_unused=True)[0]
-    return (torch.zeros_like(frames) if found is None else found).flatten().double()
+    found = (torch.zeros_like(frames) if found is None else found).flatten().float()
+    tiny = torch.finfo(torch.float32).tiny
+    found = found / found.abs().max().clamp(min=tiny)  # no square is then out of range
+    return found / found.square().sum().sqrt().clamp(min=tiny)

@@ -190,8 +190,8 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
         for label, found in errors.items():
             error, frames, of_constant = found
             if isinstance(found, CodeErrors):
-                log[f"_pretext_{label}_hits"] = found.hits
-                log[f"_pretext_{label}_hits_of_constant"] = found.hits_of_constant
+                log[f"_hits_{label}"] = found.hits
+                log[f"_constant_hits_{label}"] = found.hits_of_constant
             log[f"_term_{label}"] = self.pretext_scale * terms[label].detach() * sample_size
             log[f"_pretext_{label}_of_constant"] = of_constant
             log[f"_pretext_{label}_sum"] = error.detach()
@@ -233,9 +233,9 @@ class PtselWav2vecCriterion(Wav2vecCriterion):
                 metrics.log_scalar(f"share_{label}", term / (whole or 1), sample_size, round=4)
             if of_constant > 0:
                 metrics.log_scalar(f"skill_{label}", 1 - error / of_constant, frames, round=4)
-            if f"_pretext_{label}_hits" in sums:
-                hits = sums.pop(f"_pretext_{label}_hits")
-                wrong_of_constant = frames - sums.pop(f"_pretext_{label}_hits_of_constant")
+            if f"_hits_{label}" in sums:
+                hits = sums.pop(f"_hits_{label}")
+                wrong_of_constant = frames - sums.pop(f"_constant_hits_{label}")
                 if frames > 0:
                     metrics.log_scalar(f"accuracy_{label}", hits / frames, frames, round=4)
                 if wrong_of_constant > 0:

@@ -146,3 +146,13 @@ def test_a_byte_order_mark_is_read_over_unless_fairseq_would_stumble(tmp_path):
     (tmp_path / "train.wrd").write_text("\ufeffONE\nTWO\n")
     with pytest.raises(PtselError, match=r"train.wrd: begins with a byte order mark"):
         read_transcripts(manifest)
+
+
+def test_lengths_beyond_32_bits_are_read_in_whichever_block_they_come(tmp_path):
+    lines = [f"{'x' * 90}{i}.wav\t{i + 1}" for i in range(2000)]  # several blocks
+    lines[1500] = f"long.wav\t{2**40}"
+    (tmp_path / "train.tsv").write_text("\n".join(["/audio", *lines]) + "\n")
+    found = read_manifest(tmp_path / "train.tsv")
+    assert found.samples.tolist() == [2**40 if i == 1500 else i + 1 for i in range(2000)]
+    assert found.path(1500) == "long.wav"
+    assert [path.decode() for path in found.raw_paths()] == [line.split("\t")[0] for line in lines]

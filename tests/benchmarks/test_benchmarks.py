@@ -12,13 +12,14 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "benchmarks"
 # The least number of figures that a benchmark gives at its smallest size, and the package it needs beyond the rest.
-FIGURES = {"agreement_torch": 1, "bench_group": 1, "bench_large_selection": 2, "bench_loading": 2,
+FIGURES = {"agreement_torch": 1, "bench_device": 3, "bench_group": 1, "bench_large_selection": 2, "bench_loading": 2,
            "bench_online": 3, "bench_selection": 2, "fuzz": 1, "power_of_test": 21}  # fmt: skip
 SLOW = {
     "accuracy_of_alignment": 2, "agreement_backends": 0, "agreement_music21": 0, "agreement_opensmile": 0,
     "bench_estimate": 1,
     "bench_corpus": 3, "bench_frontend": 1,
-    "bench_labels": 3, "bench_long": 1, "bench_music_labels": 3, "bench_startup": 5, "bench_step": 3,
+    "bench_labels": 3, "code_recipes": 2, "bench_updates": 3,
+    "bench_long": 1, "bench_music_labels": 3, "bench_startup": 5, "bench_step": 3,
     "full_disk": 1, "kill_commands": 1, "two_writers": 1,
     "kill_extraction": 1, "kill_training": 2, "learning_curves": 2, "mfcc_baselines": 6, "music_at_16_khz": 1,
 }  # fmt: skip
@@ -29,6 +30,8 @@ NEEDS = {"accuracy_of_alignment": "pocketsphinx"} | dict.fromkeys(
         "bench_loading",
         "bench_online",
         "bench_step",
+        "bench_updates",
+        "code_recipes",
         "kill_training",
         "learning_curves",
     ),
@@ -42,6 +45,8 @@ PARTS = {
     "every_command",
     "file_kinds",
     "mutations",
+    "on_gpu",
+    "phones",
     "table",
 }  # of benchmarks, none themselves
 

@@ -13,8 +13,6 @@ WEIGHTS = {"f0": 0.5, "log_mel": 0.3, "hubert": 0.2}
 DIMS = {"f0": 1, "log_mel": 4, "hubert": 1}
 HEADS = {"default": {"type": "mlp", "hidden": 8}, "log_mel": {"loss": "mse", "output_frames": 3}}
 COUNTS = torch.arange(1, 6)
-# Rules of gradients take the inner products of whole gradients in float64, whose squares may span its range.
-OF_GRADIENTS = [rule.name for rule in RULES.all() if rule.of_gradients]
 # These solve a small problem of the labels' gradients on the host: one transfer an update, of labels² numbers.
 ON_THE_HOST = ("mgda", "nash_mtl", "cagrad", "aligned_mtl", "upgrad")
 BATCH, FRAMES, WIDTH = 3, 50, 16
@@ -52,8 +50,7 @@ def step(module: PretextLoss, frames: torch.Tensor) -> torch.Tensor:
 def test_a_training_step_stays_on_the_device(rule, kind):
     module = loss_of(rule, kind)
     frames = torch.zeros(BATCH, FRAMES, WIDTH, device=DEVICE, dtype=kind, requires_grad=True)
-    doubles = float("inf") if rule in OF_GRADIENTS else 100
-    with OnDevice(doubles) as device:
+    with OnDevice(doubles=100) as device:
         loss = step(module, frames)
     assert device.operations > 50
     assert loss.device == DEVICE

@@ -134,6 +134,7 @@ def test_devices_that_are_not_there_are_refused(manifest, tmp_path):
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_command_on_a_gpu(manifest, stores, tmp_path):
     done = run_command(

@@ -248,3 +248,20 @@ def test_an_utterance_that_is_not_there(store_dir, index):
     ):
         with pytest.raises(PtselError, match=f"no utterance {index}"):
             read()
+
+
+def test_large_arrays_are_read_at_random_and_give_the_same(data_dir, store_dir, monkeypatch):
+    plain, advised = LabelStore(store_dir, "train"), LabelStore(store_dir, "train")
+    monkeypatch.setattr("ptsel_fairseq.labels.store.reader.LARGE_ARRAY", 0)
+    told = []
+    monkeypatch.setattr(
+        "ptsel_fairseq.labels.store.reader.read_at_random", lambda array: told.append(len(array))
+    )
+    advised.track("f0", 0)
+    assert told == []
+    advised.read_at_random()
+    for index in range(3):
+        for label in ("f0", "log_mel"):
+            assert np.array_equal(advised.track(label, index), plain.track(label, index))
+            assert np.array_equal(advised.valid(label, index), plain.valid(label, index))
+    assert told == [plain.total_frames] * 3  # both, and where f0 is defined

@@ -89,6 +89,7 @@ def test_a_batch_gives_the_catalogues_tracks(name, waveforms):
     check(name, waveforms, compute_batch(*batch_of(waveforms), [name], GRID)[name], WITHIN[name][0])
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", sorted(WITHIN))
 def test_a_gpu_gives_the_catalogues_tracks(name, waveforms):

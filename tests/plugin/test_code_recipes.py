@@ -41,8 +41,11 @@ def test_two_workers_agree_and_log_the_accuracy_of_all_frames(data_dir, code_sto
         assert first[update]["parameters"] == second[update]["parameters"]
         seen = first[update]["seen"] + second[update]["seen"]
         hits, frames, loss, constant = (
-            sum(log[f"_pretext_{label}_{part}"] for log in seen)
-            for part in ("hits", "frames", "sum", "of_constant")
+            sum(log[key] for log in seen)
+            for key in (
+                f"_hits_{label}",
+                *(f"_pretext_{label}_{part}" for part in ("frames", "sum", "of_constant")),
+            )
         )
         logged = first[update]["logged"]
         assert logged[f"accuracy_{label}"] == pytest.approx(hits / frames, abs=1e-4)

@@ -102,7 +102,7 @@ def test_summed_logs_weigh_batches_by_their_frames(data_dir, code_store):
     logs = [run(model, criterion, batch_of(task, "train", ids))[2] for ids in ([0, 1], [2, 3, 4])]
     summed = {key: sum(log[key] for log in logs) for key in logs[0]}
     assert reduced(logs) == pytest.approx(reduced([summed]), rel=1e-6)
-    hits = sum(float(log["_pretext_cluster_hits"]) for log in logs)
+    hits = sum(float(log["_hits_cluster"]) for log in logs)
     frames = sum(float(log["_pretext_cluster_frames"]) for log in logs)
     assert reduced(logs)["accuracy_cluster"] == pytest.approx(hits / frames, abs=1e-4)
 

@@ -101,6 +101,25 @@ def test_scores_by_torch_equal_numpys(monkeypatch):
         assert there[name].p == record.p
 
 
+def test_products_are_made_on_the_device(monkeypatch):
+    """All of it there, and one result of each batch of orders brought back."""
+    torch = pytest.importorskip("torch")
+    from fake_device import OnDevice
+
+    back = []
+    monkeypatch.setattr(
+        torch.Tensor, "cpu", lambda self: back.append(self) or torch.zeros(self.shape).double()
+    )
+    monkeypatch.setattr("ptsel_fairseq.selection.estimators.gpu.BYTES_AT_ONCE", 8 * 30**2 * 4)
+    rng = np.random.default_rng(0)
+    orders = np.array([rng.permutation(30) for _ in range(10)])
+    with OnDevice() as device:
+        found = device_inner_products(np.eye(30), rng.normal(size=(2, 30, 30)), orders, device="meta")
+    assert found.shape == (2, 10)
+    assert device.operations > 5
+    assert [tuple(part.shape) for part in back] == [(2, 4), (2, 4), (2, 2)]
+
+
 @pytest.mark.parametrize(
     ("device", "message"),
     [("gpu", "expected cpu, cuda or cuda:N, found 'gpu'"), ("cuda:97", "finds [0-9]+ GPUs")],
@@ -110,6 +129,7 @@ def test_a_device_that_is_not_there_is_refused(device, message):
         check_device(device)
 
 
+@pytest.mark.gpu
 @pytest.mark.slow
 def test_on_a_gpu():
     torch = pytest.importorskip("torch")

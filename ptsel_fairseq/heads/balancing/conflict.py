@@ -39,7 +39,7 @@ class Combination(Balancing):
 
     def change(self, losses: Tensor, gram: Tensor | None) -> None:
         assert gram is not None
-        products, lambdas = gram.cpu().numpy(), self.lambdas.double().cpu().numpy()
+        products, lambdas = gram.cpu().double().numpy(), self.lambdas.cpu().double().numpy()
         if not products.any():
             return
         alpha = self.combine(products, lambdas)
@@ -90,7 +90,8 @@ class AlignedMtl(Combination):
     """The gradients made orthogonal and equally long, as little changed as can be: α = √σ_min V Σ^(-1/2) Vᵀ λ.
 
     V and Σ are the eigenvectors and eigenvalues σ of the inner products, σ_min the least of those that are not zero;
-    rescaled to Σ α = Σ λ (Senushkin et al. 2023, alg. 1).
+    rescaled to Σ α = Σ λ (Senushkin et al. 2023, alg. 1). How many are zero is told by the gradients' cosines, whatever
+    their lengths, within the rounding of float32, in which they were computed.
     """
 
     name = "aligned_mtl"
@@ -99,8 +100,9 @@ class AlignedMtl(Combination):
 
     def combine(self, gram: np.ndarray, lambdas: np.ndarray) -> np.ndarray:
         values, vectors = np.linalg.eigh(gram)
-        kept = values > values[-1] * len(gram) * np.finfo(np.float64).eps
-        values, vectors = values[kept], vectors[:, kept]
+        turns = np.linalg.eigvalsh(cosines(gram)[0])
+        zeros = np.count_nonzero(turns <= turns[-1] * len(gram) * np.finfo(np.float32).eps)
+        values, vectors = values[zeros:], vectors[:, zeros:]
         alpha = np.sqrt(values[0]) * (vectors / np.sqrt(values)) @ (vectors.T @ lambdas)
         return alpha if alpha.sum() > TINY else lambdas
 
@@ -117,9 +119,8 @@ class NashMtl(Combination):
     rescaled = True
 
     def combine(self, gram: np.ndarray, lambdas: np.ndarray) -> np.ndarray:
-        lengths = np.sqrt(gram.diagonal().clip(min=TINY * np.trace(gram)))
-        cosines = gram / np.outer(lengths, lengths)  # α · length solves the same for gradients of length 1
-        return bargain(cosines, lambdas) / lengths
+        alike, lengths = cosines(gram)
+        return bargain(alike, lambdas) / lengths  # α · length solves the same for gradients of length 1
 
 
 class UpGrad(Combination):
@@ -140,6 +141,12 @@ class UpGrad(Combination):
             alpha += beyond
             alpha[i] += weight
         return alpha
+
+
+def cosines(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inner products of gradients divided by their lengths, and these; those of almost none are a little longer."""
+    lengths = np.sqrt(gram.diagonal().clip(min=TINY * np.trace(gram)))
+    return gram / np.outer(lengths, lengths), lengths
 
 
 def bargain(gram: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from ptsel_fairseq.heads.balancing.learned import LEARNING_RATE, Learned
-from ptsel_fairseq.heads.balancing.rule import TINY, Balancing, Option
+from ptsel_fairseq.heads.balancing.rule import TINY, Balancing, Option, wide
 
 
 class GradNorm(Learned):
@@ -58,7 +58,7 @@ class Mgda(Balancing):
 
     def change(self, losses: Tensor, gram: Tensor | None) -> None:
         assert gram is not None
-        products = gram.cpu().numpy()
+        products = gram.cpu().double().numpy()
         if products.any():
             self.set_rescaled(torch.from_numpy(min_norm(products)).to(self.weights))
 
@@ -77,9 +77,23 @@ def min_norm(gram: np.ndarray) -> np.ndarray:
 
 
 def gradient_products(losses: Sequence[Tensor], frames: Tensor) -> Tensor:
-    """Inner products [labels, labels] of the gradients of summed losses at the frames that enter the heads."""
-    gradients = [
-        torch.autograd.grad(loss, frames, retain_graph=True)[0].float().flatten().double() for loss in losses
-    ]
-    stacked = torch.stack(gradients)
-    return stacked @ stacked.T
+    """Inner products [labels, labels] of the gradients of summed losses at the frames that enter the heads.
+
+    Numbers of a whole gradient stay in float32, in which GPUs are fast: each gradient is divided by its largest one, so
+    that no square leaves float32's range, and multiplied out in the labels² products. These are within 1e-6 of the
+    product of the gradients' lengths, as are gradients in float32 themselves. No matrix product, which autocast or a
+    precision of TF32 would make of less.
+
+    Returns:
+        [labels, labels] of the type `wide`.
+    """
+    gradients = torch.stack(
+        [torch.autograd.grad(loss, frames, retain_graph=True)[0].float().flatten() for loss in losses]
+    )
+    largest = gradients.abs().amax(1, keepdim=True)
+    gradients /= largest.clamp(min=torch.finfo(torch.float32).tiny)
+    products = gradients.new_zeros(len(losses), len(losses))
+    for k, gradient in enumerate(gradients):
+        products[k, k:] = products[k:, k] = (gradients[k:] * gradient).sum(1)
+    scale = largest.to(wide(largest))
+    return products.to(scale.dtype) * scale * scale.T

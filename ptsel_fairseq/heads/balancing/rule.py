@@ -21,6 +21,7 @@ from ptsel_fairseq.base.extensions import Registry
 from ptsel_fairseq.heads.balancing.buffers import Float32Buffers
 
 TINY = 1e-12
+WITHOUT_FLOAT64 = ("mps",)
 NONE = "none"  # what a recipe says that balances nothing
 # Buffers that every rule had in version 0.1, whether it used them or not.
 OF_VERSION_0_1 = ("reference", "before", "learned", "moments")
@@ -46,6 +47,11 @@ class Option:
             raise PtselError(
                 f"criterion.pretext_balancing_options.{name}: expected a whole number of updates, found {value!r}"
             )
+
+
+def wide(tensor: Tensor) -> torch.dtype:
+    """The type for a few numbers of any size where a tensor is: float64, or float32 on a device that has no other."""
+    return torch.float32 if tensor.device.type in WITHOUT_FLOAT64 else torch.float64
 
 
 class Balancing(Float32Buffers):
@@ -98,8 +104,8 @@ class Balancing(Float32Buffers):
 
         Args:
             losses: mean loss of each label in it, float32 [labels].
-            gram: inner products of the gradients of these losses, float64 [labels, labels], zeros where they are not
-                finite; None unless `of_gradients`.
+            gram: inner products of the gradients of these losses, of the type `wide` [labels, labels], zeros where they
+                are not finite; None unless `of_gradients`.
         """
 
     def begin_update(self) -> None:
@@ -109,7 +115,8 @@ class Balancing(Float32Buffers):
     def observe(self, errors: Tensor, frames: Tensor, gram: Tensor | None = None) -> None:
         """Add one micro-batch: summed losses and frames [labels], inner products of gradients [labels, labels]."""
         parts = [errors.detach(), frames.detach()] + ([gram.flatten()] if gram is not None else [])
-        self._sums.append(torch.cat(parts).double())
+        kind = wide(errors)
+        self._sums.append(torch.cat([part.to(kind) for part in parts]))
 
     @torch.no_grad()
     def end_update(self, sum_over_workers: Callable[[Tensor], Tensor]) -> None:
@@ -117,12 +124,12 @@ class Balancing(Float32Buffers):
         count = len(self.weights)
         size = 2 * count + (count * count if self.of_gradients else 0)
         # A worker that only had a dummy batch still takes part in the sum.
-        own = sum(self._sums) if self._sums else self.weights.new_zeros(size, dtype=torch.float64)
+        own = sum(self._sums) if self._sums else self.weights.new_zeros(size, dtype=wide(self.weights))
         self._sums = []
         total = sum_over_workers(own)
         errors, frames = total[:count], total[count : 2 * count]
         known = (frames > 0) & errors.isfinite()
-        losses = torch.where(known, errors / frames.clamp(min=1), self.losses.double()).float()
+        losses = torch.where(known, errors / frames.clamp(min=1), self.losses).float()
         self.done += 1
         self.updates += 1
         gram = None

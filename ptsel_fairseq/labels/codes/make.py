@@ -140,11 +140,7 @@ def _kind(
 
 
 def _check_name(name: str) -> None:
-    if not registry.NAME.fullmatch(name):
-        raise PtselError(
-            f"{name!r}: expected a name of lower-case letters, digits and underscores that begins with a letter; files "
-            "and heads are named after it"
-        )
+    registry.check_name(name)
     if name == ALL or name in POOLS or name in registry.names() or name in extra_labels():
         raise PtselError(
             f"{name}: this is the name of a label or pool that `ptsel extract` makes; choose another one"

@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from ptsel_fairseq.base.array_file import load_array
+from ptsel_fairseq.base.array_file import load_array, read_at_random, read_soon
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest
+from ptsel_fairseq.base.utterances import smallest_type
 from ptsel_fairseq.labels.store.header import (
     LENGTHS,
     THIS_PACKAGE,
@@ -38,6 +39,9 @@ from ptsel_fairseq.labels.store.header import (
 from ptsel_fairseq.labels.store.recordings import changed, read_recordings
 
 __all__ = ["THIS_PACKAGE", "LabelInfo", "LabelStore", "Statistics"]
+
+
+LARGE_ARRAY = 1 << 30  # bytes; of a smaller one the neighbours that the system reads unasked are wanted soon
 
 
 class LabelStore:
@@ -59,10 +63,10 @@ class LabelStore:
         self._recordings: str | None = header.get("recordings")
         self._labels: dict[str, Any] = header["labels"]
         self._arrays: dict[str, np.ndarray] = {}
-        lengths = _load(self._folder / LENGTHS, None, np.int64)
-        self._lengths = lengths
+        self._at_random = False
+        lengths = self._lengths()
         self.num_utterances = len(lengths)
-        self._offsets = self.grid.offsets(lengths)
+        self._offsets = smallest_type(self.grid.offsets(lengths))
         self.total_frames = int(self._offsets[-1])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -125,7 +129,10 @@ class LabelStore:
 
     def frames(self, label: str, first: int, last: int) -> np.ndarray:
         """As `track`, of the frames ``[first, last)`` of the split."""
-        values = self._array(label)[first:last].astype(np.float32, copy=False)
+        array = self._array(label)
+        if self._at_random and array.nbytes >= LARGE_ARRAY:
+            read_soon(array, first, last)
+        values = array[first:last].astype(np.float32, copy=False)
         if not np.isfinite(values).all():
             index = self._utterance(first, np.asarray(~np.isfinite(values).all(axis=1)))
             raise PtselError(
@@ -147,6 +154,11 @@ class LabelStore:
             return np.ones(last - first, dtype=bool)
         return self._array(label, ".valid")[first:last]
 
+    def read_at_random(self) -> None:
+        """From now on crops are read here and there: of large arrays the system then reads these and no more."""
+        self._at_random = True
+        self._arrays = {}  # opened again when they are needed
+
     def checksums(self) -> dict[Path, str]:
         """The arrays of the finished labels, and the SHA-256 that each had when it was written."""
         return {
@@ -158,13 +170,13 @@ class LabelStore:
     def check_manifest(self, manifest: Manifest) -> None:
         """Raise PtselError if the store was made from another manifest, naming the first line that differs."""
         advice = f"run `ptsel extract` for {manifest.file} into a new store"
-        both = min(len(manifest), self.num_utterances)
-        differing = np.flatnonzero(manifest.samples[:both] != self._lengths[:both])
+        both, lengths = min(len(manifest), self.num_utterances), self._lengths()
+        differing = np.flatnonzero(manifest.samples[:both] != lengths[:both])
         if len(differing):
             utterance = manifest.utterances[int(differing[0])]
             raise PtselError(
                 f"{manifest.where(utterance)}: {utterance.samples} samples, but the store {self._folder} was "
-                f"made from a manifest with {self._lengths[utterance.index]} on that line; {advice}"
+                f"made from a manifest with {lengths[utterance.index]} on that line; {advice}"
             )
         if len(manifest) != self.num_utterances:
             raise PtselError(
@@ -210,6 +222,10 @@ class LabelStore:
                 "again, which computes what has changed, or bring the recordings back"
             )
 
+    def _lengths(self) -> np.ndarray:
+        """Samples of each manifest line; looked at when a store is opened, and not kept."""
+        return _load(self._folder / LENGTHS, None, np.int64)
+
     def _place(self, index: int) -> slice:
         """The frames of one manifest line in the arrays."""
         if not 0 <= index < self.num_utterances:
@@ -240,6 +256,8 @@ class LabelStore:
             self._arrays[name] = _load(
                 self._folder / f"{name}.npy", shape, np.bool_ if kind else dtype_of(entry)
             )
+            if self._at_random and self._arrays[name].nbytes >= LARGE_ARRAY:
+                read_at_random(self._arrays[name])
         return self._arrays[name]
 
 

@@ -79,8 +79,9 @@ class Recordings(Sequence[Recording]):
 
     def __init__(self, file: Path, checksum: str) -> None:
         digest = hashlib.sha256()
-        breaks = []
         with file.open("rb") as content:
+            kind = np.int32 if os.fstat(content.fileno()).st_size <= np.iinfo(np.int32).max else np.int64
+            breaks = [np.zeros(0, kind)]
             begin = place = len(content.readline())
             while block := content.read(BLOCK):
                 block += content.readline()
@@ -90,12 +91,12 @@ class Recordings(Sequence[Recording]):
                 if number != len(ends) or not block.endswith(b"\n"):
                     raise ValueError(f"expected lines of {COLUMNS!r}")
                 digest.update(parts)
-                breaks.append(place + 1 + ends)
+                breaks.append((place + 1 + ends).astype(kind))
                 place += len(block)
             self._content = mmap.mmap(content.fileno(), place, access=mmap.ACCESS_READ)
         if digest.hexdigest() != checksum:
             raise ValueError("it is not the one that was written")
-        self._ends = np.concatenate([np.zeros(0, np.int64), *breaks])
+        self._ends = np.concatenate(breaks)
         self._begin = begin
 
     def __len__(self) -> int:
