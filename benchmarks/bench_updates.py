@@ -24,7 +24,7 @@ from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.weights_file import write_into_recipe
 from ptsel_fairseq.data.make_manifest import rewrite_manifests
 from ptsel_fairseq.labels import extract
-from ptsel_fairseq.pipeline.run import find_program
+from ptsel_fairseq.pipeline.commands import find_program
 from ptsel_fairseq.runs import Run, read_run
 
 MODELS = {"base": "wav2vec2_base_librispeech", "tiny": "tiny"}
