@@ -217,10 +217,11 @@ class Task:
             yield slice(first, min(len(self), first + ROWS_AT_ONCE))
 
 
-def large_classes(classes: np.ndarray, least: int) -> np.ndarray:
-    """The points of classes of at least as many."""
+def large_classes(classes: np.ndarray, least: int) -> np.ndarray | slice:
+    """The points of classes of at least as many; where these are all points, a slice, which copies nothing."""
     _, class_of, sizes = np.unique(classes, return_inverse=True, return_counts=True)
-    return np.flatnonzero(sizes[class_of] >= least)
+    large = sizes[class_of] >= least
+    return slice(None) if large.all() else np.flatnonzero(large)
 
 
 def sums_by(number: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
@@ -288,8 +289,11 @@ def stack(labels: Mapping[str, np.ndarray], points: int) -> tuple[Stacked, dict[
         kept.append((name, (filled[:, varies] - mean[varies]) / deviation[varies]))
     ends = np.cumsum([0, *(z.shape[1] for _, z in kept)])
     spans = tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
-    values = np.concatenate([z for _, z in kept], axis=1) if kept else np.empty((points, 0))
-    return Stacked(tuple(name for name, _ in kept), values, spans, undefined), reasons
+    names = tuple(name for name, _ in kept)
+    values = np.empty((points, int(ends[-1])))
+    for span in reversed(spans):  # each is let go once it is copied: labels may take most of the memory
+        values[:, span] = kept.pop()[1]
+    return Stacked(names, values, spans, undefined), reasons
 
 
 def joined(dims: Sequence[int]) -> np.ndarray:
