@@ -96,8 +96,8 @@ def plan(settings: Settings) -> Iterator[Training]:
 
 
 def longer(settings: Settings) -> Iterator[Training]:
-    """Each encoder with each set of workers at equal weights, to be trained `LONGER` times as long."""
+    """The cells with equal weights, to be trained `LONGER` times as long: each encoder with each set of workers."""
     for seed in settings.seeds:
-        for encoder in ENCODERS:
-            for workers in WORKERS[: 1 if settings.tiny else None]:
-                yield Training(Cell(encoder, EQUAL, workers, seed))
+        for cell in list(cells(seed))[: BLOCK if settings.tiny else None]:
+            if cell.weighting == EQUAL:
+                yield Training(cell)
