@@ -24,10 +24,7 @@ from typing import Any
 from common import Figure, finish, parse, parser_of
 from tqdm import tqdm
 
-from ptsel_fairseq.downstream.corpora.music.abc import parse_abc
-from ptsel_fairseq.downstream.corpora.music.kern import parse_kern
-from ptsel_fairseq.downstream.corpora.music.library import STYLES, digest, files_of
-from ptsel_fairseq.downstream.corpora.music.musicxml import parse_musicxml
+from ptsel_fairseq.downstream.corpora.music.library import STYLES, digest, files_of, read_pieces
 from ptsel_fairseq.downstream.corpora.music.piece import QUARTER, Piece, UnreadableError
 
 FINEST = 2520  # music21 rounds thirds and the like to floats: compare in these parts of a quarter
@@ -78,11 +75,11 @@ def compare(style: str, drawn: Sequence[tuple[str, str, bytes]], show: int) -> f
     unread = theirs_unread = same = meters = signatures = common = total = 0
     different = []
     for name, suffix, content in tqdm(drawn, desc=style, disable=not sys.stderr.isatty()):
-        try:
-            ours = facts_of(read(suffix, content))
-        except UnreadableError:
+        (piece,) = read_pieces(content, suffix)
+        if isinstance(piece, UnreadableError):
             unread += 1
             continue
+        ours = facts_of(piece)
         try:
             theirs = by_music21(suffix, content)
         except Exception as error:  # of whatever kind its parser meets
@@ -113,18 +110,6 @@ def compare(style: str, drawn: Sequence[tuple[str, str, bytes]], show: int) -> f
 
 def first(notes: Counter) -> list:
     return [(start / FINEST, length / FINEST, pitch) for start, length, pitch in sorted(notes)[:2]]
-
-
-def read(suffix: str, content: bytes) -> Piece:
-    """The piece by the package's own reader."""
-    if suffix == ".abc":
-        (found,) = parse_abc(content.decode())
-        if isinstance(found, UnreadableError):
-            raise found
-        return found
-    return (
-        parse_kern(content.decode("utf-8", errors="replace")) if suffix == ".krn" else parse_musicxml(content)
-    )
 
 
 def facts_of(piece: Piece) -> Facts:

@@ -9,8 +9,6 @@ update are those of the second half, by the clock.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 from common import ASTERISK, RECIPES, ROOT, SEVEN, Figure, finish, parse, parser_of
+from trainings import train_to_the_end
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.weights_file import write_into_recipe
 from ptsel_fairseq.data.make_manifest import rewrite_manifests
 from ptsel_fairseq.labels import extract
-from ptsel_fairseq.pipeline.commands import find_program
-from ptsel_fairseq.runs import Run, read_run
+from ptsel_fairseq.runs import Run
 
 MODELS = {"base": "wav2vec2_base_librispeech", "tiny": "tiny"}
 PRECISIONS = ("fp16", "bf16", "amp", "fp32")
@@ -84,8 +82,6 @@ def train(options: argparse.Namespace, out: Path, labelled: bool) -> Run:
         "common.user_dir": ROOT / "ptsel_fairseq",
         "common.log_interval": max(1, options.updates // 20),
         "checkpoint.no_save": "true",
-        "checkpoint.save_dir": run,
-        "hydra.run.dir": run,
         "dataset.max_tokens": options.tokens,
         "dataset.num_workers": 4 if options.device == "cuda" else 0,
         "dataset.disable_validation": "true",
@@ -96,22 +92,9 @@ def train(options: argparse.Namespace, out: Path, labelled: bool) -> Run:
         **{f"common.{kind}": str(kind == options.precision).lower() for kind in PRECISIONS if kind != "fp32"},
         "common.cpu": str(options.device == "cpu").lower(),
     }
-    words = [f"++{key}={value}" for key, value in settings.items()]  # added, or in place of the recipe's
-    with (run / "output.txt").open("w") as output:
-        done = subprocess.run(
-            [
-                find_program("fairseq-hydra-train") or "fairseq-hydra-train",
-                *("--config-dir", str(run), "--config-name", name, *words),
-            ],
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    if done.returncode != 0:
-        raise PtselError(
-            f"training ended with {done.returncode}:\n{(run / 'output.txt').read_text()[-2000:]}"
-        )
-    return read_run(run)
+    # With ++ a setting is added, or takes the place of the recipe's.
+    added = {f"++{key}": value for key, value in settings.items()}
+    return train_to_the_end(run, run / f"{name}.yaml", added, options.updates)
 
 
 def seconds_an_update(run: Run) -> float:

@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 from common import ASTERISK, RECIPES, ROOT, Figure, finish, parse, parser_of
 from phones import probe, shown, write_phones
+from trainings import train_to_the_end
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
@@ -126,8 +127,6 @@ def train(out: Path, recipe: str, frontend: str, seed: int, updates: int) -> Pat
         "task.store": out / f"store-{seed}",
         "common.user_dir": ROOT / "ptsel_fairseq",
         "common.seed": seed,
-        "checkpoint.save_dir": run,
-        "hydra.run.dir": run,
         "dataset.max_tokens": 320_000,
         "dataset.num_workers": 0,
         "dataset.validate_interval_updates": max(1, updates // 8),
@@ -140,21 +139,7 @@ def train(out: Path, recipe: str, frontend: str, seed: int, updates: int) -> Pat
         settings["+model.extractor_mode"] = "layer_norm"  # as tiny.yaml has it
     run.mkdir(parents=True, exist_ok=True)
     name = "tiny_hubert" if recipe == RANDOM else recipe
-    with (run / "output.txt").open("w") as output:
-        done = subprocess.run(
-            [
-                str(Path(sys.executable).parent / "fairseq-hydra-train"),
-                *("--config-dir", str(RECIPES), "--config-name", name),
-                *(f"{key}={value}" for key, value in settings.items()),
-            ],
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    if done.returncode != 0:
-        raise PtselError(f"{run}: training ended with {done.returncode}; see output.txt there")
-    if read_run(run).records[-1].update < settings["optimization.max_update"]:
-        raise PtselError(f"{run}: training was asked to stop before its end; run the same command to go on")
+    train_to_the_end(run, RECIPES / f"{name}.yaml", settings, settings["optimization.max_update"])
     (run / "ended").touch()
     return run
 

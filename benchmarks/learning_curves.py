@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from common import ASTERISK, RECIPES, ROOT, Figure, finish, parse, parser_of
+from trainings import train_to_the_end
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
@@ -157,27 +156,11 @@ def train(out: Path, condition: str, seed: int, updates: int) -> None:
         "common.user_dir": ROOT / "ptsel_fairseq",
         "common.seed": seed,
         "common.log_interval": 10,
-        "checkpoint.save_dir": run,
-        "hydra.run.dir": run,
         "dataset.max_tokens": 320_000,
         "dataset.validate_interval_updates": 50,
         "optimization.max_update": updates,
     }
-    with (run / "output.txt").open("w") as output:
-        done = subprocess.run(
-            [
-                str(Path(sys.executable).parent / "fairseq-hydra-train"),
-                *("--config-dir", str(run), "--config-name", "tiny"),
-                *(f"{key}={value}" for key, value in settings.items()),
-            ],
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    if done.returncode != 0:
-        raise PtselError(f"{run}: training ended with {done.returncode}; see output.txt there")
-    if read_run(run).records[-1].update < updates:
-        raise PtselError(f"{run}: training was asked to stop before its end; run the same command to go on")
+    train_to_the_end(run, run / "tiny.yaml", settings, updates)
     (run / "ended").touch()
 
 

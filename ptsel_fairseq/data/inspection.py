@@ -40,7 +40,10 @@ class Piece(NamedTuple):
 
 
 def inspect_piece(piece: Piece) -> tuple[float, dict[int, AudioFacts]]:
-    """Look at some files: their seconds, each by its own rate, and by place those of which there is more to say."""
+    """Inspect some files: their seconds in all, and what was found in those that have findings or a fingerprint.
+
+    Each file counts by its own rate. The keys are places in `piece.files`.
+    """
     seconds, telling = 0.0, {}
     for place, (path, samples) in enumerate(piece.files):
         facts = inspect_file(Path(piece.root, path), samples, piece.headers_only)

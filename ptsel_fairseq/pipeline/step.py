@@ -13,6 +13,7 @@ from ptsel_fairseq.base.bundled import IN_CLONE, PACKAGE
 from ptsel_fairseq.base.data_folder import manifests_of
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import file_checksum, write_text
+from ptsel_fairseq.pipeline.commands import TRAIN
 
 TABLES = (".tsv", ".wrd", ".ltr", ".phn", ".cls", ".txt", ".json")
 
@@ -45,7 +46,7 @@ class Step:
 
     @property
     def needs_fairseq(self) -> bool:
-        return any(command[0] == "fairseq-hydra-train" for command in self.commands)
+        return any(command[0] == TRAIN for command in self.commands)
 
     def key(self) -> str:
         """SHA-256 of the commands, wherever this package lies, and of what is there of the files they read."""

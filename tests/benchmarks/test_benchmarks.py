@@ -48,6 +48,7 @@ PARTS = {
     "on_gpu",
     "phones",
     "table",
+    "trainings",
 }  # of benchmarks, none themselves
 
 

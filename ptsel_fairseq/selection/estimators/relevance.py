@@ -253,7 +253,7 @@ class Relevance:
         )
         per_class = self.task.shares * (means * heard).sum(axis=0)
         raw = float(per_class.sum())
-        chance = _trace(L, self.chance[span, span])
+        chance = float(np.trace(_whitened(L, self.chance[span, span])))
         score = _adjusted(raw, chance, most)
         if score is None:
             raise PtselError(
@@ -306,10 +306,10 @@ class Relevance:
     def _moments(self, span: slice, L: np.ndarray) -> Null:
         """The null distribution as a weighted sum of chi-squares: what permutations tend to for many groups."""
         z = self.stacked.values[:, span]
-        own = np.maximum(_eigenvalues(L, z.T @ z / len(z)), 0.0)
+        own = np.maximum(np.linalg.eigvalsh(_whitened(L, z.T @ z / len(z))), 0.0)
         shared = 0.0
         if not self.task.independent:
-            shared = max(float(_eigenvalues(L, self._pairs[span, span]).sum() / own.sum()), 0.0)
+            shared = max(float(np.trace(_whitened(L, self._pairs[span, span])) / own.sum()), 0.0)
         return sum_of_chi_squares(self._powers(shared), own)
 
     def _jackknife(self, span: slice, gamma: float, chance: float, most: float) -> tuple[float | None, int]:
@@ -363,11 +363,9 @@ class Relevance:
         S = self.covariance[np.ix_(columns, columns)]
         E = self.chance[np.ix_(columns, columns)]
         L = np.linalg.cholesky(S)
-        difference = self.between[np.ix_(columns, columns)] - E
-        inner = solve_triangular(L, solve_triangular(L, difference, lower=True).T, lower=True)
-        values, vectors = eigh((inner + inner.T) / 2)
+        values, vectors = eigh(_whitened(L, self.between[np.ix_(columns, columns)] - E))
         kept = values > 1e-12
-        left = 1 - _trace(L, E) / len(columns)
+        left = 1 - float(np.trace(_whitened(L, E))) / len(columns)
         if left <= 0:
             raise PtselError(
                 f"{len(columns)} columns of labels are too many for {len(self.task)} points: chance alone explains "
@@ -381,15 +379,10 @@ def _adjusted(raw: float, chance: float, most: float) -> float | None:
     return (raw - chance) * most / (most - chance) if chance < most else None
 
 
-def _trace(L: np.ndarray, B: np.ndarray) -> float:
-    """tr((L L')⁻¹ B) for a positive semidefinite B."""
-    return float(np.trace(solve_triangular(L, solve_triangular(L, B, lower=True).T, lower=True)))
-
-
-def _eigenvalues(L: np.ndarray, C: np.ndarray) -> np.ndarray:
-    """Of L⁻¹ C L⁻ᵀ, C symmetric."""
+def _whitened(L: np.ndarray, C: np.ndarray) -> np.ndarray:
+    """L⁻¹ C L⁻ᵀ, C symmetric."""
     inner = solve_triangular(L, solve_triangular(L, C, lower=True).T, lower=True)
-    return np.linalg.eigvalsh((inner + inner.T) / 2)
+    return (inner + inner.T) / 2
 
 
 def relevance(

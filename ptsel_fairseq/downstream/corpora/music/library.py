@@ -125,21 +125,24 @@ def files_of(root: Path, style: Style) -> list[Path]:
     return list({file.with_suffix(""): file for file in reversed(found)}.values())[::-1]
 
 
+def read_pieces(content: bytes, suffix: str) -> list[Piece | UnreadableError]:
+    """The pieces of a file in the format of its suffix, ABC, kern or else MusicXML, and why some are not read."""
+    try:
+        if suffix == ".abc":
+            return list(parse_abc(content.decode("utf-8", errors="replace")))
+        if suffix == ".krn":
+            return [parse_kern(content.decode("utf-8", errors="replace"))]
+        return [parse_musicxml(content)]
+    except UnreadableError as error:
+        return [error]
+
+
 def _read_file(root: Path, named: tuple[Style, Path]) -> list[tuple[Work, list[object]] | str]:
     """The works of a file with what tells that they belong together, and the reason for each that is left out."""
     style, file = named
     content = file.read_bytes()
     name = file.relative_to(root).with_suffix("").as_posix()
-    pieces: list[Piece | UnreadableError]
-    try:
-        if file.suffix == ".abc":
-            pieces = list(parse_abc(content.decode("utf-8", errors="replace")))
-        elif file.suffix == ".krn":
-            pieces = [parse_kern(content.decode("utf-8", errors="replace"))]
-        else:
-            pieces = [parse_musicxml(content)]
-    except UnreadableError as error:
-        pieces = [error]
+    pieces = read_pieces(content, file.suffix)
     out: list[tuple[Work, list[object]] | str] = []
     for number, piece in enumerate(pieces, start=1):
         if isinstance(piece, UnreadableError):
