@@ -11,6 +11,7 @@ go to the classifiers of `ptsel probe`, with the corpus's splits. Only the rate 
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -45,19 +46,25 @@ SPLITS = ("train", "valid", "test")
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
-    parser = parser_of(__doc__)
-    parser.add_argument("corpus", type=Path, nargs="?", help="OUT of `ptsel fetch rendered-scores`")
-    parser.add_argument("--clips", type=int, default=240, help="the first of the corpus's plan")
+    parser = parser_of_corpus(__doc__, clips=240)
     parser.add_argument(
         "--grid-only", action="store_true", help="the last condition alone, of the clips as they are"
     )
-    parser.add_argument("--jobs", type=int, help="processes (default: all cores)")
     options = parse(parser, arguments, {})
     if options.tiny:
         return finish(options, tiny())
     if options.corpus is None:
         parser.error("expected the folder of the corpus")
     return finish(options, compare(options.corpus, options.clips, options.grid_only, options.jobs))
+
+
+def parser_of_corpus(description: str, clips: int) -> argparse.ArgumentParser:
+    """The options of a benchmark of the corpus of rendered scores, by default of so many clips."""
+    parser = parser_of(description)
+    parser.add_argument("corpus", type=Path, nargs="?", help="OUT of `ptsel fetch rendered-scores`")
+    parser.add_argument("--clips", type=int, default=clips, help="the first of the corpus's plan")
+    parser.add_argument("--jobs", type=int, help="processes (default: all cores)")
+    return parser
 
 
 def compare(corpus: Path, count: int, grid_only: bool, jobs: int | None) -> list[Figure]:
@@ -99,22 +106,41 @@ def described(
 def describe(waveform: np.ndarray, rate: int, hop: float) -> dict[str, np.ndarray]:
     """Mean and deviation over frames of each label, and the rhythm of the onsets."""
     step = round(hop * rate)
-    short, window = min(2048, round(WINDOW * rate)), round(LONG_WINDOW * rate)
-    spectrum = np.abs(librosa.stft(waveform, n_fft=2048, win_length=short, hop_length=step)) ** 2
-    mel = librosa.power_to_db(librosa.feature.melspectrogram(S=spectrum, sr=rate, n_mels=80))
+    window = round(LONG_WINDOW * rate)
+    mel = log_mel(waveform, rate, hop)
     long = np.abs(librosa.stft(waveform, n_fft=4096, win_length=window, hop_length=step)) ** 2
     chroma = librosa.feature.chroma_stft(S=long, sr=rate, tuning=0.0)
-    onset = np.maximum(0, np.diff(mel, axis=1)).mean(axis=0)
-    onset = onset - onset.mean()
-    power = np.abs(np.fft.rfft(onset, 2 * len(onset))) ** 2
-    autocorrelation = np.fft.irfft(power)[: len(onset)]
-    lags = 60 / TEMPI / hop
-    rhythm = np.interp(lags, np.arange(len(onset)), autocorrelation / max(autocorrelation[0], 1e-9))
+    found = autocorrelation(onset_curve(mel))
+    rhythm = np.interp(60 / TEMPI / hop, np.arange(len(found)), found)
     frames = {"log mel": mel, "mfcc": librosa.feature.mfcc(S=mel, n_mfcc=20), "chroma": chroma}
-    summaries = {
-        name: np.concatenate([values.mean(axis=1), values.std(axis=1)]) for name, values in frames.items()
-    }
-    return {name: values.astype(np.float32) for name, values in {**summaries, "rhythm": rhythm}.items()}
+    summaries = {name: pooled(values) for name, values in frames.items()}
+    return {**summaries, "rhythm": rhythm.astype(np.float32)}
+
+
+def pooled(values: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation over frames of [dim, frames], float32 [2 dim]."""
+    return np.concatenate([values.mean(axis=1), values.std(axis=1)]).astype(np.float32)
+
+
+def log_mel(waveform: np.ndarray, rate: int, hop: float) -> np.ndarray:
+    """80 bands in dB [bands, frames]."""
+    spectrum = librosa.stft(
+        waveform, n_fft=2048, win_length=min(2048, round(WINDOW * rate)), hop_length=round(hop * rate)
+    )
+    return librosa.power_to_db(librosa.feature.melspectrogram(S=np.abs(spectrum) ** 2, sr=rate, n_mels=80))
+
+
+def onset_curve(mel: np.ndarray) -> np.ndarray:
+    """The mean rise of log-mel bands [bands, frames] from one frame to the next, [frames - 1]."""
+    return np.maximum(0, np.diff(mel, axis=1)).mean(axis=0)
+
+
+def autocorrelation(curve: np.ndarray) -> np.ndarray:
+    """Of a curve without its mean, at lags of 0, 1, ... frames; 1 at lag 0."""
+    curve = curve - curve.mean()
+    power = np.abs(np.fft.rfft(curve, 2 * len(curve))) ** 2
+    found = np.fft.irfft(power)[: len(curve)]
+    return found / max(found[0], 1e-9)
 
 
 def probed(

@@ -53,7 +53,8 @@ def main() -> None:
         choose(study, tuple(TASKS), parts, FIRST_WAYS)
         score_groups(study, tuple(TASKS), parts)
         choose(study, tuple(TASKS), parts, FIRST_WAYS if settings.tiny else tuple(WAY))
-    train(study)
+    if {"1", "2"} & set(settings.tiers):
+        train(study)
     if "3" in settings.tiers:
         import tier3
 

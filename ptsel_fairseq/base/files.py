@@ -176,8 +176,10 @@ def output_folder(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked_folder(folder: Path, busy: str) -> Iterator[None]:
+def locked_folder(folder: Path, busy: str) -> Iterator[int]:
     """Make a folder, and keep other processes that lock it out for as long as the block runs.
+
+    It gives the lock's file descriptor: a process that inherits it holds the lock too until it ends.
 
     The folder itself is locked, which leaves no file behind and ends with the process. If the block fails before it
     has written anything into a folder that was made here, the folder is removed.
@@ -189,7 +191,7 @@ def locked_folder(folder: Path, busy: str) -> Iterator[None]:
     made = not folder.exists()
     lock = _lock_of(folder, busy)
     try:
-        yield
+        yield lock
     except BaseException:
         if made:
             with contextlib.suppress(OSError):  # it holds finished work, which is kept

@@ -11,6 +11,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +26,7 @@ ENGINES = "local, dask://HOST:PORT or ray://HOST:PORT"
 INSTALL = {"dask": "pip install 'dask[distributed]'", "ray": "pip install 'ray[client]'"}
 SECONDS_TO_CONNECT = 20
 SHORT_WORK_SECONDS = 300  # of audio: less than this is done faster in one process than processes start
+SECONDS_BETWEEN_LOOKS = 1.0  # of a worker, whether its parent is there
 AHEAD = 4  # pieces for each worker that are sent or done, but not yet taken
 
 Piece = TypeVar("Piece")
@@ -104,8 +107,17 @@ def _thread_pools(modules: int) -> Any:
     return threadpoolctl.ThreadpoolController()
 
 
-def _start_process() -> None:
+def _start_process(parent: int) -> None:
+    """Prepare a worker process, which ends with its parent, even if that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C the parent stops its processes
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Without this a worker whose parent was killed would wait for its next piece, and hold its memory, for ever."""
+    while os.getppid() == parent:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    os._exit(1)
 
 
 @contextlib.contextmanager
@@ -113,7 +125,9 @@ def _processes(engine: str, jobs: int) -> Iterator[tuple[Submit, int]]:
     import loky
 
     # Not forked: a fork of a process in which torch has started threads can hang.
-    pool = loky.ProcessPoolExecutor(jobs, initializer=_start_process, env={"OMP_NUM_THREADS": "1"})
+    pool = loky.ProcessPoolExecutor(
+        jobs, initializer=_start_process, initargs=(os.getpid(),), env={"OMP_NUM_THREADS": "1"}
+    )
     done = False
     try:
         yield lambda function, piece: pool.submit(_one_thread, function, piece).result, jobs

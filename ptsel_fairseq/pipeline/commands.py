@@ -35,9 +35,14 @@ def find_program(name: str) -> str | None:
 
 
 class Running:
-    """The processes that run now, and what they were told; shared by threads."""
+    """The processes that run now, and what they were told; shared by threads.
+
+    Attributes:
+        inherited: file descriptors that they inherit, such as that of a lock, which lasts until the last has ended.
+    """
 
     def __init__(self) -> None:
+        self.inherited: tuple[int, ...] = ()
         self._lock = threading.Lock()
         self._processes: set[subprocess.Popen] = set()
         self._told = 0
@@ -52,7 +57,7 @@ class Running:
 
     def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen:
         """Start a process that reads nothing."""
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=self.inherited, **options)
         with self._lock:
             self._processes.add(process)
         if self._told:

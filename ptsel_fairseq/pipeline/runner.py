@@ -76,8 +76,9 @@ class Runner:
         self._number, self._lock = 0, threading.Lock()
 
     def __enter__(self) -> Runner:
-        busy = f"{self.out}: another run works there; wait for it or stop it"
-        self._stack.enter_context(locked_folder(self.out, busy))
+        busy = f"{self.out}: another run works there, or a command that it has left; wait for it or stop it"
+        # A training outlives a runner that is killed; no other may begin in its folder meanwhile.
+        self._running.inherited = (self._stack.enter_context(locked_folder(self.out, busy)),)
         if threading.current_thread() is threading.main_thread():
             for number in (*ASKED_TO_STOP, signal.SIGINT):
                 self._stack.callback(signal.signal, number, signal.signal(number, self._stop))

@@ -155,3 +155,43 @@ def test_ray(monkeypatch):
             list(map_ordered(check_jobs, [1, 1, -1], "ray://127.0.0.1:9381"))
     finally:
         subprocess.run([*ray, "stop", "--force"], **quiet)
+
+
+ORPHANED = """
+import os, signal, sys, time
+from ptsel_fairseq.base.workers import map_ordered
+
+def report(number):
+    with open(f"{sys.argv[1]}/{os.getpid()}", "w"):
+        pass
+    time.sleep(0 if number else 600)
+
+if __name__ == "__main__":
+    list(map_ordered(report, range(8), jobs=2))
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    """One that is at work and one that waits for a piece; else each would hold its memory for ever."""
+    script, seen = tmp_path / "orphaned.py", tmp_path / "seen"
+    script.write_text(ORPHANED)
+    seen.mkdir()
+    parent = subprocess.Popen([sys.executable, script, seen])
+    deadline = time.monotonic() + 120
+    while len(list(seen.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers = [int(file.name) for file in seen.iterdir()]
+    assert len(workers) == 2
+    parent.kill()
+    parent.wait()
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [worker for worker in workers if is_running(worker)]
+
+
+def is_running(process):
+    try:
+        with open(f"/proc/{process}/stat") as status:
+            return status.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -22,6 +22,7 @@ SLOW = {
     "bench_long": 1, "bench_music_labels": 3, "bench_startup": 5, "bench_step": 3,
     "full_disk": 1, "kill_commands": 1, "two_writers": 1,
     "kill_extraction": 1, "kill_training": 2, "learning_curves": 2, "mfcc_baselines": 6, "music_at_16_khz": 1,
+    "music_meter": 1,
 }  # fmt: skip
 NEEDS = {"accuracy_of_alignment": "pocketsphinx"} | dict.fromkeys(
     (

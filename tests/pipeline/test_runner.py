@@ -139,7 +139,7 @@ from ptsel_fairseq.pipeline import Runner, Step
 run, jobs = Path(sys.argv[1]), int(sys.argv[2])
 script = r'''
 trap 'echo saved >> "$0/log"; exit 0' INT TERM
-mkdir -p "$0"; echo began >> "$0/log"; touch "$0/checkpoint"
+mkdir -p "$0"; echo $$ > "$0/process"; echo began >> "$0/log"; touch "$0/checkpoint"
 test -e "$0/allowed" || while true; do sleep 0.05; done
 '''
 step = Step("train", (("bash", "-c", script, str(run)),), makes=(run / "checkpoint",), run_folder=run)
@@ -155,10 +155,7 @@ def test_an_interrupted_training_saves_and_is_not_taken_for_done(number, code, j
     log = tmp_path / "run" / "log"
     words = [sys.executable, "-c", PROGRAM, str(tmp_path / "run"), str(jobs)]
     with subprocess.Popen(words, start_new_session=True, stderr=subprocess.PIPE, text=True) as program:
-        for _ in range(400):
-            if log.exists():
-                break
-            time.sleep(0.05)
+        wait_for(log)
         if number == signal.SIGINT:
             os.killpg(program.pid, number)  # as a terminal does
         else:
@@ -170,6 +167,32 @@ def test_an_interrupted_training_saves_and_is_not_taken_for_done(number, code, j
     (tmp_path / "run" / "allowed").write_text("")
     subprocess.run(words, check=True, timeout=60)
     assert log.read_text() == "began\nsaved\nbegan\n"  # in the same folder: it went on
+
+
+def wait_for(file):
+    for _ in range(400):
+        if file.exists():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{file} did not come")
+
+
+def test_a_training_whose_runner_was_killed_keeps_other_runs_out(tmp_path):
+    """Two trainings would write the same checkpoints."""
+    log = tmp_path / "run" / "log"
+    words = [sys.executable, "-c", PROGRAM, str(tmp_path / "run"), "0"]
+    with subprocess.Popen(words, start_new_session=True) as program:
+        wait_for(log)
+        program.kill()
+    refused = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 1
+    assert "another run works there, or a command that it has left" in refused.stderr
+    assert log.read_text() == "began\n"
+    os.kill(int((tmp_path / "run" / "process").read_text()), signal.SIGTERM)
+    (tmp_path / "run" / "allowed").write_text("")
+    ended = [subprocess.run(words, capture_output=True, timeout=60).returncode for _ in range(2)]
+    assert ended[-1] == 0
+    assert log.read_text() == "began\nsaved\nbegan\n"
 
 
 def test_the_end_of_a_log_shows_no_endless_line(tmp_path, capsys):

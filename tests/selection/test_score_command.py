@@ -19,6 +19,7 @@ from ptsel_fairseq.selection import (
 )
 from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR
 from ptsel_fairseq.selection.label_score import read_scores
+from ptsel_fairseq.selection.output.text import interval_text
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +119,17 @@ def test_audio_of_another_length_is_named(data_dir, store_dir, tmp_path):
     for jobs in (1, 2):
         with pytest.raises(PtselError, match=rf"line 5 .*{broken.samples} samples, the audio has"):
             build_points(moved, LabelStore(store_dir, "train"), class_file, ["zcr"], jobs=jobs)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text"),
+    [
+        ((0.0312, 0.3), "0.031 .. 0.300"),
+        ((-0.00123, 0.0456), "-0.0012 .. 0.0456"),
+        ((9.87, 123.456), "10 .. 123"),
+        ((0.0, 0.0), "0.00 .. 0.00"),
+        ((1.5e-6, 2.4e-5), "1.5e-06 .. 2.4e-05"),
+    ],
+)
+def test_both_bounds_of_an_interval_have_as_many_decimals(bounds, text):
+    assert interval_text(*bounds) == text

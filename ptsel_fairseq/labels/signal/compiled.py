@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from functools import lru_cache, wraps
+from types import ModuleType
 from typing import Any
 
 # Sums may be taken in another order, several terms at once; what is not finite stays what it is.
@@ -16,10 +20,46 @@ def compiled(function: Callable[..., Any], any_order: bool = False) -> Callable[
 
     With `any_order` the terms of a sum are added as is fastest, which changes its rounding.
     """
-    import numba
-
+    numba = import_numba()
     options: dict[str, Any] = {"fastmath": set(ANY_ORDER)} if any_order else {}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba finds no folder for its cache
         return numba.njit(**options)(function)
+
+
+@lru_cache
+def import_numba() -> ModuleType:
+    """numba whose processes take turns in a folder of compiled loops.
+
+    numba reads, adds to and writes the index of such a folder without a lock. Where several processes compile a loop
+    for different types for the first time, as worker processes do, the index can then name another type's code, which
+    computes garbage or crashes, in every later run. That holds for librosa's loops too, which are compiled as it is
+    imported.
+    """
+    import numba
+    from numba.core.caching import IndexDataCacheFile
+
+    for name in ("load", "save"):
+        setattr(IndexDataCacheFile, name, _in_turn(getattr(IndexDataCacheFile, name)))
+    return numba
+
+
+def _in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def in_turn(self: Any, *arguments: Any) -> Any:
+        with _locked(self._cache_path):
+            return method(self, *arguments)
+
+    return in_turn
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Keep other processes out of a folder, where it is there and its file system has locks."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ def score_table(
         if record.score is None:
             lines.append(f"{name:{width}s} {'-':>9s} no score: {record.reason}")
             continue
-        interval = "-" if record.interval is None else f"{record.interval[0]:.3g} .. {record.interval[1]:.3g}"
+        interval = "-" if record.interval is None else interval_text(*record.interval)
         p = "-" if record.p is None else p_text(record.p, permutations)
         z = "-" if record.z is None else f"{record.z:.1f}"
         lines.append(
@@ -48,6 +49,15 @@ def score_table(
             f"{record.classes or '-':>7}"
         )
     return "\n".join(lines)
+
+
+def interval_text(low: float, high: float) -> str:
+    """Two bounds with equally many decimals, three digits of the larger one."""
+    largest = max(abs(low), abs(high))
+    if largest and not 1e-4 <= largest < 1e4:
+        return f"{low:.1e} .. {high:.1e}"
+    decimals = max(0, 2 - math.floor(math.log10(largest))) if largest else 2
+    return f"{low:.{decimals}f} .. {high:.{decimals}f}"
 
 
 def p_text(p: float, permutations: int) -> str:
