@@ -58,10 +58,12 @@ def _fixed_point(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """α, β, |m|² and |y - F m|² [k] at α / β = `ratio`."""
     shrunk = 1 / (spectrum + ratio)
-    length = (inner * shrunk**2).sum(axis=0)
-    error = squares - 2 * (inner * shrunk).sum(axis=0) + (spectrum * inner * shrunk**2).sum(axis=0)
+    weighted = inner * shrunk
+    length = np.add.reduce(weighted * shrunk, axis=0)
+    # y'y - 2 y'F m + |F m|², where σ / (σ + t)² = 1 / (σ + t) - t / (σ + t)².
+    error = squares - np.add.reduce(weighted, axis=0) - ratio * length
     error = np.maximum(error, 1e-15 * squares)
-    freedom = (spectrum * shrunk).sum(axis=0)
+    freedom = np.add.reduce(spectrum * shrunk, axis=0)
     # With as many columns as points, rounding can leave less than no freedom for the error.
     return freedom / np.maximum(length, TINY), np.maximum(n - freedom, 1e-12 * n) / error, length, error
 

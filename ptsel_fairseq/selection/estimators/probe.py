@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError
+from scipy.linalg.lapack import dposv
 
 from ptsel_fairseq.selection.estimators.shrinkage import shrunk
 from ptsel_fairseq.selection.estimators.task import Task, sums_by
@@ -74,8 +75,11 @@ def discriminant(
     squares = np.einsum("nd,nd->n", z, z) - 2 * np.einsum("nd,nd->n", z, means[classes])
     squares += np.einsum("kd,kd->k", means, means)[classes]
     S, _ = shrunk(covariance, squares)
-    S[np.diag_indices_from(S)] += NUGGET * float(np.trace(moments.products)) / z.size
-    coefficients = cho_solve(cho_factor(S, lower=True), means.T).T
+    S.flat[:: len(S) + 1] += NUGGET * float(np.trace(moments.products)) / z.size
+    _, solved, failed = dposv(S, means.T, lower=True)
+    if failed:
+        raise LinAlgError("expected a covariance that can be inverted")
+    coefficients = solved.T
     with np.errstate(divide="ignore"):
         intercepts = np.log(counts / counts.sum()) - np.einsum("kd,kd->k", means, coefficients) / 2
     return coefficients, intercepts
