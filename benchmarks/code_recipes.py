@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,7 @@ def gains(own: Sequence[Result], random: Sequence[Result] | None) -> dict[str, f
     return {name: 100 * value, f"{name}_low": 100 * low, f"{name}_high": 100 * high}
 
 
+@lru_cache
 def loads_in_stock(run: Path) -> bool:
     """Whether fairseq without this package reads the export of a run."""
     exported = run / "stock.pt"

@@ -29,13 +29,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("demo-output"), help="folder of everything it makes")
     parser.add_argument("--pretrain-updates", type=int, help="of the pretraining (default: as the file says)")
+    parser.add_argument("--folds", type=int, help="of the probe (default: as the file says)")
     options = parser.parse_args()
     out = options.out.resolve()
     started = time.monotonic()
-    pipeline = PIPELINE
-    if options.pretrain_updates is not None:
-        values = yaml.safe_load(PIPELINE.read_text())
-        values["train"]["optimization.max_update"] = options.pretrain_updates
+    pipeline, values = PIPELINE, yaml.safe_load(PIPELINE.read_text())
+    updates, folds = values["train"]["optimization.max_update"], values["probe"]["folds"]
+    if (options.pretrain_updates, options.folds) != (None, None):
+        values["train"]["optimization.max_update"] = options.pretrain_updates or updates
+        values["probe"]["folds"] = folds = options.folds or folds
         pipeline = out / "pipeline.yaml"
         out.mkdir(parents=True, exist_ok=True)
         pipeline.write_text(yaml.safe_dump(values, sort_keys=False))
@@ -43,7 +45,7 @@ def main() -> None:
     if code:
         sys.exit(code)
     draw(out)
-    table = "\n".join([*labels_table(out), "", *training_lines(out), "", *probe_table(out)])
+    table = "\n".join([*labels_table(out), "", *training_lines(out), "", *probe_table(out, folds)])
     print(f"\n{table}")
     (out / "table.txt").write_text(table + "\n")
     minutes = (time.monotonic() - started) / 60
@@ -106,9 +108,9 @@ def training_lines(out: Path) -> list[str]:
     ]
 
 
-def probe_table(out: Path) -> list[str]:
+def probe_table(out: Path, folds: int) -> list[str]:
     """Accuracy of a linear classifier of phones on each frozen front end, with its interval."""
-    lines = ["phones told apart by a linear classifier on frozen features, five folds of utterances:"]
+    lines = [f"phones told apart by a linear classifier on frozen features, {folds} folds of utterances:"]
     for name, shown in FRONT_ENDS.items():
         metrics = json.loads((out / "probe" / name / "result.json").read_text())["metrics"]
         accuracy = metrics["accuracy"]

@@ -1,4 +1,4 @@
-"""`make demo` with fewer updates: the whole road, its tables and its pictures."""
+"""`make demo` with fewer updates and folds: the whole road, its tables and its pictures."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ def test_the_demo_goes_the_whole_road_and_a_second_run_repeats_nothing(tmp_path)
         tmp_path,
         "--pretrain-updates",
         "20",
+        "--folds",
+        "3",
     )
     done = run_command(*command)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     table = (tmp_path / "table.txt").read_text()
-    for row in ("f0", "mfcc", "contrastive loss", "s each"):
+    for row in ("f0", "mfcc", "contrastive loss", "s each", "3 folds"):
         assert row in table
     accuracies = [float(number) for number in re.findall(r"accuracy +([\d.]+) %", table)]
     assert len(accuracies) == 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import ASTERISK, BIN, ROOT, contents, run_command, write_manifest
+from conftest import ASTERISK, BIN, contents, run_command, write_manifest
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import readable_size, readable_time
@@ -304,17 +303,6 @@ def test_interrupted_by_the_keyboard(data_dir, tmp_path):
     )
     assert 0 < len(writer.todo()) < len(read_manifest(manifest))
     writer.close()
-
-
-@pytest.mark.slow
-def test_killed_with_its_workers_a_rerun_gives_the_same_bytes():
-    """SIGKILL of everything, of the process alone, and of a worker, while workers write a long recording's tracks."""
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "kill_extraction.py", "--kills", "3", "--clips", "10"],
-        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("the same bytes") == 3
 
 
 def test_readable_numbers():
