@@ -2,10 +2,10 @@
 
     python benchmarks/kill_extraction.py [--kills N] [--seed N]
 
-Each kill is SIGKILL of the command's process and its workers, of the process alone (its workers outlive it by a second and may
-still write while the next run is at work), or of one worker. Then the same extraction is run again, and its store must
-be byte-identical to that of a run that was left alone. The corpus is bundled clips and a recording of four minutes,
-which the workers write themselves.
+Each kill is SIGKILL of the command's process and its workers, of the process alone (its workers outlive it by a second
+and may still write while the next run is at work), or of one worker. Then the same extraction is run again, and its
+store must be byte-identical to that of a run that was left alone. The corpus is bundled clips and a recording of four
+minutes, which the workers write themselves.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def features(corpus: Path, of_clip: tuple[dict, list[Note]]) -> dict[str, np.nda
     onsets = onset_curve(mel)
     scale = 60 / clip["tempo"] / QUARTER
     score = np.array([note.start * scale for note in notes])
-    tracks = compute(waveform, list(LABELS))
+    tracks = compute(waveform, list(LABELS), sample_rate=SAMPLE_RATE)
     return {
         "log mel": pooled(mel),
         **{f"`{name}`": pooled(tracks[name].values.T) for name in LABELS},

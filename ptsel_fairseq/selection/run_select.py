@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.files import readable_time
 from ptsel_fairseq.base.pictures import save
 from ptsel_fairseq.base.provenance import NUMERICS, versions
 from ptsel_fairseq.base.weights_file import check_weights, write_into_recipe, write_weights
@@ -18,6 +19,10 @@ from ptsel_fairseq.selection.points import Points
 from ptsel_fairseq.selection.weighting import WAYS
 from ptsel_fairseq.selection.weighting.comparison import METHODS_FILE, compare_methods, write_comparison
 from ptsel_fairseq.selection.weighting.method import select_weights
+from ptsel_fairseq.selection.weighting.rfe import rfe_seconds
+
+RFE = "rfe"
+WORTH_SAYING = 20.0  # seconds
 
 
 def select_command(
@@ -51,7 +56,11 @@ def select_command(
     from ptsel_fairseq.selection.output.figures import weights_figure
 
     estimator, way = estimator_of(made), WAYS.get(method)
-    source = load_points(Path(ci_dir), scores) if way.on_points else scores
+    source: Points | Mapping[str, LabelScore] = scores
+    if way.on_points:
+        source = load_points(Path(ci_dir), scores)
+        if way.name == RFE:
+            _say_what_elimination_costs(source)
     found = select_weights(source, method=way, estimator=estimator, scores=scores, progress=True, **options)
     check_weights(found.weights, scores, found.sum_to_one)
     provenance: dict[str, object] = {
@@ -94,12 +103,22 @@ def _compare(
     out = ci_dir / METHODS_FILE if out is None else Path(out)
     if out.suffix != ".json":
         raise PtselError(f"--out: expected a name ending in .json for the method all-methods, found {out}")
-    estimator = estimator_of(made)
-    compared = compare_methods(load_points(ci_dir, scores), scores, estimator=estimator, **options)
+    estimator, points = estimator_of(made), load_points(ci_dir, scores)
+    _say_what_elimination_costs(points)
+    compared = compare_methods(points, scores, estimator=estimator, **options)
     write_comparison(out, compared, {"estimator": made["estimator"], **_origin(made, options, command_line)})
     save(comparison_figure(compared, estimator), out.with_suffix(".png"))
     print(comparison_table(compared, estimator))
     print(f"wrote {out} and {out.with_suffix('.png')}")
+
+
+def _say_what_elimination_costs(points: Points) -> None:
+    """Before the one method that can take minutes."""
+    seconds = rfe_seconds(points.labels, points.classes)
+    if seconds > WORTH_SAYING:
+        print(
+            f"{RFE} will take about {readable_time(seconds)} with {len(points.labels)} labels of so many columns"
+        )
 
 
 def _origin(made: Mapping[str, Any], options: Mapping[str, Any], command_line: str) -> dict[str, object]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ASTERISK, ROOT, run_command
 
 from ptsel_fairseq.base.weights_file import read_weights
+from ptsel_fairseq.selection.run_select import select_command
+from ptsel_fairseq.selection.weighting.rfe import SECONDS_AN_ENTRY, rfe_seconds
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +101,22 @@ def test_the_command_refuses_in_one_line(ci_dir, tmp_path, arguments, message):
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_a_method_that_can_take_minutes_says_so_beforehand(ci_dir, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ptsel_fairseq.selection.run_select.WORTH_SAYING", 0.0)
+    for method, times in (("relevance", 0), ("rfe", 1), ("all-methods", 1)):
+        select_command(ci_dir, method, tmp_path / ("m.json" if method == "all-methods" else "w.yaml"))
+        assert capsys.readouterr().out.count("rfe will take about") == times
+
+
+def test_elimination_takes_longer_with_more_labels_columns_and_points():
+    rng = np.random.default_rng(0)
+    labels = {"a": rng.normal(size=(200, 2)), "b": rng.normal(size=200)}
+    classes = np.repeat(["x", "y"], 100)
+    few = rfe_seconds(labels, classes)
+    assert few == pytest.approx(SECONDS_AN_ENTRY * 200 * 2 * 3 * 2)
+    more = {name: np.concatenate([values] * 9) for name, values in labels.items()}
+    # At most 100 points of a class are learned from.
+    assert rfe_seconds(more, np.tile(classes, 9)) == pytest.approx(few)
+    assert rfe_seconds({**labels, "c": rng.normal(size=(200, 3))}, classes) == pytest.approx(3 * few)

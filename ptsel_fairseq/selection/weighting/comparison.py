@@ -123,7 +123,9 @@ def compare_methods(
     labels, R, _ = prepared.dependence(sorted(points.labels))
     judge = _judge(prepared, seed)
     rows, path = {}, {}
-    for title, (way, settings) in progress_bar(_compared(scored_by).items(), desc="methods", unit="method"):
+    bar = progress_bar(_compared(scored_by).items(), desc="methods", unit="method")
+    for title, (way, settings) in bar:
+        bar.set_postfix_str(title)
         try:
             found = weigh(
                 prepared, scores, scored_by, way, Options(seed=seed, memory=memory, **settings), screen
