@@ -22,6 +22,8 @@ LETTERS = {"recognition": "bits per letter", "classification": "bits"}
 
 def comparison_figure(runs: Mapping[str, Run]) -> Figure:
     """Several runs by name, one panel for each quantity, training solid and validation dashed."""
+    from matplotlib.lines import Line2D
+
     keys = quantities(list(runs.values()))
     columns = min(3, len(keys))
     rows = -(-len(keys) // columns)
@@ -36,8 +38,16 @@ def comparison_figure(runs: Mapping[str, Run]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels.flat[len(keys) :]:
         axes.set_visible(False)
-    handles, names = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=min(4, len(names)), frameon=False)
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=COLOURS[i % len(COLOURS)],
+            label=name if _logs(run, keys) else f"{name} (no reports)",
+        )
+        for i, (name, run) in enumerate(runs.items())
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(runs)), frameon=False)
     figure.supxlabel(_drawn(list(runs.values())), fontsize="small")
     return figure
 
@@ -171,16 +181,23 @@ def _figure(width: float, height: float) -> Figure:
 
 def _drawn(runs: list[Run]) -> str:
     """What the lines mean, of the kinds that are there."""
-    kinds = {kind for run in runs for kind in ("train_inner", "valid") if run.keys(kind)}
+    keys = quantities(runs)
+    kinds = {kind for run in runs for kind in ("train_inner", "valid") if _logs(run, keys, (kind,))}
     return ", ".join(
         text for kind, text in (("train_inner", TRAINING), ("valid", VALIDATION)) if kind in kinds
     )
 
 
+def _logs(run: Run, keys: Sequence[str], kinds: Sequence[str] = ("train_inner", "valid")) -> bool:
+    """Whether a run has reported any of these quantities."""
+    return any(key in run.keys(kind) for kind in kinds for key in keys)
+
+
 def _draw_both(axes: Axes, run: Run, key: str, colour: str, name: str) -> None:
     training, validation = run.series("train_inner", key), run.series("valid", key)
     if training[0]:
-        axes.plot(*training, color=colour, label=name)
+        alone = "s" if len(training[0]) == 1 else ""  # a line of one report is nothing to see
+        axes.plot(*training, color=colour, marker=alone, label=name)
     if validation[0]:
         label = "_nolegend_" if training[0] else name
         axes.plot(*validation, color=colour, linestyle="--", marker="o", markersize=3, label=label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.run_figures import plot_command, run_figure
+from ptsel_fairseq.run_figures import comparison_figure, plot_command, run_figure
 from ptsel_fairseq.runs import parse_line, read_run
 
 INNER = (
@@ -81,6 +81,18 @@ def test_several_runs_are_compared_by_folder(tmp_path, capsys):
     )
     with pytest.raises(PtselError, match="different names"):
         plot_command([tmp_path / "one", tmp_path / "one"], tmp_path / "both.png")
+
+
+def test_a_run_without_reports_is_named_and_a_single_report_is_seen(tmp_path):
+    """An untrained encoder is a training of one update, which logs nothing."""
+    for name, line in (("trained", INNER), ("untrained", INNER.replace("train_inner", "train"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hydra_train.log").write_text(line + "\n")
+    figure = comparison_figure({name: read_run(tmp_path / name) for name in ("trained", "untrained")})
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["trained", "untrained (no reports)"]
+    assert [line.get_marker() for line in figure.axes[0].get_lines()] == ["s"]
+    assert figure.get_supxlabel() == "solid: training"
 
 
 FINETUNED = (
