@@ -11,7 +11,8 @@ MODULE = "\n".join(
     f"def twice{number}(values):\n    return values[0] + values[-1]\n" for number in range(LOOPS)
 )
 COMPILE = """
-import sys, time
+import itertools, sys, time
+from concurrent.futures import ThreadPoolExecutor
 sys.path.insert(0, sys.argv[1])
 import numpy as np
 from ptsel_fairseq.labels.signal import compiled
@@ -27,11 +28,13 @@ IndexDataCacheFile._save_index = save_late
 import loops
 types = [np.float64, np.int32, np.complex64]
 types = types[int(sys.argv[2]):] + types[:int(sys.argv[2])]
-for name in sorted(vars(loops)):
-    if name.startswith("twice"):
-        loop = compiled.compiled(getattr(loops, name))
-        for dtype in types:
-            assert loop(np.array([1, 2, 3], dtype=dtype)) == 4, (name, dtype)
+names = [name for name in sorted(vars(loops)) if name.startswith("twice")]
+def check(pair):
+    name, dtype = pair
+    loop = compiled.compiled(getattr(loops, name))
+    assert loop(np.array([1, 2, 3], dtype=dtype)) == 4, pair
+with ThreadPoolExecutor(int(sys.argv[3])) as pool:
+    list(pool.map(check, itertools.product(names, types)))
 """
 
 
@@ -41,10 +44,31 @@ def test_processes_that_compile_at_once_do_not_mix_their_loops(tmp_path):
     cache = tmp_path / "cache"
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
     words = [sys.executable, "-c", COMPILE, str(tmp_path)]
-    together = [subprocess.Popen([*words, str(first)], env=environment) for first in range(3)]
+    together = [subprocess.Popen([*words, str(first), "1"], env=environment) for first in range(3)]
     assert [process.wait(timeout=300) for process in together] == [0, 0, 0]
     kept = sorted(cache.rglob("*.nbc"))
     assert len(kept) == 3 * LOOPS
     for first in range(3):
-        subprocess.run([*words, str(first)], env=environment, check=True, timeout=300)
+        # Several threads, which also take turns by a lock of numba's own.
+        subprocess.run([*words, str(first), "4"], env=environment, check=True, timeout=300)
     assert sorted(cache.rglob("*.nbc")) == kept
+
+
+ONCE = """
+import threading
+from ptsel_fairseq.labels.signal.compiled import import_numba
+barrier = threading.Barrier(16)
+def first():
+    barrier.wait()
+    import_numba()
+threads = [threading.Thread(target=first) for _ in range(16)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+from numba.core.caching import IndexDataCacheFile
+assert not hasattr(IndexDataCacheFile.save.__wrapped__, "__wrapped__")
+"""
+
+
+def test_threads_that_come_first_at_once_wrap_it_once():
+    """Twice, and saving would wait for its own lock for ever."""
+    subprocess.run([sys.executable, "-c", ONCE], check=True, timeout=100)

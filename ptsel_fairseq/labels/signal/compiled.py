@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
 from types import ModuleType
@@ -12,6 +13,8 @@ from typing import Any
 
 # Sums may be taken in another order, several terms at once; what is not finite stays what it is.
 ANY_ORDER = frozenset({"reassoc", "contract"})
+
+_first = threading.Lock()
 
 
 @lru_cache
@@ -28,9 +31,8 @@ def compiled(function: Callable[..., Any], any_order: bool = False) -> Callable[
         return numba.njit(**options)(function)
 
 
-@lru_cache
 def import_numba() -> ModuleType:
-    """numba whose processes take turns in a folder of compiled loops.
+    """numba whose processes take turns to save into a folder of compiled loops.
 
     numba reads, adds to and writes the index of such a folder without a lock. Where several processes compile a loop
     for different types for the first time, as worker processes do, the index can then name another type's code, which
@@ -40,18 +42,21 @@ def import_numba() -> ModuleType:
     import numba
     from numba.core.caching import IndexDataCacheFile
 
-    for name in ("load", "save"):
-        setattr(IndexDataCacheFile, name, _in_turn(getattr(IndexDataCacheFile, name)))
+    with _first:  # wrapped twice it would wait for itself
+        if not hasattr(IndexDataCacheFile.save, "__wrapped__"):
+            setattr(IndexDataCacheFile, "save", _in_turn(IndexDataCacheFile.save))  # noqa: B010 (mypy allows no method)
     return numba
 
 
-def _in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(method)
-    def in_turn(self: Any, *arguments: Any) -> Any:
-        with _locked(self._cache_path):
-            return method(self, *arguments)
+def _in_turn(save: Callable[..., None]) -> Callable[..., None]:
+    """It reads and writes files and compiles nothing, so a process that holds the lock waits for nothing else."""
 
-    return in_turn
+    @wraps(save)
+    def save_in_turn(self: Any, *arguments: Any) -> None:
+        with _locked(self._cache_path):
+            save(self, *arguments)
+
+    return save_in_turn
 
 
 @contextlib.contextmanager
