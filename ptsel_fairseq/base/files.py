@@ -204,7 +204,12 @@ def locked_folder(folder: Path, busy: str) -> Iterator[int]:
 def _lock_of(folder: Path, busy: str) -> int:
     """A locked descriptor of the folder that has this name now; a writer that failed may remove it at any moment."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            if _is_in_the_way(Path(error.filename or folder)):  # which may be above it
+                raise
+            continue  # a folder that was removed as mkdir looked what it is
         try:
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
@@ -220,6 +225,15 @@ def _lock_of(folder: Path, busy: str) -> int:
                 os.close(lock)
         if kept:
             return lock
+
+
+def _is_in_the_way(path: Path) -> bool:
+    """Whether something that is no folder has this name."""
+    try:
+        kind = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return False
+    return not (stat.S_ISDIR(kind) or (stat.S_ISLNK(kind) and path.is_dir()))
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from disk_tools import room
 
 from ptsel_fairseq.base import files
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.files import WholeFile, locked_folder, write_text
+from ptsel_fairseq.base.files import WholeFile, locked_folder, output_folder, write_text
 from ptsel_fairseq.base.partial_array import PartialArray
 
 A_LEFTOVER = ".ptsel-0123456789abcdef.partial"
@@ -181,6 +182,35 @@ def test_of_many_writers_that_begin_and_fail_one_at_a_time_has_the_folder(tmp_pa
     for thread in threads:
         thread.join()
     assert not faults
+
+
+def test_a_folder_that_goes_as_it_is_looked_at_is_made_again(tmp_path, monkeypatch):
+    """mkdir fails since it is there, and finds nothing when it looks whether that is a folder."""
+    make, calls = Path.mkdir, []
+
+    def mkdir(self, *arguments, **options):
+        calls.append(self)
+        if len(calls) == 1:
+            raise FileExistsError(17, "File exists")
+        make(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with locked_folder(tmp_path / "a", "busy"):
+        assert (tmp_path / "a").is_dir()
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("below", ["", "b/c"])
+@pytest.mark.parametrize("what", ["file", "link to a file", "link to nothing"])
+def test_what_is_no_folder_is_said_to_be_in_the_way(what, below, tmp_path):
+    there, other = tmp_path / "a", tmp_path / "b"
+    if what != "link to nothing":
+        other.write_text("")
+    there.write_text("") if what == "file" else there.symlink_to(other)
+    with pytest.raises((FileExistsError, NotADirectoryError)), locked_folder(there / below, "busy"):
+        pass
+    with pytest.raises(PtselError, match="cannot be written"), output_folder(there / below):
+        pass
 
 
 def test_arrays_being_filled_are_no_links_and_claim_their_room(tmp_path):
