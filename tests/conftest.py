@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from ptsel_fairseq.base.files import file_checksum
 from ptsel_fairseq.base.manifest import Manifest, read_manifest
-from ptsel_fairseq.labels.signal.compiled import import_numba
+from ptsel_fairseq.labels.signal.librosa_import import import_librosa
 
 # The first example may import, and machines are shared.
 settings.register_profile("no_deadline", deadline=None)
@@ -23,7 +23,7 @@ settings.load_profile("no_deadline")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Processes that import librosa for the first time compile its loops at once.
-import_numba()
+import_librosa()
 
 # Run in the background of a shell, where it is ignored and children would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -53,14 +53,14 @@ def _in_turn(save: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(save)
     def save_in_turn(self: Any, *arguments: Any) -> None:
-        with _locked(self._cache_path):
+        with locked(self._cache_path):
             save(self, *arguments)
 
     return save_in_turn
 
 
 @contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
+def locked(folder: str) -> Iterator[None]:
     """Keep other processes out of a folder, where it is there and its file system has locks."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import shutil
+import sys
 import tempfile
+from importlib.util import find_spec
 from types import ModuleType
 
-from ptsel_fairseq.labels.signal.compiled import import_numba
+from ptsel_fairseq.labels.signal.compiled import import_numba, locked
 
 
 def import_librosa() -> ModuleType:
-    """librosa with its filters; numba keeps compiled loops for the life of this process if it finds no other place."""
+    """librosa with its filters; numba keeps compiled loops for the life of this process if it finds no other place.
+
+    Processes import it one after the other: it compiles loops meanwhile, in two parts each, and parts that several
+    processes have kept at once need not fit together, which crashes later runs.
+    """
     numba = import_numba()
     try:
-        import librosa.filters
+        with contextlib.ExitStack() as stack:
+            spec = None if "librosa.filters" in sys.modules else find_spec("librosa")
+            for folder in (spec and spec.submodule_search_locations) or ():
+                stack.enter_context(locked(folder))
+            import librosa.filters
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
