@@ -32,6 +32,7 @@ from ptsel_fairseq.downstream import probe_features, probe_relevance
 from ptsel_fairseq.downstream.corpora.music.fluidsynth import RATE, Synthesizer, find_synthesizer
 from ptsel_fairseq.downstream.corpora.music.render import Sheet, waveform_of
 from ptsel_fairseq.downstream.metrics.answer_files import read_labels
+from ptsel_fairseq.downstream.metrics.results import Metric
 
 CONDITIONS = {  # sample rate and hop in seconds
     "44.1 kHz, 10 ms": (RATE, 0.010),
@@ -68,10 +69,9 @@ def parser_of_corpus(description: str, clips: int) -> argparse.ArgumentParser:
 
 
 def compare(corpus: Path, count: int, grid_only: bool, jobs: int | None) -> list[Figure]:
-    seconds = json.loads((corpus / "recipe.json").read_text(encoding="utf-8"))["clip_seconds"]
-    there = {utterance.path for split in SPLITS for utterance in read_manifest(corpus / f"{split}.tsv")}
-    plan = [json.loads(line) for line in (corpus / "plan.jsonl").read_text(encoding="utf-8").splitlines()]
-    plan = [clip for clip in plan if clip["path"] in there][:count]
+    plan, seconds = read_plan(corpus)
+    splits, classes = read_splits_and_classes(corpus, (*TASKS, "work"))
+    plan = [clip for clip in plan if clip["path"] in splits][:count]
     conditions = dict(list(CONDITIONS.items())[-1:]) if grid_only else CONDITIONS
     synthesizer = None if grid_only else find_synthesizer(None)
     features: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -80,7 +80,41 @@ def compare(corpus: Path, count: int, grid_only: bool, jobs: int | None) -> list
         for key, values in found.items():
             features.setdefault(key, []).append(values)
     paths = [clip["path"] for clip in plan]
-    return probed({key: np.stack(rows) for key, rows in features.items()}, corpus, paths, list(conditions))
+    labels: dict[str, float] = {}
+    for split in SPLITS:
+        labels.update(read_labels(corpus / "labels" / f"{split}.tsv").values)
+    arrays = {key: np.stack(rows) for key, rows in features.items()}
+    return probed(arrays, paths, splits, classes, labels, list(conditions))
+
+
+def read_plan(corpus: Path) -> tuple[list[dict], float]:
+    """What was drawn for each clip of the corpus, and how many seconds clips have."""
+    recipe = json.loads((corpus / "recipe.json").read_text(encoding="utf-8"))
+    lines = (corpus / "plan.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines], recipe["clip_seconds"]
+
+
+def read_splits_and_classes(
+    corpus: Path, names: Sequence[str]
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """The split of each clip, and by the name of a class file the class of each clip that has one."""
+    splits: dict[str, str] = {}
+    classes: dict[str, dict[str, str]] = {name: {} for name in names}
+    for split in SPLITS:
+        manifest = read_manifest(corpus / f"{split}.tsv")
+        splits.update({utterance.path: split for utterance in manifest})
+        for name, found in classes.items():
+            file = read_classes(corpus / "classes" / f"{name}.tsv", manifest, SAMPLE_RATE)
+            found.update(
+                {manifest.utterances[segment.utterance].path: segment.name for segment in file.segments}
+            )
+    return splits, classes
+
+
+def in_percent(found: Metric) -> str:
+    """A metric with its interval."""
+    low, high = found.interval
+    return f"{100 * found.value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def described(
@@ -110,11 +144,9 @@ def describe(waveform: np.ndarray, rate: int, hop: float) -> dict[str, np.ndarra
     mel = log_mel(waveform, rate, hop)
     long = np.abs(librosa.stft(waveform, n_fft=4096, win_length=window, hop_length=step)) ** 2
     chroma = librosa.feature.chroma_stft(S=long, sr=rate, tuning=0.0)
-    found = autocorrelation(onset_curve(mel))
-    rhythm = np.interp(60 / TEMPI / hop, np.arange(len(found)), found)
     frames = {"log mel": mel, "mfcc": librosa.feature.mfcc(S=mel, n_mfcc=20), "chroma": chroma}
     summaries = {name: pooled(values) for name, values in frames.items()}
-    return {**summaries, "rhythm": rhythm.astype(np.float32)}
+    return {**summaries, "rhythm": at_lags(onset_curve(mel), 60 / TEMPI, hop)}
 
 
 def pooled(values: np.ndarray) -> np.ndarray:
@@ -135,29 +167,23 @@ def onset_curve(mel: np.ndarray) -> np.ndarray:
     return np.maximum(0, np.diff(mel, axis=1)).mean(axis=0)
 
 
-def autocorrelation(curve: np.ndarray) -> np.ndarray:
-    """Of a curve without its mean, at lags of 0, 1, ... frames; 1 at lag 0."""
+def at_lags(curve: np.ndarray, lags: np.ndarray, hop: float) -> np.ndarray:
+    """The autocorrelation of a curve without its mean, 1 at lag 0, at lags in seconds, float32."""
     curve = curve - curve.mean()
     power = np.abs(np.fft.rfft(curve, 2 * len(curve))) ** 2
     found = np.fft.irfft(power)[: len(curve)]
-    return found / max(found[0], 1e-9)
+    return np.interp(lags / hop, np.arange(len(found)), found / max(found[0], 1e-9)).astype(np.float32)
 
 
 def probed(
-    features: dict[tuple[str, str], np.ndarray], corpus: Path, paths: list[str], conditions: list[str]
+    features: dict[tuple[str, str], np.ndarray],
+    paths: list[str],
+    splits: dict[str, str],
+    classes: dict[str, dict[str, str]],
+    labels: dict[str, float],
+    conditions: list[str],
 ) -> list[Figure]:
     """A table of all tasks, labels and conditions; as figures what 16 kHz and what the grid cost on each task."""
-    splits, labels = {}, {}
-    classes: dict[str, dict[str, str]] = {task: {} for task in (*TASKS, "work")}
-    for split in SPLITS:
-        manifest = read_manifest(corpus / f"{split}.tsv")
-        splits.update({utterance.path: split for utterance in manifest})
-        for task, found in classes.items():
-            file = read_classes(corpus / "classes" / f"{task}.tsv", manifest, SAMPLE_RATE)
-            found.update(
-                {manifest.utterances[segment.utterance].path: segment.name for segment in file.segments}
-            )
-        labels.update(read_labels(corpus / "labels" / f"{split}.tsv").values)
     names = sorted({key.split("\t")[1] for key in labels})
     relevance = np.array([[float(labels[f"{path}\t{name}"]) for name in names] for path in paths])
     own = [splits[path] for path in paths]
@@ -182,8 +208,7 @@ def probed(
                         groups=[groups[i] for i in kept],
                     )
                 found = result[metric]
-                low, high = found.interval
-                row.append(f"{100 * found.value:.1f} ({100 * low:.1f}–{100 * high:.1f})")
+                row.append(in_percent(found))
                 best[task, condition] = max(best.get((task, condition), 0.0), found.value)
             rows.append(row)
     print(markdown(rows))

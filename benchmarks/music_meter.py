@@ -11,19 +11,26 @@ nothing is left that hearing could lose. Classifiers, splits and groups are thos
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from common import Figure, finish, parse
-from music_at_16_khz import SPLITS, TEMPI, autocorrelation, log_mel, onset_curve, parser_of_corpus, pooled
+from music_at_16_khz import (
+    TEMPI,
+    at_lags,
+    in_percent,
+    log_mel,
+    onset_curve,
+    parser_of_corpus,
+    pooled,
+    read_plan,
+    read_splits_and_classes,
+)
 
 from ptsel_fairseq.base.audio import read_audio
-from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.tables import markdown
 from ptsel_fairseq.base.workers import map_ordered
@@ -56,16 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
 
 def compare(corpus: Path, count: int, jobs: int | None) -> list[Figure]:
     """Print the table; as figures the recall of each row on each task."""
-    split_of, meter, group = {}, {}, {}
-    for split in SPLITS:
-        manifest = read_manifest(corpus / f"{split}.tsv")
-        split_of.update({utterance.path: split for utterance in manifest})
-        for name, found in (("meter", meter), ("work", group)):
-            for segment in read_classes(corpus / "classes" / f"{name}.tsv", manifest, SAMPLE_RATE).segments:
-                found[manifest.utterances[segment.utterance].path] = segment.name
-    plan = [json.loads(line) for line in (corpus / "plan.jsonl").read_text(encoding="utf-8").splitlines()]
+    split_of, classes = read_splits_and_classes(corpus, ("meter", "work"))
+    meter, group = classes["meter"], classes["work"]
+    plan, seconds = read_plan(corpus)
     plan = [clip for clip in plan if clip["path"] in meter][:count]
-    seconds = json.loads((corpus / "recipe.json").read_text(encoding="utf-8"))["clip_seconds"]
     works = {work.name: work for work in read_library(corpus / "source/music21/music21/corpus", jobs).works}
     notes = [notes_of(works[clip["work"]], clip, seconds) for clip in plan]
     rows: dict[str, list[np.ndarray]] = {}
@@ -85,8 +86,7 @@ def compare(corpus: Path, count: int, jobs: int | None) -> list[Figure]:
                 ids=paths,
                 groups=[group[path] for path in paths],
             )["uar"]
-            low, high = result.interval
-            table[-1].append(f"{100 * result.value:.1f} ({100 * low:.1f}–{100 * high:.1f})")
+            table[-1].append(in_percent(result))
             figures.append(Figure(f"{task}, {name}: recall averaged over classes", result.value))
     print(markdown(table))
     return figures
@@ -115,16 +115,10 @@ def features(corpus: Path, of_clip: tuple[dict, list[Note]]) -> dict[str, np.nda
     return {
         "log mel": pooled(mel),
         **{f"`{name}`": pooled(tracks[name].values.T) for name in LABELS},
-        "the onsets, lags in seconds": at_lags(onsets, 60 / TEMPI),
-        "the onsets, lags in beats": at_lags(onsets, beat * LAGS),
-        "the notes, lags in beats": at_lags(impulses(score, len(onsets)), beat * LAGS),
+        "the onsets, lags in seconds": at_lags(onsets, 60 / TEMPI, HOP),
+        "the onsets, lags in beats": at_lags(onsets, beat * LAGS, HOP),
+        "the notes, lags in beats": at_lags(impulses(score, len(onsets)), beat * LAGS, HOP),
     }
-
-
-def at_lags(onsets: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """The autocorrelation of an onset curve, one value each `HOP`, at lags in seconds."""
-    found = autocorrelation(onsets)
-    return np.interp(lags / HOP, np.arange(len(found)), found).astype(np.float32)
 
 
 def impulses(seconds: np.ndarray, frames: int) -> np.ndarray:
@@ -145,7 +139,9 @@ def tiny() -> list[Figure]:
     told, within = [], 0.0
     for beats, parts in ((2, 2), (3, 2), (2, 3), (3, 3)):
         found = [
-            at_lags(impulses(np.array([*bars(beats, parts, beat, 24.0)]), round(24.0 / HOP)), beat * LAGS)
+            at_lags(
+                impulses(np.array([*bars(beats, parts, beat, 24.0)]), round(24.0 / HOP)), beat * LAGS, HOP
+            )
             for beat in (0.4, 0.6, 0.8)
         ]
         within = max(within, *(float(np.abs(other - found[0]).max()) for other in found))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.pictures import COLOURS, save
-from ptsel_fairseq.runs import Run, quantities, read_run
+from ptsel_fairseq.runs import DRAWN, Run, quantities, read_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,9 +133,7 @@ def _pretraining(run: Run) -> Figure:
 
 def _has_contrastive_loss(run: Run) -> bool:
     """Without it no accuracy is logged, and the loss is not in bits."""
-    return run.kind == "pretraining" and any(
-        "accuracy" in run.keys(kind) for kind in ("train_inner", "valid")
-    )
+    return run.kind == "pretraining" and any("accuracy" in run.keys(kind) for kind in DRAWN)
 
 
 def _draw_contrastive(axes: Axes, run: Run) -> None:
@@ -182,13 +180,13 @@ def _figure(width: float, height: float) -> Figure:
 def _drawn(runs: list[Run]) -> str:
     """What the lines mean, of the kinds that are there."""
     keys = quantities(runs)
-    kinds = {kind for run in runs for kind in ("train_inner", "valid") if _logs(run, keys, (kind,))}
+    kinds = {kind for run in runs for kind in DRAWN if _logs(run, keys, (kind,))}
     return ", ".join(
         text for kind, text in (("train_inner", TRAINING), ("valid", VALIDATION)) if kind in kinds
     )
 
 
-def _logs(run: Run, keys: Sequence[str], kinds: Sequence[str] = ("train_inner", "valid")) -> bool:
+def _logs(run: Run, keys: Sequence[str], kinds: Sequence[str] = DRAWN) -> bool:
     """Whether a run has reported any of these quantities."""
     return any(key in run.keys(kind) for kind in kinds for key in keys)
 

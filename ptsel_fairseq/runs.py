@@ -17,6 +17,7 @@ LINE = re.compile(
     r"^\[(?P<time>[\d\- :,]+)\]\[(?P<kind>train|train_inner|valid|test)\]\[INFO\] - (?P<json>\{.*\})\s*$"
 )
 
+DRAWN = ("train_inner", "valid")  # kinds of reports that are drawn
 ALWAYS = (
     "loss",
     "accuracy",
@@ -133,7 +134,7 @@ def read_run(folder: Path | str) -> Run:
 
 def quantities(runs: Sequence[Run]) -> list[str]:
     """What is worth drawing of some runs: loss, accuracy, error rates, perplexity, and what each label has."""
-    logged = {key for run in runs for kind in ("train_inner", "valid") for key in run.keys(kind)}
+    logged = {key for run in runs for kind in DRAWN for key in run.keys(kind)}
     return [key for key in ALWAYS if key in logged] + sorted(
         key for key in logged if key.startswith(OF_LABELS)
     )

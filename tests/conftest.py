@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,14 @@ def run_command(
         text=True,
         timeout=600,
     )
+
+
+def wait_for(file: Path, seconds: float = 60) -> None:
+    """Until another process has made it."""
+    end = time.monotonic() + seconds
+    while not file.exists():
+        assert time.monotonic() < end, f"{file.name} did not appear"
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -34,10 +34,11 @@ def main() -> None:
     out = options.out.resolve()
     started = time.monotonic()
     pipeline, values = PIPELINE, yaml.safe_load(PIPELINE.read_text())
-    updates, folds = values["train"]["optimization.max_update"], values["probe"]["folds"]
-    if (options.pretrain_updates, options.folds) != (None, None):
-        values["train"]["optimization.max_update"] = options.pretrain_updates or updates
-        values["probe"]["folds"] = folds = options.folds or folds
+    if options.pretrain_updates is not None:
+        values["train"]["optimization.max_update"] = options.pretrain_updates
+    if options.folds is not None:
+        values["probe"]["folds"] = options.folds
+    if values != yaml.safe_load(PIPELINE.read_text()):
         pipeline = out / "pipeline.yaml"
         out.mkdir(parents=True, exist_ok=True)
         pipeline.write_text(yaml.safe_dump(values, sort_keys=False))
@@ -45,7 +46,9 @@ def main() -> None:
     if code:
         sys.exit(code)
     draw(out)
-    table = "\n".join([*labels_table(out), "", *training_lines(out), "", *probe_table(out, folds)])
+    table = "\n".join(
+        [*labels_table(out), "", *training_lines(out), "", *probe_table(out, values["probe"]["folds"])]
+    )
     print(f"\n{table}")
     (out / "table.txt").write_text(table + "\n")
     minutes = (time.monotonic() - started) / 60

@@ -201,6 +201,20 @@ def locked_folder(folder: Path, busy: str) -> Iterator[int]:
         os.close(lock)
 
 
+@contextlib.contextmanager
+def in_turn(folder: Path | str) -> Iterator[None]:
+    """Wait until no other process is in such a block with this folder; without a folder or locks, do not wait.
+
+    The folder is another program's, and is left as it is.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _lock_of(folder: Path, busy: str) -> int:
     """A locked descriptor of the folder that has this name now; a writer that failed may remove it at any moment."""
     while True:

@@ -106,7 +106,7 @@ def _run_and_report(
     command: Sequence[str], environment: dict[str, str], base: Path, log: Path, running: Running
 ) -> int:
     """Run fairseq with its output in a file; show one line for each of its reports."""
-    from ptsel_fairseq.runs import parse_line
+    from ptsel_fairseq.runs import DRAWN, parse_line
 
     with (
         log.open("a", encoding="utf-8") as file,
@@ -119,7 +119,7 @@ def _run_and_report(
         for line in run.stdout:
             file.write(line)
             record = parse_line(line)
-            if record is not None and record.kind in ("train_inner", "valid"):
+            if record is not None and record.kind in DRAWN:
                 shown = "  ".join(
                     f"{key} {value:g}"
                     for key, value in record.values.items()

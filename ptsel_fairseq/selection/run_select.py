@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from ptsel_fairseq.selection.points import Points
 from ptsel_fairseq.selection.weighting import WAYS
 from ptsel_fairseq.selection.weighting.comparison import METHODS_FILE, compare_methods, write_comparison
 from ptsel_fairseq.selection.weighting.method import select_weights
-from ptsel_fairseq.selection.weighting.rfe import rfe_seconds
+from ptsel_fairseq.selection.weighting.way import Way
 
-RFE = "rfe"
 WORTH_SAYING = 20.0  # seconds
 
 
@@ -59,8 +58,7 @@ def select_command(
     source: Points | Mapping[str, LabelScore] = scores
     if way.on_points:
         source = load_points(Path(ci_dir), scores)
-        if way.name == RFE:
-            _say_what_elimination_costs(source)
+        _say_what_takes_long([way], source)
     found = select_weights(source, method=way, estimator=estimator, scores=scores, progress=True, **options)
     check_weights(found.weights, scores, found.sum_to_one)
     provenance: dict[str, object] = {
@@ -104,7 +102,7 @@ def _compare(
     if out.suffix != ".json":
         raise PtselError(f"--out: expected a name ending in .json for the method all-methods, found {out}")
     estimator, points = estimator_of(made), load_points(ci_dir, scores)
-    _say_what_elimination_costs(points)
+    _say_what_takes_long(WAYS.all(), points)
     compared = compare_methods(points, scores, estimator=estimator, **options)
     write_comparison(out, compared, {"estimator": made["estimator"], **_origin(made, options, command_line)})
     save(comparison_figure(compared, estimator), out.with_suffix(".png"))
@@ -112,13 +110,13 @@ def _compare(
     print(f"wrote {out} and {out.with_suffix('.png')}")
 
 
-def _say_what_elimination_costs(points: Points) -> None:
-    """Before the one method that can take minutes."""
-    seconds = rfe_seconds(points.labels, points.classes)
-    if seconds > WORTH_SAYING:
-        print(
-            f"{RFE} will take about {readable_time(seconds)} with {len(points.labels)} labels of so many columns"
-        )
+def _say_what_takes_long(ways: Iterable[Way], points: Points) -> None:
+    """Before the ways that can take minutes."""
+    for way in ways:
+        seconds = way.seconds(points.labels, points.classes) if way.seconds else 0.0
+        if seconds > WORTH_SAYING:
+            labels = f"{len(points.labels)} labels of so many columns"
+            print(f"{way.name} will take about {readable_time(seconds)} with {labels}")
 
 
 def _origin(made: Mapping[str, Any], options: Mapping[str, Any], command_line: str) -> dict[str, object]:

@@ -8,11 +8,10 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, wait_for
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.pipeline import Runner, Step, training_command
@@ -167,14 +166,6 @@ def test_an_interrupted_training_saves_and_is_not_taken_for_done(number, code, j
     (tmp_path / "run" / "allowed").write_text("")
     subprocess.run(words, check=True, timeout=60)
     assert log.read_text() == "began\nsaved\nbegan\n"  # in the same folder: it went on
-
-
-def wait_for(file):
-    for _ in range(400):
-        if file.exists():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{file} did not come")
 
 
 def test_a_training_whose_runner_was_killed_keeps_other_runs_out(tmp_path):

@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
+from conftest import wait_for
 
 pytest.importorskip("fairseq", reason="training needs the extra [fairseq]")
 
@@ -32,13 +32,6 @@ def work(rank, folder):
 if __name__ == "__main__":
     torch.multiprocessing.spawn(work, (sys.argv[1],), nprocs=1)
 """
-
-
-def wait_for(file, seconds=60):
-    end = time.monotonic() + seconds
-    while not file.exists():
-        assert time.monotonic() < end, f"{file.name} did not appear"
-        time.sleep(0.02)
 
 
 def test_a_spawned_process_hears_of_its_parents_end(tmp_path):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache, wraps
 from types import ModuleType
 from typing import Any
+
+from ptsel_fairseq.base.files import in_turn
 
 # Sums may be taken in another order, several terms at once; what is not finite stays what it is.
 ANY_ORDER = frozenset({"reassoc", "contract"})
@@ -44,27 +43,16 @@ def import_numba() -> ModuleType:
 
     with _first:  # wrapped twice it would wait for itself
         if not hasattr(IndexDataCacheFile.save, "__wrapped__"):
-            setattr(IndexDataCacheFile, "save", _in_turn(IndexDataCacheFile.save))  # noqa: B010 (mypy allows no method)
+            setattr(IndexDataCacheFile, "save", _saving_in_turn(IndexDataCacheFile.save))  # noqa: B010 (mypy allows no method)
     return numba
 
 
-def _in_turn(save: Callable[..., None]) -> Callable[..., None]:
+def _saving_in_turn(save: Callable[..., None]) -> Callable[..., None]:
     """It reads and writes files and compiles nothing, so a process that holds the lock waits for nothing else."""
 
     @wraps(save)
     def save_in_turn(self: Any, *arguments: Any) -> None:
-        with locked(self._cache_path):
+        with in_turn(self._cache_path):
             save(self, *arguments)
 
     return save_in_turn
-
-
-@contextlib.contextmanager
-def locked(folder: str) -> Iterator[None]:
-    """Keep other processes out of a folder, where it is there and its file system has locks."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, lock)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -10,7 +10,8 @@ import tempfile
 from importlib.util import find_spec
 from types import ModuleType
 
-from ptsel_fairseq.labels.signal.compiled import import_numba, locked
+from ptsel_fairseq.base.files import in_turn
+from ptsel_fairseq.labels.signal.compiled import import_numba
 
 
 def import_librosa() -> ModuleType:
@@ -24,7 +25,7 @@ def import_librosa() -> ModuleType:
         with contextlib.ExitStack() as stack:
             spec = None if "librosa.filters" in sys.modules else find_spec("librosa")
             for folder in (spec and spec.submodule_search_locations) or ():
-                stack.enter_context(locked(folder))
+                stack.enter_context(in_turn(folder))
             import librosa.filters
     except RuntimeError as error:
         if "no locator available" not in str(error):

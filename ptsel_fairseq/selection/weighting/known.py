@@ -5,24 +5,19 @@ Nothing is imported here that computes: the command line reads this list to answ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ptsel_fairseq.selection.choices import PROJECTIONS
-from ptsel_fairseq.selection.weighting.way import Run, Way
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from ptsel_fairseq.selection.weighting.way import Candidates, Options
+from ptsel_fairseq.selection.weighting.way import Way
 
 
-def _from(module: str, function: str) -> Run:
+def _from(module: str, function: str) -> Callable[..., Any]:
     """A function of a module of this folder, imported when it is first called."""
 
-    def run(candidates: Candidates, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
-        found = getattr(import_module(f"{__package__}.{module}"), function)
-        return found(candidates, options)
+    def run(*arguments: Any) -> Any:
+        return getattr(import_module(f"{__package__}.{module}"), function)(*arguments)
 
     return run
 
@@ -86,6 +81,7 @@ BUILT_IN: tuple[Way, ...] = (
         run=_from("rfe", "weigh_by_rfe"),
         options=("support",),
         on_points=True,
+        seconds=_from("rfe", "rfe_seconds"),
         compared={"rfe": {}},
     ),
     Way(

@@ -126,6 +126,7 @@ class Way:
         own_scores: whether it scores the labels itself, by relevance, whatever estimator did before.
         on_points: whether it needs points; else scores suffice.
         projected: how λ is kept on the simplex, if it has no choice.
+        seconds: labels and classes -> about how long it takes on one core, said beforehand if that is long.
         compared: title -> settings, as which it stands in the comparison of all; none if empty.
         compared_for_papers: the same, in addition where scores are by the papers' code.
     """
@@ -138,6 +139,7 @@ class Way:
     own_scores: bool = False
     on_points: bool = False
     projected: str = ""
+    seconds: Callable[[Mapping[str, np.ndarray], np.ndarray], float] | None = None
     compared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     compared_for_papers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
