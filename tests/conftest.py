@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from ptsel_fairseq.base.files import file_checksum
 from ptsel_fairseq.base.manifest import Manifest, read_manifest
-from ptsel_fairseq.labels.signal.librosa_import import import_librosa
+from ptsel_fairseq.labels.signal.librosa_import import importing_in_turn
 
 # The first example may import, and machines are shared.
 settings.register_profile("no_deadline", deadline=None)
@@ -23,8 +23,12 @@ settings.load_profile("no_deadline")
 # As the commands below: sums of several threads round otherwise, and processes a core would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Processes that import librosa for the first time compile its loops at once.
-import_librosa()
+# All that tests take librosa's answers from and that compiles ufuncs; later it would not be in turn.
+with importing_in_turn():
+    import librosa.beat
+    import librosa.core.audio
+    import librosa.core.pitch
+    import librosa.filters  # noqa: F401
 
 # Run in the background of a shell, where it is ignored and children would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 LOOPS = 6
 MODULE = "\n".join(
     f"def twice{number}(values):\n    return values[0] + values[-1]\n" for number in range(LOOPS)
@@ -72,3 +74,34 @@ assert not hasattr(IndexDataCacheFile.save.__wrapped__, "__wrapped__")
 def test_threads_that_come_first_at_once_wrap_it_once():
     """Twice, and saving would wait for its own lock for ever."""
     subprocess.run([sys.executable, "-c", ONCE], check=True, timeout=100)
+
+
+UFUNCS = """
+import sys, time
+from ptsel_fairseq.labels.signal.compiled import import_numba
+from ptsel_fairseq.labels.signal.librosa_import import importing_in_turn
+numba = import_numba()
+for number in range(int(sys.argv[1])):  # names of loops count what this process has compiled before
+    numba.njit(lambda value: value + number)(1)
+from numba.core.caching import IndexDataCacheFile
+save = IndexDataCacheFile.save
+def save_late(self, *arguments):  # as on a busy machine
+    time.sleep(0.2 * int(sys.argv[1]))
+    save(self, *arguments)
+IndexDataCacheFile.save = save_late
+with importing_in_turn():
+    import librosa.core.pitch
+import numpy as np
+for dtype in (np.float64, np.float32):
+    assert librosa.core.pitch._parabolic_interpolation(np.ones((2, 5), dtype)).shape == (2, 5)
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_import_librosa_at_once_leave_ufuncs_that_fit_together(tmp_path):
+    """Without turns a part of one process is kept beside a part of the other, and the last run crashes."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    words = [sys.executable, "-c", UFUNCS]
+    together = [subprocess.Popen([*words, str(number)], env=environment) for number in (0, 3)]
+    assert [process.wait(timeout=300) for process in together] == [0, 0]
+    subprocess.run([*words, "0"], env=environment, check=True, timeout=300)

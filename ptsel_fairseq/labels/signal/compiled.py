@@ -39,12 +39,18 @@ def import_numba() -> ModuleType:
     imported.
     """
     import numba
+
+    with _first:
+        _save_in_turn()
+    return numba
+
+
+@lru_cache
+def _save_in_turn() -> None:
+    """Once in a process: wrapped twice, saving would wait for itself."""
     from numba.core.caching import IndexDataCacheFile
 
-    with _first:  # wrapped twice it would wait for itself
-        if not hasattr(IndexDataCacheFile.save, "__wrapped__"):
-            setattr(IndexDataCacheFile, "save", _saving_in_turn(IndexDataCacheFile.save))  # noqa: B010 (mypy allows no method)
-    return numba
+    setattr(IndexDataCacheFile, "save", _saving_in_turn(IndexDataCacheFile.save))  # noqa: B010 (mypy allows no method)
 
 
 def _saving_in_turn(save: Callable[..., None]) -> Callable[..., None]:

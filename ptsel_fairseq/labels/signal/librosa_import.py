@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -15,17 +16,10 @@ from ptsel_fairseq.labels.signal.compiled import import_numba
 
 
 def import_librosa() -> ModuleType:
-    """librosa with its filters; numba keeps compiled loops for the life of this process if it finds no other place.
-
-    Processes import it one after the other: it compiles loops meanwhile, in two parts each, and parts that several
-    processes have kept at once need not fit together, which crashes later runs.
-    """
+    """librosa with its filters; numba keeps compiled loops for the life of this process if it finds no other place."""
     numba = import_numba()
     try:
-        with contextlib.ExitStack() as stack:
-            spec = None if "librosa.filters" in sys.modules else find_spec("librosa")
-            for folder in (spec and spec.submodule_search_locations) or ():
-                stack.enter_context(in_turn(folder))
+        with importing_in_turn():
             import librosa.filters
     except RuntimeError as error:
         if "no locator available" not in str(error):
@@ -35,3 +29,18 @@ def import_librosa() -> ModuleType:
         numba.config.CACHE_DIR = folder
         import librosa.filters
     return librosa
+
+
+@contextlib.contextmanager
+def importing_in_turn() -> Iterator[None]:
+    """Modules of librosa are imported by one process at a time; a module that is there already is not waited for.
+
+    As it is imported it compiles ufuncs, which numba keeps in two parts, the loop and what calls it by a name that
+    differs from process to process. Parts of several processes do not fit together and crash every later run.
+    """
+    import_numba()
+    spec = None if "librosa.filters" in sys.modules else find_spec("librosa")
+    with contextlib.ExitStack() as stack:
+        for folder in (spec and spec.submodule_search_locations) or ():
+            stack.enter_context(in_turn(folder))
+        yield
