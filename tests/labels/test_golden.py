@@ -28,6 +28,8 @@ VERSIONS = dict.fromkeys(
         "chroma_cens",
         "chroma_cqt",
         "cqt",
+        "harmonic_energy",
+        "percussive_energy",
         "rms_energy",
         "tempo_ratio",
         "tempogram",

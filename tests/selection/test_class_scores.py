@@ -11,7 +11,7 @@ import pytest
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators import ESTIMATORS
 from ptsel_fairseq.selection.estimators import one_class as class_scores
-from ptsel_fairseq.selection.estimators.features import compressed, gaussian_features
+from ptsel_fairseq.selection.estimators.features import EPS, feature_count, gaussian_features
 from ptsel_fairseq.selection.estimators.kernels import (
     label_kernel,
     median_variance,
@@ -40,10 +40,18 @@ def sample(n: int, seed: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize("spread", [0.01, 1.0, 30.0])
-def test_quadrature_features_are_the_gaussian_kernel(spread):
-    z = spread * np.random.default_rng(1).normal(size=200) + 1e3
-    for features in (gaussian_features(z, 0.7), compressed(gaussian_features(z, 0.7))):
-        np.testing.assert_allclose(features @ features.T, label_kernel(z, 0.7), atol=1e-11)
+@pytest.mark.parametrize("kind", ["plain", "ties", "steps", "outlier"])
+def test_features_are_the_gaussian_kernel_in_few_columns(spread, kind):
+    z = spread * sample(300)[1][kind][:, 0] + 1e3
+    features, kernel = gaussian_features(z, 0.7), label_kernel(z, 0.7)
+    np.testing.assert_allclose(features @ features.T, kernel, atol=1.1 * EPS)  # and rounding
+    assert features.shape[1] <= min(feature_count(z, 0.7), len(np.unique(z)))
+    # No fewer would do: the best approximation of a rank is that of the largest eigenvalues.
+    assert features.shape[1] <= 1.3 * (np.linalg.eigvalsh(kernel) > EPS).sum() + 1
+
+
+def test_features_of_one_value_are_one_column():
+    np.testing.assert_allclose(gaussian_features(np.full(5, 3.0), 0.7), np.ones((5, 1)))
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 101, 400])

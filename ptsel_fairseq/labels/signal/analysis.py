@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ptsel_fairseq.base.grid import FrameGrid
     from ptsel_fairseq.labels.signal.auditory import RastaState, ShortSpectra
     from ptsel_fairseq.labels.signal.pitch import Pitch
+    from ptsel_fairseq.labels.signal.spectral_shape import Shares
     from ptsel_fairseq.labels.signal.voice_quality import Periods
 
 
@@ -77,6 +78,13 @@ class Analysis:
         return self._power(framing.grid_frames, spectral.MEL_SECONDS, spectral.N_FFT)
 
     @cached_property
+    def shares(self) -> Shares:
+        """Each bin's share of the magnitude spectrum of `power`, and which frames are no digital silence."""
+        from ptsel_fairseq.labels.signal.spectral_shape import shares
+
+        return shares(self.power)
+
+    @cached_property
     def between_power(self) -> tuple[Tensor, ...]:
         """Power spectra of 20 ms Hann frames midway between those of the grid, one more in all."""
         from ptsel_fairseq.labels.signal import framing, spectral
@@ -89,6 +97,13 @@ class Analysis:
         from ptsel_fairseq.labels.signal import framing, spectral
 
         return self._power(framing.grid_frames, spectral.LONG_SECONDS, spectral.LONG_N_FFT)
+
+    @cached_property
+    def long_magnitude(self) -> Tensor:
+        """The magnitude spectra of `long_power`, [frames, 1025]."""
+        from ptsel_fairseq.labels.signal.spectral import LONG_BINS, rows_of
+
+        return rows_of(self.long_power, LONG_BINS).sqrt()
 
     def _power(
         self, cut: Callable[[np.ndarray, FrameGrid, int], Iterator[Tensor]], seconds: float, points: int
@@ -150,4 +165,4 @@ class Analysis:
         """The labels `harmonic_energy` and `percussive_energy`."""
         from ptsel_fairseq.labels.signal.harmonic_percussive import harmonic_percussive
 
-        return harmonic_percussive(self.long_power)
+        return harmonic_percussive(self.long_magnitude.numpy())

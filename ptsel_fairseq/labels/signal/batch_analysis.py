@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.late import LateModule
-from ptsel_fairseq.labels.signal import auditory, spectral
+from ptsel_fairseq.labels.signal import auditory, spectral, spectral_shape
 from ptsel_fairseq.labels.signal.framing import (
     BLOCK,
     Places,
@@ -100,6 +100,11 @@ class BatchAnalysis:
         return self._power(places, spectral.MEL_SECONDS, spectral.N_FFT, spectral.hann)
 
     @cached_property
+    def shares(self) -> spectral_shape.Shares:
+        """Each bin's share of the magnitude spectrum of `power`, and which frames are no digital silence."""
+        return spectral_shape.shares((self.power,))
+
+    @cached_property
     def between_power(self) -> Tensor:
         """Power spectra of 20 ms Hann frames midway between the grid's, [batch, frames + 1, 257]."""
         places = between_grid(self.num_samples, self.grid)
@@ -110,6 +115,11 @@ class BatchAnalysis:
         """Power spectra of 128 ms Hann frames on the grid, [batch, frames, 1025]."""
         places = on_grid(self.num_samples, self.grid)
         return self._power(places, spectral.LONG_SECONDS, spectral.LONG_N_FFT, spectral.hann)
+
+    @cached_property
+    def long_magnitude(self) -> Tensor:
+        """The magnitude spectra of `long_power`, [batch, frames, 1025]."""
+        return self.long_power.sqrt()
 
     @cached_property
     def log_mel(self) -> Tensor:

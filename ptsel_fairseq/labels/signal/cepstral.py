@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ptsel_fairseq.labels.signal.auditory import (
     equal_loudness_of_bands,
     equal_loudness_weights,
 )
+from ptsel_fairseq.labels.signal.compiled import compiled
 from ptsel_fairseq.labels.signal.framing import to_grid
 from ptsel_fairseq.labels.signal.spectral import FRAME_SECONDS, MEL_BANDS, MEL_SECONDS, POWER_FLOOR
 
@@ -89,35 +90,41 @@ def plp(spectra: ShortSpectra) -> np.ndarray:
         return np.zeros((0, PLP_ORDER + 1), np.float32)
     audible = np.maximum(spectra.auditory, POWER_FLOOR).astype(np.float64) * equal_loudness_of_bands()
     heard = np.pad(audible**COMPRESSION, ((0, 0), (1, 1)), mode="edge")
-    coefficients, gain = _all_pole(np.fft.irfft(heard, axis=1)[:, : PLP_ORDER + 1])
-    cepstrum = np.zeros((len(heard), PLP_ORDER + 1))
-    cepstrum[:, 0] = np.log(gain)
-    for n in range(1, PLP_ORDER + 1):
-        earlier = sum(
-            (k * cepstrum[:, k] * coefficients[:, n - k] for k in range(1, n)), np.zeros(len(heard))
-        )
-        cepstrum[:, n] = -coefficients[:, n] - earlier / n
-    return to_grid(cepstrum).astype(np.float32)
+    correlation = np.fft.irfft(heard, axis=1)[:, : PLP_ORDER + 1]
+    return to_grid(compiled(all_pole_cepstra)(correlation)).astype(np.float32)
 
 
-def _all_pole(correlation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Levinson's recursion for many frames at once.
+def all_pole_cepstra(correlation: Any) -> Any:
+    """Cepstra of the all-pole model of each frame: Levinson's recursion, then that of the cepstrum; for numba.
 
     Args:
-        correlation: [frames, order + 1].
+        correlation: float64 [frames, order + 1].
 
     Returns:
-        coefficients a, [frames, order + 1] with a_0 = 1, of the model gain / |sum a_k z^-k|^2; and its gain [frames].
+        float64 [frames, order + 1]: the logarithm of the model's gain, then coefficients 1 to its order.
     """
     frames, lags = correlation.shape
-    a = np.zeros((frames, lags))
-    a[:, 0] = 1.0
-    error = correlation[:, 0].copy()
-    for n in range(1, lags):
-        reflection = -(a[:, :n] * correlation[:, n:0:-1]).sum(axis=1) / error
-        a[:, 1 : n + 1] += reflection[:, None] * a[:, n - 1 :: -1][:, :n]
-        error *= 1 - reflection**2
-    return a, error
+    cepstra = np.empty((frames, lags))
+    a, before = np.empty(lags), np.empty(lags)  # the model is gain / |sum a_k z^-k|^2
+    for t in range(frames):
+        error = correlation[t, 0]
+        for n in range(1, lags):
+            total = correlation[t, n]
+            for k in range(1, n):
+                total += a[k] * correlation[t, n - k]
+                before[k] = a[k]
+            reflection = -total / error
+            for k in range(1, n):
+                a[k] = before[k] + reflection * before[n - k]
+            a[n] = reflection
+            error *= 1 - reflection**2
+        cepstra[t, 0] = np.log(error)
+        for n in range(1, lags):
+            earlier = 0.0
+            for k in range(1, n):
+                earlier += k * cepstra[t, k] * a[n - k]
+            cepstra[t, n] = -a[n] - earlier / n
+    return cepstra
 
 
 def cepstra_of_batch(analysis: BatchAnalysis, coefficients: int) -> Tensor:

@@ -20,10 +20,13 @@ _first = threading.Lock()
 def compiled(function: Callable[..., Any], any_order: bool = False) -> Callable[..., Any]:
     """A loop compiled by numba; kept on disk where the place it is installed to can be written.
 
-    With `any_order` the terms of a sum are added as is fastest, which changes its rounding.
+    With `any_order` the terms of a sum are added as is fastest, which changes its rounding. Division by zero gives
+    what it gives in numpy: to raise an error instead, each one would be done by itself, with a branch.
     """
     numba = import_numba()
-    options: dict[str, Any] = {"fastmath": set(ANY_ORDER)} if any_order else {}
+    options: dict[str, Any] = {"error_model": "numpy"}
+    if any_order:
+        options["fastmath"] = set(ANY_ORDER)
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba finds no folder for its cache

@@ -14,7 +14,7 @@ import numpy as np
 
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.late import LateModule
-from ptsel_fairseq.labels.signal.framing import between_zeros
+from ptsel_fairseq.labels.signal.framing import between_zeros, squared_magnitudes
 
 if TYPE_CHECKING:
     import torch
@@ -51,8 +51,8 @@ def cqt_magnitude(waveform: np.ndarray, grid: FrameGrid) -> np.ndarray:
     for octave in reversed(range(OCTAVES)):
         bins = slice(octave * SEMITONES, (octave + 1) * SEMITONES)
         under = samples_under_frames(samples, hop, first, frames, len(filters))
-        found = (under @ filters).view(frames, SEMITONES, 2)
-        magnitude[:, bins] = found.square().sum(dim=-1).sqrt_().mul_(scale).numpy()
+        power = squared_magnitudes((under @ filters).view(frames, SEMITONES, 2))
+        magnitude[:, bins] = power.sqrt_().mul_(scale).numpy()
         if octave:
             samples, hop = halved(samples), hop // 2
     magnitude[magnitude.max(axis=1) < QUIETEST] = 0

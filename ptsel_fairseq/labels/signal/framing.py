@@ -9,12 +9,13 @@ taken where the encoder looks; it is symmetric, so nothing shifts in time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.late import LateModule
+from ptsel_fairseq.labels.signal.compiled import compiled
 
 if TYPE_CHECKING:
     import torch
@@ -97,8 +98,33 @@ def between_zeros(samples: np.ndarray, before: int, after: int) -> np.ndarray:
 
 def power_spectra(frames: Tensor, points: int) -> Tensor:
     """Squared magnitudes of the spectrum of each frame, [..., frames, points // 2 + 1]."""
-    spectrum = torch.view_as_real(torch.fft.rfft(frames, points))
-    return spectrum[..., 0].square() + spectrum[..., 1].square()
+    parts = torch.view_as_real(torch.fft.rfft(frames, points))
+    if of_one_waveform(frames):
+        return squared_magnitudes(parts)
+    return parts[..., 0].square() + parts[..., 1].square()
+
+
+def of_one_waveform(values: Tensor) -> bool:
+    """Whether loops of numba can take these values: float [rows, columns] on the CPU, without gradients."""
+    return (
+        values.ndim == 2
+        and values.device.type == "cpu"
+        and values.dtype in (torch.float32, torch.float64)
+        and not values.requires_grad
+    )
+
+
+def squared_magnitudes(parts: Tensor) -> Tensor:
+    """Of complex numbers given as real and imaginary parts, contiguous on the CPU: [..., 2] -> [...]."""
+    power = torch.empty(parts.shape[:-1], dtype=parts.dtype)  # torch's memory is aligned, see `spectral`
+    compiled(fill_with_power)(parts.numpy().reshape(-1), power.numpy().reshape(-1))
+    return power
+
+
+def fill_with_power(parts: Any, found: Any) -> None:
+    """Squared magnitudes [n] of complex numbers whose two parts alternate, [2 n]; compiled by numba."""
+    for i in range(len(found)):
+        found[i] = parts[2 * i] * parts[2 * i] + parts[2 * i + 1] * parts[2 * i + 1]
 
 
 def to_grid(half_steps: np.ndarray) -> np.ndarray:

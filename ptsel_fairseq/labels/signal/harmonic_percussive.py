@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.signal.compiled import compiled
 from ptsel_fairseq.labels.signal.running_median import running_medians
-from ptsel_fairseq.labels.signal.spectral import FLOOR_DB, LONG_N_FFT, decibels, rows_of
+from ptsel_fairseq.labels.signal.spectral import FLOOR_DB, decibels
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-LONG_BINS = LONG_N_FFT // 2 + 1
 MEDIAN_FRAMES = 31  # of the filters that part harmonic from percussive sound; as many bins
 MEDIAN_BLOCK = 1024  # frames whose medians are found at once, which bounds the memory
 MEDIAN_SECONDS = 0.728  # from the first of the 128 ms frames under the median to the last
 SMALLEST = np.finfo(np.float32).tiny  # smaller magnitudes are no sound
 
 
-def harmonic_percussive(long_power: tuple[Tensor, ...]) -> tuple[np.ndarray, np.ndarray]:
+def harmonic_percussive(magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Energy of the harmonic and of the percussive part, from medians of the 128 ms spectra: FitzGerald (2010).
 
     A bin is harmonic as far as the median over 31 frames exceeds that over 31 bins. The masks are librosa's.
 
+    Args:
+        magnitude: of the 128 ms spectra, float32 [T, 1025].
+
     Returns:
         two of float32 [T, 1], dB re full scale, not below -100.
     """
-    magnitude = rows_of(long_power, LONG_BINS).sqrt().numpy()
     frames, margin = len(magnitude), MEDIAN_FRAMES // 2
-    medians, energies = compiled(running_medians), compiled(masked_energies)
+    medians, energies = compiled(running_medians), compiled(masked_energies, any_order=True)
     energy = np.zeros((2, frames, 1), np.float32)
     for first in range(0, frames, MEDIAN_BLOCK):
         begin, last = max(first - margin, 0), min(first + MEDIAN_BLOCK, frames)
@@ -77,10 +75,10 @@ _MEDIANS = {"frames": MEDIAN_FRAMES, "bins": MEDIAN_FRAMES, "floor_db": FLOOR_DB
 LABELS = (
     Label(
         "harmonic_energy", 1, "dB", "energy of what is steady in time", "FitzGerald 2010, as librosa", MEDIAN_SECONDS,
-        lambda analysis: analysis.harmonic_percussive[0], parameters=_MEDIANS,
+        lambda analysis: analysis.harmonic_percussive[0], version=2, parameters=_MEDIANS,  # 2: rounding
     ),
     Label(
         "percussive_energy", 1, "dB", "energy of what is spread in frequency", "FitzGerald 2010, as librosa",
-        MEDIAN_SECONDS, lambda analysis: analysis.harmonic_percussive[1], parameters=_MEDIANS,
+        MEDIAN_SECONDS, lambda analysis: analysis.harmonic_percussive[1], version=2, parameters=_MEDIANS,  # 2: rounding
     ),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,7 +62,7 @@ def tempogram_lags(onset: np.ndarray, grid: FrameGrid) -> np.ndarray:
         return found
     padded = torch.from_numpy(np.pad(onset[:, 0], half, mode="linear_ramp")).double()
     frames = padded.unfold(0, TEMPOGRAM_FRAMES, 1)
-    window = torch.hann_window(TEMPOGRAM_FRAMES, dtype=torch.float64)
+    window = _window()
     for first in range(0, len(onset), TEMPOGRAM_BLOCK):
         block = slice(first, min(first + TEMPOGRAM_BLOCK, len(onset)))
         power = power_spectra(frames[block] * window, points)
@@ -69,6 +70,12 @@ def tempogram_lags(onset: np.ndarray, grid: FrameGrid) -> np.ndarray:
         largest = lags.abs().amax(dim=1, keepdim=True)
         found[block] = (lags / torch.where(largest < TINY, 1.0, largest)).numpy()
     return found
+
+
+@lru_cache
+def _window() -> Tensor:
+    """That of the tempogram, float64 [384]."""
+    return torch.hann_window(TEMPOGRAM_FRAMES, dtype=torch.float64)
 
 
 def tempogram(lags: np.ndarray, grid: FrameGrid) -> np.ndarray:

@@ -30,6 +30,7 @@ MEL_BANDS = 80
 MEL_RANGE = [0, 8000]  # Hz
 LONG_SECONDS = 0.128
 LONG_N_FFT = 2048
+LONG_BINS = LONG_N_FFT // 2 + 1
 GAMMATONE_BANDS = 64
 GAMMATONE_LOWEST = 50  # Hz
 GAMMATONE_ORDER = 4
@@ -83,7 +84,9 @@ def in_bands(power: tuple[Tensor, ...], bands: Tensor) -> np.ndarray:
 
 
 def rows_of(blocks: tuple[Tensor, ...], columns: int) -> Tensor:
-    """The blocks joined: [T, columns]."""
+    """The blocks joined: [T, columns]; a single block is not copied."""
+    if len(blocks) == 1:
+        return blocks[0]
     return torch.cat(blocks) if blocks else torch.zeros((0, columns))
 
 

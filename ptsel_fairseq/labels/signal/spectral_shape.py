@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.late import LateModule
 from ptsel_fairseq.labels.label import HALF_STEPS, Label, TorchForm, of
 from ptsel_fairseq.labels.signal.compiled import compiled
+from ptsel_fairseq.labels.signal.framing import of_one_waveform
 from ptsel_fairseq.labels.signal.spectral import (
     FRAME_SECONDS,
+    LONG_BINS,
     LONG_N_FFT,
     LONG_SECONDS,
     MEL_SECONDS,
@@ -38,24 +40,40 @@ else:
 
 ROLLOFF_SHARE = 0.85
 BINS = N_FFT // 2 + 1
-LONG_BINS = LONG_N_FFT // 2 + 1
 CONTRAST_BANDS = 6  # octaves from 200 Hz, and one band below them
 CONTRAST_LOWEST = 200  # Hz
 CONTRAST_QUANTILE = 0.02
 QUIETEST = 1e-5  # magnitude, -100 dB
+LANES = 512  # frames side by side: what is held of them fits the processor's first cache
+BLOCKS = ("power", "between_power")
 
 # All but flux and contrast have no value in digital silence, where they would be 0 / 0.
 
 
-def centroid(power: tuple[Tensor, ...], grid: FrameGrid) -> Masked:
+class Shares(NamedTuple):
+    """Each bin's share of the magnitude spectrum [..., T, 257], and where there is a sound, bool [..., T]."""
+
+    share: Tensor
+    heard: Tensor
+
+
+def shares(power: tuple[Tensor, ...]) -> Shares:
+    """Those of power spectra, in blocks [..., 257]."""
+    found = rows_of(power, BINS)
+    magnitude = found.sqrt()
+    share = magnitude / magnitude.sum(dim=-1, keepdim=True).clamp(min=QUIETEST)
+    return Shares(share, found.sum(dim=-1) > POWER_FLOOR)
+
+
+def centroid(shares: Shares, grid: FrameGrid) -> Masked:
     """Mean frequency of the magnitude spectrum, float32 [T, 1] in Hz, and where there is a sound, bool [T]."""
-    share, heard = _shares(power)
+    share, heard = shares
     return _masked(_mean(share, _frequencies(grid, share)), heard)
 
 
-def bandwidth(power: tuple[Tensor, ...], grid: FrameGrid) -> Masked:
+def bandwidth(shares: Shares, grid: FrameGrid) -> Masked:
     """Standard deviation of frequency in the magnitude spectrum, float32 [T, 1] in Hz, and its mask."""
-    share, heard = _shares(power)
+    share, heard = shares
     frequency = _frequencies(grid, share)
     distance = frequency - _mean(share, frequency).unsqueeze(-1)
     return _masked((share * distance.square()).sum(dim=-1).sqrt(), heard)
@@ -76,20 +94,20 @@ def _products_are_full() -> bool:
         return False
 
 
-def rolloff(power: tuple[Tensor, ...], grid: FrameGrid) -> Masked:
+def rolloff(shares: Shares, grid: FrameGrid) -> Masked:
     """The frequency below which 85 % of the magnitude spectrum lies, float32 [T, 1] in Hz, and its mask."""
-    share, heard = _shares(power)
+    share, heard = shares
     below = (share.double().cumsum(dim=-1) < ROLLOFF_SHARE).sum(dim=-1).clamp(max=BINS - 1)
     return _masked(_frequencies(grid, share)[below], heard)
 
 
-def flatness(power: tuple[Tensor, ...]) -> Masked:
+def flatness(power: tuple[Tensor, ...], shares: Shares) -> Masked:
     """Geometric over arithmetic mean of the power spectrum, float32 [T, 1]: 0 a tone, 1 white; and its mask."""
     found = rows_of(power, BINS).clamp(min=POWER_FLOOR)
-    return _masked(found.log().mean(dim=-1).exp() / found.mean(dim=-1), _heard(power))
+    return _masked(found.log().mean(dim=-1).exp() / found.mean(dim=-1), shares.heard)
 
 
-def entropy(power: tuple[Tensor, ...]) -> Masked:
+def entropy(power: tuple[Tensor, ...], shares: Shares) -> Masked:
     """Entropy of the power spectrum taken as a distribution, over its largest (Misra et al. 2004).
 
     Returns:
@@ -97,7 +115,7 @@ def entropy(power: tuple[Tensor, ...]) -> Masked:
     """
     found = rows_of(power, BINS)
     share = found / found.sum(dim=-1, keepdim=True).clamp(min=POWER_FLOOR)
-    return _masked(-torch.xlogy(share, share).sum(dim=-1) / math.log(BINS), _heard(power))
+    return _masked(-torch.xlogy(share, share).sum(dim=-1) / math.log(BINS), shares.heard)
 
 
 def flux(between: tuple[Tensor, ...]) -> Tensor:
@@ -116,17 +134,23 @@ def flux(between: tuple[Tensor, ...]) -> Tensor:
     return (share[..., 1:, :] - share[..., :-1, :]).norm(dim=-1).unsqueeze(-1)
 
 
-def contrast(long_power: tuple[Tensor, ...], grid: FrameGrid) -> Tensor:
+def contrast(magnitude: Tensor, grid: FrameGrid) -> Tensor:
     """Peaks over valleys in seven octave bands of 128 ms magnitude spectra: Jiang et al. (2002).
 
     Bands and quantiles are librosa's, and so is the unit, 10 log10 of magnitudes. Unlike there, a loud frame does not
     lift the valleys of quiet ones: the floor is -100 dB re full scale for every frame.
 
+    Args:
+        magnitude: of the 128 ms spectra, [T, 1025].
+
     Returns:
         float32 [T, 7], dB.
     """
-    magnitude = rows_of(long_power, LONG_BINS).sqrt()
     columns = []
+    if of_one_waveform(magnitude):
+        magnitude = (
+            magnitude.t().contiguous().t()
+        )  # the frames of a bin side by side, as `extremes` takes them
     for first, last, counted in _contrast_bands(grid.sample_rate):
         band = magnitude[..., first:last]
         if counted == 1:
@@ -140,31 +164,36 @@ def contrast(long_power: tuple[Tensor, ...], grid: FrameGrid) -> Tensor:
 
 def _extremes(band: Tensor, count: int, largest: bool) -> Tensor:
     """The largest values of each row, or the smallest, the outermost first: [..., count]."""
-    if band.ndim == 2 and band.device.type == "cpu" and band.dtype == torch.float32:  # of one waveform
-        sign = np.float32(1 if largest else -1)
-        return torch.from_numpy(compiled(extremes)(band.numpy(), count, sign))
+    if of_one_waveform(band):
+        bins = band.numpy().T
+        found = compiled(extremes)(bins, count, bins.dtype.type(1 if largest else -1))
+        return torch.from_numpy(found).t().contiguous()
     return band.topk(count, dim=-1, largest=largest).values
 
 
-def extremes(rows: Any, count: int, sign: Any) -> Any:
-    """The `count` largest values of each row where `sign` is 1, the smallest where it is -1; compiled by numba.
+def extremes(bins: Any, count: int, sign: Any) -> Any:
+    """The `count` largest values of each column where `sign` is 1, the smallest where it is -1; compiled by numba.
 
-    As ``topk`` of torch, which sorts whole rows: float32 [rows, count], the outermost first.
+    As ``topk`` of torch: [count, columns] of [rows, columns], the outermost first. Each row is passed along
+    those found so far by exchanges that are the same for every column.
     """
-    found = np.empty((len(rows), count), np.float32)
-    for t in range(len(rows)):
-        best = found[t]
-        best[:] = -np.inf
-        for k in range(rows.shape[1]):
-            value = sign * rows[t, k]
-            if value > best[count - 1]:
-                place = count - 1
-                while place > 0 and best[place - 1] < value:
-                    best[place] = best[place - 1]
-                    place -= 1
-                best[place] = value
-        for i in range(count):
-            best[i] *= sign
+    rows, columns = bins.shape
+    found = np.full((count, columns), -np.inf, bins.dtype)
+    moving = np.empty(LANES, bins.dtype)
+    for first in range(0, columns, LANES):
+        here = min(LANES, columns - first)
+        for k in range(rows):
+            for t in range(here):
+                moving[t] = sign * bins[k, first + t]
+            for i in range(count):
+                best = found[i, first : first + here]
+                for t in range(here):
+                    a, b = best[t], moving[t]
+                    best[t] = a if a > b else b
+                    moving[t] = b if a > b else a
+    for i in range(count):
+        for t in range(columns):
+            found[i, t] *= sign
     return found
 
 
@@ -182,15 +211,6 @@ def _contrast_bands(sample_rate: int) -> list[tuple[int, int, int]]:
     return bands
 
 
-def _shares(power: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    magnitude = rows_of(power, BINS).sqrt()
-    return magnitude / magnitude.sum(dim=-1, keepdim=True).clamp(min=QUIETEST), _heard(power)
-
-
-def _heard(power: tuple[Tensor, ...]) -> Tensor:
-    return rows_of(power, BINS).sum(dim=-1) > POWER_FLOOR
-
-
 def _frequencies(grid: FrameGrid, like: Tensor) -> Tensor:
     return torch.arange(BINS, dtype=like.dtype, device=like.device) * (grid.sample_rate / N_FFT)
 
@@ -200,11 +220,15 @@ def _masked(values: Tensor, heard: Tensor) -> Masked:
 
 
 def _of_batch(function: Callable[..., Batched], *attributes: str) -> Callable[[BatchAnalysis], Batched]:
-    """A function of this module, which takes spectra as a tuple of blocks, for a batch."""
+    """A function of this module for a batch; power, which it takes as a tuple of blocks, is one block."""
 
     def compute(analysis: BatchAnalysis) -> Batched:
-        first, *others = (getattr(analysis, attribute) for attribute in attributes)
-        return function((first,), *others)
+        return function(
+            *(
+                (getattr(analysis, attribute),) if attribute in BLOCKS else getattr(analysis, attribute)
+                for attribute in attributes
+            )
+        )
 
     return compute
 
@@ -214,28 +238,28 @@ _SILENCE = "digital silence"
 LABELS = (
     Label(
         "spectral_centroid", 1, "Hz", "mean frequency of the magnitude spectrum", "as librosa", MEL_SECONDS,
-        of(centroid, "power", "grid"), undefined=_SILENCE,
-        torch=TorchForm(_of_batch(centroid, "power", "grid"), MEL_SECONDS),
+        of(centroid, "shares", "grid"), undefined=_SILENCE,
+        torch=TorchForm(_of_batch(centroid, "shares", "grid"), MEL_SECONDS),
     ),
     Label(
         "spectral_bandwidth", 1, "Hz", "standard deviation of frequency in the magnitude spectrum", "as librosa",
-        MEL_SECONDS, of(bandwidth, "power", "grid"), undefined=_SILENCE,
-        torch=TorchForm(_of_batch(bandwidth, "power", "grid"), MEL_SECONDS),
+        MEL_SECONDS, of(bandwidth, "shares", "grid"), undefined=_SILENCE,
+        torch=TorchForm(_of_batch(bandwidth, "shares", "grid"), MEL_SECONDS),
     ),
     Label(
         "spectral_rolloff", 1, "Hz", "frequency below which 85 % of the magnitude spectrum lies", "as librosa",
-        MEL_SECONDS, of(rolloff, "power", "grid"), undefined=_SILENCE, parameters={"share": ROLLOFF_SHARE},
-        torch=TorchForm(_of_batch(rolloff, "power", "grid"), MEL_SECONDS),
+        MEL_SECONDS, of(rolloff, "shares", "grid"), undefined=_SILENCE, parameters={"share": ROLLOFF_SHARE},
+        torch=TorchForm(_of_batch(rolloff, "shares", "grid"), MEL_SECONDS),
     ),
     Label(
         "spectral_flatness", 1, "0 to 1", "geometric over arithmetic mean of the power spectrum", "as librosa",
-        MEL_SECONDS, of(flatness, "power"), undefined=_SILENCE,
-        torch=TorchForm(_of_batch(flatness, "power"), MEL_SECONDS),
+        MEL_SECONDS, of(flatness, "power", "shares"), undefined=_SILENCE,
+        torch=TorchForm(_of_batch(flatness, "power", "shares"), MEL_SECONDS),
     ),
     Label(
         "spectral_entropy", 1, "0 to 1", "entropy of the power spectrum over its largest", "Misra et al. 2004",
-        MEL_SECONDS, of(entropy, "power"), undefined=_SILENCE,
-        torch=TorchForm(_of_batch(entropy, "power"), MEL_SECONDS),
+        MEL_SECONDS, of(entropy, "power", "shares"), undefined=_SILENCE,
+        torch=TorchForm(_of_batch(entropy, "power", "shares"), MEL_SECONDS),
     ),
     Label(
         "spectral_flux", 1, "0 to 1.4", "change of the scaled magnitude spectrum over one hop",
@@ -244,8 +268,8 @@ LABELS = (
     ),
     Label(
         "spectral_contrast", CONTRAST_BANDS + 1, "dB", "peaks over valleys in seven octave bands",
-        "Jiang et al. 2002; bands as librosa", LONG_SECONDS, of(contrast, "long_power", "grid"),
+        "Jiang et al. 2002; bands as librosa", LONG_SECONDS, of(contrast, "long_magnitude", "grid"),
         parameters={"lowest_hz": CONTRAST_LOWEST, "quantile": CONTRAST_QUANTILE},
-        torch=TorchForm(_of_batch(contrast, "long_power", "grid"), LONG_SECONDS),
+        torch=TorchForm(_of_batch(contrast, "long_magnitude", "grid"), LONG_SECONDS),
     ),
 )  # fmt: skip

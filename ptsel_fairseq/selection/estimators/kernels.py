@@ -8,7 +8,8 @@ from scipy.spatial.distance import pdist, squareform
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators.known import PAPER_VARIANCE
 
-SAMPLED_VALUES, LISTED_PAIRS = 200, 40
+SAMPLED_VALUES, LISTED_PAIRS = 100, 8
+MARGIN = 0.002  # of all pairs, on both sides of the guess
 LARGEST_EXPONENT = 10.0  # the released optimiser cuts log L to [-10, 0]
 
 
@@ -118,7 +119,7 @@ def scalar_median_variance(z: np.ndarray) -> float | None:
     """`median_variance` of the values z [n] without the list of their n (n - 1) / 2 distances.
 
     The pairs up to a distance are counted by bisection in the sorted values; the few pairs around the
-    median, found from a sample of the values, are then listed.
+    median, which a sample of the values tells about, are then listed.
     """
     z = np.sort(z)
     n = len(z)
@@ -144,11 +145,16 @@ def _distances_of_ranks(z: np.ndarray, first: int, second: int) -> tuple[float, 
         return np.maximum(np.searchsorted(z, z + distance, side="right"), own)
 
     sample = pdist(z[:: max(1, n // SAMPLED_VALUES)][:, None], "cityblock")
-    share = first / (n * (n - 1) / 2)
-    guesses = np.quantile(sample, [max(0.0, share - 0.01), min(1.0, share + 0.01)])
+    sample.sort()
+
+    def guess(share: float) -> float:
+        """The distance that this share of the sample does not reach."""
+        return float(sample[min(max(0, int(share * len(sample))), len(sample) - 1)])
+
+    share = 2 * first / (n * (n - 1))
     below, above = own, np.full(n, n)
     low, high = 0.0, float(z[-1] - z[0])
-    untried = [float(guess) for guess in guesses]
+    untried, corrected = [guess(share)], False
     while (above - below).sum() > LISTED_PAIRS * n:
         some = above > below
         shortest, longest = float((z[below[some]] - z[some]).min()), float((z[above - 1] - z)[some].max())
@@ -160,6 +166,9 @@ def _distances_of_ranks(z: np.ndarray, first: int, second: int) -> tuple[float, 
             continue
         reached = ends(middle)
         count = int((reached - own).sum())
+        if not corrected:  # by as much as the sample was wrong there
+            aim = share + np.searchsorted(sample, middle) / len(sample) - 2 * count / (n * (n - 1))
+            untried, corrected = [guess(aim - MARGIN), guess(aim + MARGIN)], True
         if count <= first:
             below, low = reached, middle
         elif count > second:

@@ -22,7 +22,6 @@ import numpy as np
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection.estimators.estimator import KernelEstimator
 from ptsel_fairseq.selection.estimators.features import (
-    compressed,
     feature_count,
     feature_inner_products,
     gaussian_features,
@@ -168,8 +167,6 @@ def _by_blocks(
             columns = gaussian_features(z[:, 0], variance)
             if unbiased:
                 columns -= columns.mean(axis=0)
-            if columns.shape[1] > 64 or len(orders) > 1:
-                columns = compressed(columns)
             length, digits = unbiased_norm(columns) if unbiased else (1.0, 1.0)
             if digits > DIGITS:
                 features[name], lengths[name] = columns, length

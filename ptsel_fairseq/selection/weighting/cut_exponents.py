@@ -61,12 +61,13 @@ def slopes(values: Any, starts: Any, W: Any, cut: float, first: int) -> Any:
     """
     points, rows = values.shape[1], len(W)
     total = np.zeros(len(starts) - 1)
-    square = np.empty(LANES)
+    square, row = np.empty(LANES), np.empty(LANES)
     for begin in range(first, points, LANES):
         here = min(LANES, points - begin)
         once = min(max(first + rows - begin, 0), here)  # columns whose mirror image is in the block
         for i in range(rows):
-            row = W[i, begin - first : begin - first + here]
+            row[:once] = W[i, begin - first : begin - first + once]
+            row[once:here] = 2 * W[i, begin - first + once : begin - first + here]
             for h in range(len(total)):
                 for column in range(starts[h], starts[h + 1]):
                     value, others = values[column, first + i], values[column, begin : begin + here]
@@ -76,10 +77,8 @@ def slopes(values: Any, starts: Any, W: Any, cut: float, first: int) -> Any:
                     else:
                         for j in range(here):
                             square[j] += 0.5 * (value - others[j]) * (value - others[j])
-                own, other = 0.0, 0.0
-                for j in range(once):
-                    own += row[j] * (square[j] if square[j] < cut else cut)
-                for j in range(once, here):
-                    other += row[j] * (square[j] if square[j] < cut else cut)
-                total[h] += own + 2 * other
+                both = 0.0  # one sum in one loop: two would not be added several at a time
+                for j in range(here):
+                    both += row[j] * (square[j] if square[j] < cut else cut)
+                total[h] += both
     return total
