@@ -7,7 +7,13 @@ import torch
 from ptsel_fairseq.labels.signal.compiled import compiled
 from ptsel_fairseq.labels.signal.framing import power_spectra
 from ptsel_fairseq.labels.signal.harmonic_percussive import masked_energies
-from ptsel_fairseq.labels.signal.pitch import leave_peaks, peaks_only
+from ptsel_fairseq.labels.signal.pitch import (
+    harmonic_summation,
+    harmonic_sums,
+    leave_peaks,
+    peaks_only,
+    summed_bins,
+)
 from ptsel_fairseq.labels.signal.spectral_shape import LANES, extremes
 
 
@@ -30,6 +36,13 @@ def test_peaks_are_those_of_torch(bins):
     expected = peaks_only(amplitude)
     compiled(leave_peaks)(amplitude.numpy())
     assert torch.equal(amplitude, expected)
+
+
+def test_sums_over_harmonics_are_a_matrix_product():
+    amplitude = spectra(70, 513)
+    expected = amplitude.double() @ harmonic_summation(16000)[0].double()
+    sums = compiled(harmonic_sums, any_order=True)(amplitude.t().contiguous().numpy(), *summed_bins(16000))
+    np.testing.assert_allclose(sums.T, expected, rtol=2e-6)
 
 
 @pytest.mark.parametrize("frames", [1, LANES, LANES + 3])

@@ -44,10 +44,19 @@ def test_the_store(old_store):
 def test_a_label_is_added_to_the_store(old_store):
     from ptsel_fairseq.labels.extraction.extract import extract
 
-    before = (old_store / "train" / "f0.npy").read_bytes()
-    extract(read_manifest(OLD / "train.tsv"), ["f0", "rms_energy"], old_store, jobs=1)
+    before = {name: (old_store / "train" / f"{name}.npy").read_bytes() for name in ("f0", "zcr")}
+    extract(read_manifest(OLD / "train.tsv"), ["zcr", "rms_energy"], old_store, jobs=1)
     assert LabelStore(old_store, "train").labels == ("f0", "loudness", "rms_energy", "zcr")
-    assert (old_store / "train" / "f0.npy").read_bytes() == before
+    assert all((old_store / "train" / f"{name}.npy").read_bytes() == kept for name, kept in before.items())
+
+
+def test_a_label_that_is_defined_anew_is_not_mixed_with_the_old_one(old_store):
+    from ptsel_fairseq.labels.extraction.extract import extract
+
+    with pytest.raises(
+        PtselError, match="f0 is of definition 1, this version of ptsel makes 2; extract into another"
+    ):
+        extract(read_manifest(OLD / "train.tsv"), ["f0"], old_store, jobs=1)
 
 
 def test_an_extraction_that_it_left_unfinished_is_done_again(old_store):

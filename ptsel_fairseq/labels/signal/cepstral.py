@@ -89,7 +89,8 @@ def plp(spectra: ShortSpectra) -> np.ndarray:
     if not len(spectra.auditory):
         return np.zeros((0, PLP_ORDER + 1), np.float32)
     audible = np.maximum(spectra.auditory, POWER_FLOOR).astype(np.float64) * equal_loudness_of_bands()
-    heard = np.pad(audible**COMPRESSION, ((0, 0), (1, 1)), mode="edge")
+    heard = audible**COMPRESSION
+    heard = np.concatenate([heard[:, :1], heard, heard[:, -1:]], axis=1)
     correlation = np.fft.irfft(heard, axis=1)[:, : PLP_ORDER + 1]
     return to_grid(compiled(all_pole_cepstra)(correlation)).astype(np.float32)
 

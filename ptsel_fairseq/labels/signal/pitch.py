@@ -43,6 +43,7 @@ F0_RANGE = (52, 620)  # Hz
 HARMONICS = 15
 COMPRESSION = 0.85  # weight of each harmonic against the one below
 CANDIDATES = 6
+AT_ONCE = 4  # bins summed in one pass
 
 KEPT_STEPS = 4096  # half steps (41 s) whose spectra, 8 MB, are kept rather than made again
 
@@ -99,12 +100,13 @@ def pitch(waveform: np.ndarray, grid: FrameGrid) -> Pitch:
 def pitch_candidates(waveform: np.ndarray, grid: FrameGrid) -> Candidates:
     """The candidates of each half step: what `pitch` finds but for the path."""
     steps = count_half_steps(len(waveform), grid)
-    summation, lowest = harmonic_summation(grid.sample_rate)
+    columns, lowest = summed_bins(grid.sample_rate), harmonic_summation(grid.sample_rate)[1]
     found, kept = [(np.zeros((0, CANDIDATES), np.float32),) * 2], []
     for power in pitch_power(waveform, grid):
         amplitude = power.sqrt()
         compiled(leave_peaks)(amplitude.numpy())
-        found.append(_candidates(amplitude @ summation, lowest))
+        sums = compiled(harmonic_sums, any_order=True)(amplitude.t().contiguous().numpy(), *columns)
+        found.append(_candidates(np.ascontiguousarray(sums.T), lowest))
         if steps <= KEPT_STEPS:
             kept.append(power)
     frequency, strength = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -196,7 +198,44 @@ def harmonic_summation(sample_rate: int) -> tuple[Tensor, float]:
     return torch.from_numpy(matrix.astype(np.float32)), float(axis[first])
 
 
-def _candidates(sums: Tensor, lowest: float) -> tuple[np.ndarray, np.ndarray]:
+@lru_cache
+def summed_bins(sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The matrix of `harmonic_summation`, an eighth of which is not 0, column by column.
+
+    Returns:
+        Where each column begins in the other two, and the last one's end, int64 [P + 2]; bins, int64, and their
+        weights, float32, both filled up to a multiple of AT_ONCE a column by weights of 0.
+    """
+    bins, weights, starts = [], [], [0]
+    for column in harmonic_summation(sample_rate)[0].numpy().T:
+        here = np.flatnonzero(column)
+        more = -len(here) % AT_ONCE
+        bins.append(np.append(here, np.zeros(more, int)))
+        weights.append(np.append(column[here], np.zeros(more, np.float32)))
+        starts.append(starts[-1] + len(bins[-1]))
+    return np.array(starts), np.concatenate(bins), np.concatenate(weights)
+
+
+def harmonic_sums(amplitude: Any, starts: Any, bins: Any, weights: Any) -> Any:
+    """Sums of the bins of `summed_bins`: spectra float32 [bins, frames] -> [columns, frames]; compiled by numba."""
+    frames = amplitude.shape[1]
+    sums = np.zeros((len(starts) - 1, frames), np.float32)
+    for column in range(len(sums)):
+        total = sums[column]
+        for k in range(starts[column], starts[column + 1], AT_ONCE):
+            a, b, c, d = (
+                amplitude[bins[k]],
+                amplitude[bins[k + 1]],
+                amplitude[bins[k + 2]],
+                amplitude[bins[k + 3]],
+            )
+            of_a, of_b, of_c, of_d = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+            for t in range(frames):
+                total[t] += of_a * a[t] + of_b * b[t] + of_c * c[t] + of_d * d[t]
+    return sums
+
+
+def _candidates(sums: np.ndarray, lowest: float) -> tuple[np.ndarray, np.ndarray]:
     """The strongest local maxima of the harmonic sums.
 
     Args:
@@ -207,7 +246,7 @@ def _candidates(sums: Tensor, lowest: float) -> tuple[np.ndarray, np.ndarray]:
     """
     position = np.ones((len(sums), CANDIDATES), np.float32)
     strength = np.full((len(sums), CANDIDATES), -1, np.float32)
-    compiled(_strongest_maxima)(sums.numpy(), position, strength)
+    compiled(_strongest_maxima)(sums, position, strength)
     return lowest * np.exp2(position / np.float32(POINTS_PER_OCTAVE)), strength
 
 
@@ -260,16 +299,16 @@ def _summation(sample_rate: int) -> Tensor:
     return harmonic_summation(sample_rate)[0]
 
 
-LABELS = (
+LABELS = (  # version 2: rounding
     Label(
         "f0", 1, "Hz", "fundamental frequency by sub-harmonic summation and a smooth path", "Hermes 1988",
-        PITCH_SECONDS, of(f0, "pitch"), whole=("pitch",), undefined="unvoiced frames", unvoiced_value=0.0,
+        PITCH_SECONDS, of(f0, "pitch"), version=2, whole=("pitch",), undefined="unvoiced frames", unvoiced_value=0.0,
         parameters={"range_hz": list(F0_RANGE), "harmonics": HARMONICS, "compression": COMPRESSION,
                     "voicing_threshold": VOICING_THRESHOLD},
     ),
     Label(
         "voicing", 1, "0 to 1", "strength of the best pitch candidate", "Hermes 1988", PITCH_SECONDS,
-        of(voicing, "pitch"), whole=("pitch",), parameters={"silence_rms": SILENCE_RMS},
+        of(voicing, "pitch"), version=2, whole=("pitch",), parameters={"silence_rms": SILENCE_RMS},
         torch=TorchForm(voicing_of_batch, PITCH_SECONDS, HALF_STEPS),
     ),
 )  # fmt: skip
