@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--frontends", choices=FRONTENDS, nargs="+", default=list(FRONTENDS))
     parser.add_argument("--clips", type=int, help="English clips whose phones are probed (default: all)")
-    tiny = {"updates": 4, "seeds": [1], "frontends": ["waveform"], "clips": 20}
+    tiny = {"updates": 2, "seeds": [1], "frontends": ["waveform"], "clips": 20}
     options = parse(parser, arguments, tiny)
     with tempfile.TemporaryDirectory() as folder:
         return finish(options, compare(options, (options.out or Path(folder)).resolve()))

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.yaml_file import read_yaml
+from ptsel_fairseq.labels.pools import ALL, expand
 from ptsel_fairseq.pipeline.commands import training_command
 from ptsel_fairseq.pipeline.settings import Settings, as_overrides, as_words
 from ptsel_fairseq.pipeline.step import Step
 
 USER_DIR = Path(__file__).resolve().parents[1]
 EXAMPLE_DATA = "example-data"
+FIXED, FRONTEND = "criterion.pretext_fixed_weights", "model.frontend"
 TARGETS = ("classes", "values")
 TARGET_EXPECTED = "classes: FILE, options of `ptsel classes`, or values: FILE"
 MODELS = ("pretrained", "untrained")  # what `probe: {features: [...]}` may name beside labels
+LEAST_FOLDS = 3  # to learn from, to choose on, to test
 
 
 def steps_of(settings: Settings) -> list[Step]:
@@ -147,14 +151,37 @@ class _Road:
             self._add("select", command, reads=(scores,), makes=(self.weights,))
             return
         asked = str(self.settings.values["recipe"])
-        own = self._path(asked)
-        template = own if own.is_file() else _bundled(asked)
+        own, template = self._path(asked), self._template()
         # The recipe is written anew each time, without the λ that another choice of labels has left in it.
         get = ["ptsel", "recipe", asked, "--force", "--out", self.recipe]
         if own.is_file():
             get = ["cp", own, self.recipe]
         self._add("select", get, [*command, "--config", self.recipe], reads=(scores, template),
                   makes=(self.weights, self.recipe))  # fmt: skip
+
+    def _template(self) -> Path:
+        """The recipe that the pipeline names: a file of the user, or one of the package."""
+        asked = str(self.settings.values["recipe"])
+        own = self._path(asked)
+        return own if own.is_file() else _bundled(asked)
+
+    def _check_labels(self, step: str) -> None:
+        """Say now, rather than when the training begins, that `extract` makes no label that the recipe takes anyway."""
+        given = self.settings.options(step)
+        recipe = _mapping(read_yaml(self._template(), "a recipe"))
+        fixed = given.get(FIXED, _mapping(recipe.get("criterion")).get("pretext_fixed_weights"))
+        frontend = given.get(FRONTEND, _mapping(recipe.get("model")).get("frontend"))
+        needed = dict.fromkeys(_mapping(fixed), FIXED)
+        if frontend == "filterbank":
+            needed["log_mel"] = f"{FRONTEND}: filterbank"
+        asked = _listed(self.settings.options("extract").get("labels", [ALL]))
+        missing = {name: why for name, why in needed.items() if name not in expand(asked, list(needed))}
+        if missing:
+            raise PtselError(
+                f"{self.settings.file}: {step}: the recipe {self.settings.values['recipe']} takes "
+                + ", ".join(f"{name} ({why})" for name, why in missing.items())
+                + f"; expected among the labels of extract, found {', '.join(asked)}"
+            )
 
     def _train(self) -> None:
         settings = self.settings
@@ -164,6 +191,7 @@ class _Road:
             self._need(
                 name, settings.has("select") and settings.has("recipe"), "select: {...} and recipe: NAME"
             )
+            self._check_labels(name)
             run = self.out / folder
             overrides = settings.options(name)
             if name == "untrained":  # the weights that a training begins with: one update of size nothing
@@ -213,6 +241,8 @@ class _Road:
         folds = options.pop("folds", None)
         groups: list[Any] = []
         if folds is not None:
+            several = isinstance(folds, int) and folds >= LEAST_FOLDS
+            self._need("probe", several, f"folds: {LEAST_FOLDS} or more, found {folds}")
             file = self.out / "folds.tsv"
             commands.append(["ptsel", "classes", self.data, "--random", folds, "--out", file])
             groups = ["--leave-out", file]
@@ -248,6 +278,10 @@ def _bundled(name: str) -> Path:
     from ptsel_fairseq.data.recipes import find
 
     return find(name)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _listed(value: Any) -> list[str]:

@@ -162,6 +162,17 @@ def test_a_step_that_fails_is_done_again_and_those_before_it_are_not(tmp_path, m
         ({"extract": ...}, "score: needs extract"),
         ({"recipe": "tiniest"}, "no recipe 'tiniest'"),
         ({"train": {}, "recipe": ...}, "train: needs select: {...} and recipe: NAME"),
+        (
+            {"train": {}, "recipe": "pretraining/tiny_filterbank"},
+            r"takes log_mel \(model.frontend: filterbank\); .*zcr",
+        ),
+        ({"train": {"model.frontend": "filterbank"}}, r"train: the recipe .* takes log_mel \(model.frontend"),
+        (
+            {"train": {}, "recipe": "pretraining/tiny_multitask"},
+            r"takes log_mel \(criterion.pretext_fixed_weights\), mf",
+        ),
+        ({"train": {}, "probe": {"folds": 2}}, "probe: needs folds: 3 or more, found 2"),
+        ({"train": {}, "probe": {"folds": "many"}}, "probe: needs folds: 3 or more, found many"),
         ({"score": {"permutations": "many"}}, "score: argument --permutations: invalid int value"),
     ],
 )

@@ -107,7 +107,7 @@ def rasta_l1(spectra: ShortSpectra, grid: FrameGrid, state: RastaState) -> np.nd
         return np.zeros((0, 1), np.float32)
     logarithm = np.log(np.maximum(spectra.auditory, POWER_FLOOR)).astype(np.float64)
     first, last = logarithm[:1], logarithm[-1:]
-    padded = np.concatenate([first, first, logarithm, last, last])  # as np.pad, which takes long for a short file
+    padded = np.concatenate([first, first, logarithm, last, last])  # np.pad takes long for a short file
     slope = 0.1 * (2 * padded[4:] + padded[3:-1] - padded[1:-3] - 2 * padded[:-4])
     if state.last is None:
         slope[:RASTA_WARM_UP] = 0.0

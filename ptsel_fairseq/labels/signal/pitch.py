@@ -43,7 +43,7 @@ F0_RANGE = (52, 620)  # Hz
 HARMONICS = 15
 COMPRESSION = 0.85  # weight of each harmonic against the one below
 CANDIDATES = 6
-AT_ONCE = 4  # bins summed in one pass
+AT_ONCE = 4  # bins that `harmonic_sums` adds in one pass
 
 KEPT_STEPS = 4096  # half steps (41 s) whose spectra, 8 MB, are kept rather than made again
 
@@ -223,13 +223,9 @@ def harmonic_sums(amplitude: Any, starts: Any, bins: Any, weights: Any) -> Any:
     for column in range(len(sums)):
         total = sums[column]
         for k in range(starts[column], starts[column + 1], AT_ONCE):
-            a, b, c, d = (
-                amplitude[bins[k]],
-                amplitude[bins[k + 1]],
-                amplitude[bins[k + 2]],
-                amplitude[bins[k + 3]],
-            )
-            of_a, of_b, of_c, of_d = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+            a, b = amplitude[bins[k]], amplitude[bins[k + 1]]
+            c, d = amplitude[bins[k + 2]], amplitude[bins[k + 3]]
+            of_a, of_b, of_c, of_d = weights[k : k + AT_ONCE]
             for t in range(frames):
                 total[t] += of_a * a[t] + of_b * b[t] + of_c * c[t] + of_d * d[t]
     return sums

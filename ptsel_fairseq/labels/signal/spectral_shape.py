@@ -148,9 +148,7 @@ def contrast(magnitude: Tensor, grid: FrameGrid) -> Tensor:
     """
     columns = []
     if of_one_waveform(magnitude):
-        magnitude = (
-            magnitude.t().contiguous().t()
-        )  # the frames of a bin side by side, as `extremes` takes them
+        magnitude = magnitude.t().contiguous().t()  # for `extremes` the frames of a bin lie side by side
     for first, last, counted in _contrast_bands(grid.sample_rate):
         band = magnitude[..., first:last]
         if counted == 1:

@@ -70,11 +70,12 @@ def discriminant(
     moments = moments or moments_of(z, classes, k)
     counts = np.bincount(classes, minlength=k).astype(np.float64)
     means = moments.sums / np.maximum(counts, 1)[:, None]
-    covariance = (moments.products - means.T @ moments.sums) / len(z)
-    # Squared distances to the mean of the class, without a copy of z less that mean.
-    squares = np.einsum("nd,nd->n", z, z) - 2 * np.einsum("nd,nd->n", z, means[classes])
-    squares += np.einsum("kd,kd->k", means, means)[classes]
-    S, _ = shrunk(covariance, squares)
+    S = (moments.products - means.T @ moments.sums) / len(z)
+    if len(S) > 1:  # one variance is what it would be shrunk towards
+        # Squared distances to the mean of the class, without a copy of z less that mean.
+        squares = np.einsum("nd,nd->n", z, z) - 2 * np.einsum("nd,nd->n", z, means[classes])
+        squares += np.einsum("kd,kd->k", means, means)[classes]
+        S, _ = shrunk(S, squares)
     S.flat[:: len(S) + 1] += NUGGET * float(np.trace(moments.products)) / z.size
     _, solved, failed = dposv(S, means.T, lower=True)
     if failed:
