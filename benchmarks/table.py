@@ -30,12 +30,12 @@ HERE = Path(__file__).resolve().parent
 # Sizes at which a figure is that of the full benchmark, and all of them together take some minutes.
 PLAN: dict[str, list[str]] = {
     "bench_startup": ["--rounds", "3"],
-    "bench_labels": ["--rounds", "3", "--utterances", "40"],
+    "bench_labels": ["--rounds", "7", "--utterances", "40"],
     "bench_music_labels": ["--rounds", "3", "--seconds", "30"],
     "bench_selection": [],
     "bench_group": ["--classes", "4", "--starts", "1"],
     "bench_loading": ["--rounds", "5"],
-    "bench_step": ["--model", "tiny", "--rounds", "7"],
+    "bench_step": ["--model", "tiny", "--rounds", "31"],
 }
 
 
