@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -53,14 +54,22 @@ def run_command(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of this environment, for example ``run_command("ptsel", "check", folder)``."""
     program, *arguments = (str(word) for word in command)
-    return subprocess.run(
+    with subprocess.Popen(
         [str(BIN / program), *arguments],
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=600,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            out, error = process.communicate(timeout=600)
+        except BaseException:  # a test that is stopped takes what its command has started with it
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
 
 def wait_for(file: Path, seconds: float = 60) -> None:

@@ -184,14 +184,8 @@ class Plain:
         means = self.task.class_sums(values) / self.task.counts[:, None]
         return means - self.task.constant * (self.task.shares @ means)
 
-    @cached_property
-    def matrix(self) -> np.ndarray:
-        """G [k, n]."""
-        G = self.task.averaging()
-        return G - self.task.constant * (self.task.shares @ G)
-
     def gram_of_matrix(self, by_group: bool = False) -> np.ndarray:
-        """G G' [k, k]; `by_group`, with the columns of each group added up first."""
+        """G G' [k, k], G [k, n] the matrix that makes them; `by_group`, with the columns of each group added up."""
         constant = self.task.constant
         if not by_group:
             return np.diag(1 / self.task.counts) - constant / len(self.task)

@@ -208,10 +208,6 @@ class Relevance:
         `count` permutations altogether, some at a time.
         """
         n, D = values.shape
-        k = len(self.task.names)
-        both = self.plain.matrix
-        if self.audible is not None:
-            both = np.concatenate([both, self.audible.matrix])
         at_once = max(1, VALUES_AT_ONCE // (n * D))
         for first in range(0, count, at_once):
             donors = np.array(
@@ -220,9 +216,12 @@ class Relevance:
                     for number in range(first, min(count, first + at_once))
                 ]
             )
-            found = (both @ values[donors.T].reshape(n, -1)).reshape(len(both), len(donors), D)
-            means = found[:k].transpose(1, 0, 2)
-            yield means, means if self.audible is None else found[k:].transpose(1, 0, 2)
+            moved = values[donors.T].reshape(n, -1)
+            both = [self.plain.class_means(moved)]
+            if self.audible is not None:
+                both.append(self.audible.matrix @ moved)
+            means = [each.reshape(len(each), -1, D).transpose(1, 0, 2) for each in both]
+            yield means[0], means[-1]
 
     def _floor(self, name: str, gamma: float) -> tuple[slice, np.ndarray, np.ndarray]:
         """Columns of a label; the lower triangle L of S + γ d I; eigenvalues of S."""

@@ -170,12 +170,6 @@ class Task:
         """The same over some points, with their values [m, d] only."""
         return sums_by(self.class_of[rows], values, len(self.names))
 
-    def averaging(self) -> np.ndarray:
-        """Matrix [k, n] that makes class means of values: target' over the points of each class."""
-        found = np.zeros((len(self.names), len(self)))
-        found[self.class_of, np.arange(len(self))] = (1 / self.counts)[self.class_of]
-        return found
-
     def without_blocks(self, *values: np.ndarray) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
         """Shares [k'] of the classes and centred class means [k', d] of each of `values` without a block at a time.
 

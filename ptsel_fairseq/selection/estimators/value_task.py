@@ -73,9 +73,6 @@ class ValueTask(Task):
     def sums_of(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
         return self.target[rows][None] @ values
 
-    def averaging(self) -> np.ndarray:
-        return self.target[None] / len(self)
-
     def without_blocks(self, *values: np.ndarray) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
         for block in range(int(self.blocks.max()) + 1):
             rows = np.flatnonzero(self.blocks != block)
