@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from json import dumps
 from pathlib import Path
+from typing import Any
 
 from ptsel_fairseq.base.bundled import RECIPES, bundled
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.suggestion import did_you_mean
+from ptsel_fairseq.base.yaml_file import read_yaml
+from ptsel_fairseq.labels.pools import expand
+
+FIXED, FRONTEND, FILTERBANK = "criterion.pretext_fixed_weights", "model.frontend", "filterbank"
 
 
 def recipe_command(
@@ -93,3 +99,27 @@ def first_sentence(text: str) -> str:
             break
         lines.append(line[2:])
     return re.split(r"\.(?= [A-Z]|$)|:(?= |$)", " ".join(lines), maxsplit=1)[0]
+
+
+def labels_left_out(recipe: Path, overrides: Mapping[str, Any], labels: Sequence[str]) -> dict[str, str]:
+    """Labels that a recipe takes whatever λ says and that are not among those of a store, and by which setting.
+
+    Args:
+        overrides: settings in place of the recipe's, ``SECTION.KEY`` -> value.
+        labels: labels and pools of the store.
+
+    Raises:
+        PtselError: a recipe that cannot be read.
+    """
+    content = _mapping(read_yaml(recipe, "a recipe"))
+    fixed = overrides.get(FIXED, _mapping(content.get("criterion")).get("pretext_fixed_weights"))
+    frontend = overrides.get(FRONTEND, _mapping(content.get("model")).get("frontend"))
+    taken = dict.fromkeys(_mapping(fixed), FIXED)
+    if frontend == FILTERBANK:
+        taken["log_mel"] = f"{FRONTEND}: {FILTERBANK}"
+    there = expand(labels, list(taken))
+    return {name: why for name, why in taken.items() if name not in there}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

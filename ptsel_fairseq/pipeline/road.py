@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.yaml_file import read_yaml
-from ptsel_fairseq.labels.pools import ALL, expand
 from ptsel_fairseq.pipeline.commands import training_command
 from ptsel_fairseq.pipeline.settings import Settings, as_overrides, as_words
 from ptsel_fairseq.pipeline.step import Step
 
 USER_DIR = Path(__file__).resolve().parents[1]
 EXAMPLE_DATA = "example-data"
-FIXED, FRONTEND = "criterion.pretext_fixed_weights", "model.frontend"
 TARGETS = ("classes", "values")
 TARGET_EXPECTED = "classes: FILE, options of `ptsel classes`, or values: FILE"
 MODELS = ("pretrained", "untrained")  # what `probe: {features: [...]}` may name beside labels
@@ -167,16 +164,11 @@ class _Road:
 
     def _check_labels(self, step: str) -> None:
         """Say now, rather than when the training begins, that `extract` makes no label that the recipe takes anyway."""
-        given = self.settings.options(step)
-        recipe = _mapping(read_yaml(self._template(), "a recipe"))
-        fixed = given.get(FIXED, _mapping(recipe.get("criterion")).get("pretext_fixed_weights"))
-        frontend = given.get(FRONTEND, _mapping(recipe.get("model")).get("frontend"))
-        needed = dict.fromkeys(_mapping(fixed), FIXED)
-        if frontend == "filterbank":
-            needed["log_mel"] = f"{FRONTEND}: filterbank"
-        asked = _listed(self.settings.options("extract").get("labels", [ALL]))
-        missing = {name: why for name, why in needed.items() if name not in expand(asked, list(needed))}
-        if missing:
+        from ptsel_fairseq.data.recipes import labels_left_out
+
+        asked = _listed(self.settings.options("extract").get("labels", []))
+        missing = labels_left_out(self._template(), self.settings.options(step), asked)
+        if asked and missing:
             raise PtselError(
                 f"{self.settings.file}: {step}: the recipe {self.settings.values['recipe']} takes "
                 + ", ".join(f"{name} ({why})" for name, why in missing.items())
@@ -278,10 +270,6 @@ def _bundled(name: str) -> Path:
     from ptsel_fairseq.data.recipes import find
 
     return find(name)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _listed(value: Any) -> list[str]:
