@@ -40,9 +40,12 @@ def relevance_of(
         most: points to look at: whole groups, drawn with `seed`. Default: all.
         values: what is to be told in place of the classes.
     """
-    rows = np.arange(len(x)) if most is None or len(x) <= most else _some(groups, len(x), most, seed)
+    rows: np.ndarray | slice = slice(None)  # which copies nothing
+    if most is not None and len(x) > most:
+        rows = _some(groups, len(x), most, seed)
     if values is None:
-        rows = rows[large_classes(classes[rows], 2)]
+        kept = large_classes(classes[rows], 2)
+        rows = kept if isinstance(rows, slice) else rows[kept]
     in_groups = None if groups is None else np.asarray(groups)[rows]
     tells = len(np.unique(classes[rows])) > 1 if values is None else varies(values[rows])
     if not tells or (in_groups is not None and len(np.unique(in_groups)) < 2):

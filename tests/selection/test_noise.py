@@ -15,7 +15,7 @@ from ptsel_fairseq.selection import Points, build_points, score_labels, select_w
 from ptsel_fairseq.selection.controls import NOISE, ORACLE, TIME, class_code, planted_controls
 from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
 from ptsel_fairseq.selection.label_score import LabelScore
-from ptsel_fairseq.selection.noise import holm
+from ptsel_fairseq.selection.noise import holm, relevance_of
 from ptsel_fairseq.selection.score import score_with_controls
 from ptsel_fairseq.selection.weighting import WAYS
 from ptsel_fairseq.selection.weighting.screening import EQUAL_NOISE, EQUAL_SCORES, NOT_BETTER, told_apart
@@ -103,6 +103,14 @@ def test_scores_of_one_class_have_no_standing_against_noise():
     record = score_labels(x, {"h": hidden[:, 0]}, np.full(len(x), "a"), groups=group, estimator="cka")["h"]
     assert record.better_than_noise is None
     assert select_weights({"h": record}, method="direct", estimator="cka", tau=1.0).weights == {"h": 1.0}
+
+
+def test_speech_of_which_all_points_are_used_is_not_copied():
+    points = planted_points(2)
+    whole = relevance_of(points.x, points.labels, points.classes, points.groups)
+    assert np.shares_memory(whole.task.x, points.x)
+    single = np.where(np.arange(len(points)) == 0, "a class of one", points.classes.astype(str))
+    assert len(relevance_of(points.x, points.labels, single, points.groups).task) == len(points) - 1
 
 
 def test_controls_change_nothing_in_the_labels_scores():
