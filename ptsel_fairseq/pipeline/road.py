@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,12 +162,12 @@ class _Road:
         own = self._path(asked)
         return own if own.is_file() else _bundled(asked)
 
-    def _check_labels(self, step: str) -> None:
+    def _check_labels(self, step: str, overrides: Mapping[str, Any]) -> None:
         """Say now, rather than when the training begins, that `extract` makes no label that the recipe takes anyway."""
         from ptsel_fairseq.data.recipes import labels_left_out
 
         asked = _listed(self.settings.options("extract").get("labels", []))
-        missing = labels_left_out(self._template(), self.settings.options(step), asked)
+        missing = labels_left_out(self._template(), overrides, asked)
         if asked and missing:
             raise PtselError(
                 f"{self.settings.file}: {step}: the recipe {self.settings.values['recipe']} takes "
@@ -183,12 +183,12 @@ class _Road:
             self._need(
                 name, settings.has("select") and settings.has("recipe"), "select: {...} and recipe: NAME"
             )
-            self._check_labels(name)
             run = self.out / folder
             overrides = settings.options(name)
             if name == "untrained":  # the weights that a training begins with: one update of size nothing
                 overrides = {**settings.options("train"), "optimization.lr": [0.0], "optimization.max_update": 1,
                              "dataset.disable_validation": True, **overrides}  # fmt: skip
+            self._check_labels(name, overrides)
             command = training_command(
                 self.recipe, run, f"task.data={self.data}", f"task.store={self.store}", f"common.user_dir={USER_DIR}",
                 *as_overrides(overrides),

@@ -184,6 +184,18 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_is_done(changes, 
     assert not (tmp_path / "pipeline").exists()
 
 
+def test_the_untrained_model_takes_the_labels_that_training_takes(tmp_path, capsys):
+    """What `train` sets instead of the recipe holds for the model before its training."""
+    file = write(
+        tmp_path,
+        recipe="pretraining/tiny_filterbank",
+        train={"model.frontend": "waveform"},
+        untrained=True,
+    )
+    run_pipeline(file, dry_run=True)
+    assert capsys.readouterr().out.count("model.frontend=waveform") == 2
+
+
 def test_the_whole_road_in_plain_commands(tmp_path, capsys):
     """Training, a random encoder, export, probe with folds and fine-tuning: only their commands are looked at."""
     file = write(

@@ -199,8 +199,7 @@ class Relevance:
     @property
     def exact(self) -> bool:
         """Whether the permutations themselves are within reach, rather than moments of their distribution."""
-        cost = 2.0 * len(self.task.names) * len(self.task) * self.columns * DRAWS
-        return cost < MOST_OPERATIONS and 8.0 * len(self.task.names) * len(self.task) < 1e9
+        return self._within_reach(DRAWS) and 8.0 * len(self.task.names) * len(self.task) < 1e9
 
     def _permuted_means(self, values: np.ndarray, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Class means and heard class means of values [n, D] that are permuted by group, [P, k, D] each.
