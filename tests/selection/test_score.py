@@ -12,6 +12,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.selection import (
     cka,
     cosine_kernel,
+    estimators,
     hsic,
     label_kernel,
     score_labels,
@@ -19,7 +20,7 @@ from ptsel_fairseq.selection import (
 from ptsel_fairseq.selection.estimators.kernels import median_variance, squared_distances, standardise
 from ptsel_fairseq.selection.estimators.known import CKA, REFERENCE
 from ptsel_fairseq.selection.output.text import indifferent_lines
-from ptsel_fairseq.selection.score_kernels import small_sample_tail
+from ptsel_fairseq.selection.score_kernels import Compute, KernelSettings, score_by_kernels, small_sample_tail
 
 ESTIMATORS = ("cka", "hsic", "reference")
 PERMUTATIONS = 99
@@ -36,15 +37,31 @@ def points_given_classes(seed: int, sizes=(12, 9, 15), dim: int = 6):
     return x, z, classes
 
 
-def p_values(estimator: str, repetitions: int) -> list[float]:
+def by_kernels_alone(x, labels, classes, estimator: str, seed: int, permutations: int, bootstrap: int = 1000):
+    """The records of `score_labels` but for the comparison with noise, which takes most of the time of few points."""
+    chosen = estimators.ESTIMATORS.get(estimator)
+    settings = KernelSettings(chosen, seed, permutations, bootstrap, chosen.average)
+    return score_by_kernels(x, labels, classes, None, settings, Compute(jobs=1))
+
+
+def p_values(estimator: str, repetitions: int, score=score_labels) -> list[float]:
     found = []
     for seed in range(repetitions):
         x, z, classes = points_given_classes(seed)
-        record = score_labels(
+        record = score(
             x, {"z": z}, classes, estimator=estimator, seed=seed, permutations=PERMUTATIONS, bootstrap=0
         )["z"]
         found.append(record.p)
     return found
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_comparison_with_noise_changes_no_other_field(estimator):
+    x, z, classes = points_given_classes(4)
+    given = (x, {"z": z}, classes)
+    options = {"estimator": estimator, "seed": 4, "permutations": PERMUTATIONS}
+    whole, alone = score_labels(*given, **options)["z"], by_kernels_alone(*given, **options)["z"]
+    assert (whole.p, whole.interval, whole.score) == (alone.p, alone.interval, alone.score)
 
 
 def uniform_over_its_steps(p: list[float]) -> float:
@@ -61,7 +78,7 @@ def test_p_is_uniform_under_conditional_independence(estimator):
 @pytest.mark.slow
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_p_is_uniform_over_a_thousand_repetitions(estimator):
-    p = p_values(estimator, 1000)
+    p = p_values(estimator, 1000, by_kernels_alone)
     assert uniform_over_its_steps(p) > 0.01
     assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.05, abs=0.02)
 
@@ -226,12 +243,12 @@ def test_vector_labels():
     assert record.p == pytest.approx(0.01)
 
 
-def covers_zero(estimator: str, sizes: tuple[int, ...], repetitions: int) -> float:
+def covers_zero(estimator: str, sizes: tuple[int, ...], repetitions: int, score=score_labels) -> float:
     """How often the interval holds 0, the expected score of a label that is independent given the class."""
     inside = 0
     for seed in range(repetitions):
         x, z, classes = points_given_classes(seed, sizes)
-        record = score_labels(x, {"z": z}, classes, estimator=estimator, seed=seed, permutations=0)["z"]
+        record = score(x, {"z": z}, classes, estimator=estimator, seed=seed, permutations=0)["z"]
         inside += record.interval[0] <= 0 <= record.interval[1]
     return inside / repetitions
 
@@ -242,7 +259,7 @@ def covers_zero(estimator: str, sizes: tuple[int, ...], repetitions: int) -> flo
     "sizes", [(12,) * 10, (8,) * 20, (10,) * 50, (30, 5, 22, 9, 14, 38, 6, 25, 17, 11) * 2]
 )
 def test_the_interval_covers_as_often_as_it_says(estimator, sizes):
-    assert covers_zero(estimator, sizes, 1000) == pytest.approx(0.95, abs=0.03)
+    assert covers_zero(estimator, sizes, 1000, by_kernels_alone) == pytest.approx(0.95, abs=0.03)
 
 
 @pytest.mark.parametrize("estimator", ["hsic", "cka"])

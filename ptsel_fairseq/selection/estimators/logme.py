@@ -14,8 +14,11 @@ deviations. **Higher is better.**
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from ptsel_fairseq.labels.signal.compiled import compiled
 from ptsel_fairseq.selection.estimators.task import Task
 
 STEPS, TOLERANCE = 200, 1e-8
@@ -36,36 +39,48 @@ def log_evidence(gram: np.ndarray, products: np.ndarray, squares: np.ndarray, n:
         float64 [k].
     """
     spectrum, vectors = np.linalg.eigh(gram)
-    spectrum = np.maximum(spectrum, 0.0)[:, None]
-    inner = np.square(vectors.T @ products)
-    d = len(gram)
-    ratio = np.ones(products.shape[1])
-    for _ in range(STEPS):
-        alpha, beta, _, _ = _fixed_point(spectrum, inner, squares, n, ratio)
-        new = np.minimum(alpha / beta, LARGEST_RATIO)
-        if (np.abs(new - ratio) <= TOLERANCE * ratio).all():
+    inner = np.square(products.T @ vectors)
+    return np.asarray(compiled(largest_evidence)(np.maximum(spectrum, 0.0), inner, squares, n) / n)
+
+
+def largest_evidence(spectrum: Any, inner: Any, squares: Any, n: int) -> Any:
+    """Log evidence at the fixed point of each target, where the iteration from α / β = 1 settles; compiled by numba.
+
+    Args:
+        spectrum: eigenvalues of F'F, at least 0: float64 [d].
+        inner: squared products of the targets with its eigenvectors, float64 [k, d].
+        squares: y'y, float64 [k].
+
+    Returns:
+        float64 [k].
+    """
+    d = len(spectrum)
+    found = np.empty(len(inner))
+    for target in range(len(inner)):
+        ratio, settled = 1.0, False
+        for step in range(STEPS + 1):
+            freedom = length = explained = 0.0
+            for i in range(d):
+                shrunk = 1 / (spectrum[i] + ratio)
+                weighted = inner[target, i] * shrunk
+                freedom += spectrum[i] * shrunk
+                length += weighted * shrunk
+                explained += weighted
+            # y'y - 2 y'F m + |F m|², where σ / (σ + t)² = 1 / (σ + t) - t / (σ + t)².
+            error = max(squares[target] - explained - ratio * length, 1e-15 * squares[target])
+            alpha = freedom / max(length, TINY)
+            # With as many columns as points, rounding can leave less than no freedom for the error.
+            beta = max(n - freedom, 1e-12 * n) / error
+            if settled or step == STEPS:
+                break
+            new = min(alpha / beta, LARGEST_RATIO)
+            settled = abs(new - ratio) <= TOLERANCE * ratio
             ratio = new
-            break
-        ratio = new
-    alpha, beta, length, error = _fixed_point(spectrum, inner, squares, n, ratio)
-    evidence = d / 2 * np.log(alpha) + n / 2 * np.log(beta) - n / 2 * np.log(2 * np.pi)
-    evidence -= np.log(alpha + beta * spectrum).sum(axis=0) / 2 + beta / 2 * error + alpha / 2 * length
-    return np.asarray(evidence / n)
-
-
-def _fixed_point(
-    spectrum: np.ndarray, inner: np.ndarray, squares: np.ndarray, n: int, ratio: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """α, β, |m|² and |y - F m|² [k] at α / β = `ratio`."""
-    shrunk = 1 / (spectrum + ratio)
-    weighted = inner * shrunk
-    length = np.add.reduce(weighted * shrunk, axis=0)
-    # y'y - 2 y'F m + |F m|², where σ / (σ + t)² = 1 / (σ + t) - t / (σ + t)².
-    error = squares - np.add.reduce(weighted, axis=0) - ratio * length
-    error = np.maximum(error, 1e-15 * squares)
-    freedom = np.add.reduce(spectrum * shrunk, axis=0)
-    # With as many columns as points, rounding can leave less than no freedom for the error.
-    return freedom / np.maximum(length, TINY), np.maximum(n - freedom, 1e-12 * n) / error, length, error
+        evidence = d / 2 * np.log(alpha) + n / 2 * np.log(beta) - n / 2 * np.log(2 * np.pi)
+        for i in range(d):
+            evidence -= np.log(alpha + beta * spectrum[i]) / 2
+        found[target] = evidence - beta / 2 * error - alpha / 2 * length
+    return found
 
 
 def logme(task: Task, z: np.ndarray) -> float:
