@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
+import fairseq_tools
 import torch
 from conftest import ASTERISK, ROOT, run_command, write_manifest
+from fairseq_tools import Running
+from omegaconf import DictConfig, OmegaConf
 
 UPDATES = 8
+TRAIN = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import recording_train
+recording_train.cli_main()
+"""
+
+
+def tiny_at_half_width() -> DictConfig:
+    """The tiny recipe, in a quarter of its time."""
+    recipe = OmegaConf.load(ROOT / "configs" / "pretraining" / "tiny.yaml")
+    recipe.model.conv_feature_layers = recipe.model.conv_feature_layers.replace("(64,", "(32,")
+    recipe.model.update({"final_dim": 32, "encoder_embed_dim": 64, "encoder_ffn_embed_dim": 256})
+    return recipe
 
 
 def arguments(
@@ -47,22 +62,16 @@ def arguments(
     ]
 
 
-def start(words: list[str], record: Path, **environment: str) -> subprocess.Popen:
-    script = Path(__file__).with_name("recording_train.py")
-    own = {"RECORD": str(record), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.Popen(
-        [sys.executable, str(script), *words],
-        env={**os.environ, **own, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def start(words: list[str], record: Path, **environment: str) -> Running:
+    return fairseq_tools.start(TRAIN, *words, RECORD=str(record), **environment)
 
 
-def finish(*processes: subprocess.Popen, code: int = 0) -> None:
-    outputs = [process.communicate(timeout=400)[0] for process in processes]
-    for process, output in zip(processes, outputs, strict=True):
-        assert process.returncode == code, output[-3000:]
+def finish(*trainings: Running, code: int = 0) -> list[str]:
+    """Wait for their ends, each with that exit code; what each has said."""
+    ended = [training.wait() for training in trainings]
+    for training in ended:
+        assert training.returncode == code, training.stdout[-3000:] + training.stderr[-3000:]
+    return [training.stdout + training.stderr for training in ended]
 
 
 def train(
@@ -141,14 +150,7 @@ sys.meta_path.insert(0, Absent())
 
 def without_plugin(code: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run Python where importing ptsel_fairseq fails."""
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT_THE_PLUGIN + code, *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        cwd="/",
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **environment},
-    )
+    return fairseq_tools.start(WITHOUT_THE_PLUGIN + code, *words, **environment).wait()
 
 
 def english_words(folder: Path) -> Path:

@@ -7,12 +7,13 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, run_command
+from conftest import ROOT
+from fairseq_tools import ptsel
 from omegaconf import OmegaConf
 from plugin_tools import batch_of, build, recipe, run
 from test_criterion import gradients
 from test_multitask import FIXED, LAMBDAS
-from training_tools import arguments, english_words, model_of, read, start, train
+from training_tools import arguments, english_words, finish, model_of, read, start, train
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
@@ -183,22 +184,19 @@ def test_pretrained_resumed_and_fine_tuned(recipe_dir, data_dir, store_dir, tmp_
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     assert read(tmp_path / "whole.json")[4]["logged"]["skill_log_mel"] < 1
 
-    refused = run_command(
-        "ptsel", "export", tmp_path / "whole" / "checkpoint_last.pt", "--out", tmp_path / "x.pt"
-    )
+    refused = ptsel("export", tmp_path / "whole" / "checkpoint_last.pt", "--out", tmp_path / "x.pt")
     assert refused.returncode == 2
     assert "with the model ptsel_ctc" in refused.stderr
 
     tuned = tmp_path / "tuned"
-    process = start(
+    training = start(
         ["--config-dir", str(ROOT / "configs" / "finetuning"), "--config-name", "tiny_crdnn",
          f"task.data={english_words(tmp_path / 'english')}", f"common.user_dir={ROOT / 'ptsel_fairseq'}",
          f"model.pretrained={tmp_path / 'whole' / 'checkpoint_last.pt'}", f"checkpoint.save_dir={tuned}",
          f"hydra.run.dir={tuned}", "optimization.max_update=3", "dataset.num_workers=0"],
         tmp_path / "tuned.json",
     )  # fmt: skip
-    output = process.communicate(timeout=400)[0]
-    assert process.returncode == 0, output[-3000:]
+    finish(training)
     assert read_run(tuned).series("valid", "uer")[1]
     carried = torch.load(tuned / "checkpoint_last.pt", weights_only=False)["model"]
     moved = (carried["encoder.rnn.weight_ih_l0"] - whole["encoder.rnn.weight_ih_l0"]).abs().max()
@@ -220,7 +218,7 @@ def test_pretrained_resumed_and_fine_tuned(recipe_dir, data_dir, store_dir, tmp_
         expected = theirs.get_normalized_probs(theirs(waveform[None]), log_probs=True)[:, 0]
     np.testing.assert_allclose(load_ctc(last).log_probs(waveform.numpy()), expected.numpy(), atol=1e-6)
     english, decoded = tmp_path / "english", tmp_path / "decoded"
-    done = run_command("ptsel", "decode", english, "--model", last, "--out", decoded)
+    done = ptsel("decode", english, "--model", last, "--out", decoded)
     assert done.returncode == 0, done.stderr
     assert "CER" in done.stdout
     paths = [line.split("\t")[0] for line in (english / "valid.tsv").read_text().splitlines()[1:]]

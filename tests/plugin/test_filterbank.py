@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, run_command
+from conftest import ROOT
+from fairseq_tools import ptsel
 from omegaconf import OmegaConf
 from plugin_tools import WEIGHTS, batch_of, build, recipe, run
 from test_criterion import gradients
-from training_tools import arguments, english_words, model_of, read, start, train
+from training_tools import arguments, english_words, finish, model_of, read, start, train
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
@@ -176,9 +177,7 @@ def test_probes_read_the_frames_of_its_checkpoint(data_dir, store_dir, tmp_path)
 def test_it_is_not_exported(data_dir, store_dir, tmp_path):
     _, model, _ = build(filterbank(data_dir, store_dir))
     for form in ("fairseq", "hf"):
-        done = run_command(
-            *("ptsel", "export", saved(model, tmp_path), "--out", tmp_path / form, "--format", form)
-        )
+        done = ptsel("export", saved(model, tmp_path), "--out", tmp_path / form, "--format", form)
         assert done.returncode == 2
         assert "with model.frontend: filterbank; stock fairseq has no front end" in done.stderr
         assert not (tmp_path / form).exists()
@@ -224,15 +223,14 @@ def test_pretrained_resumed_and_fine_tuned(recipe_dir, data_dir, store_dir, tmp_
 
     last, tuned = tmp_path / "whole" / "checkpoint_last.pt", tmp_path / "tuned"
     english = english_words(tmp_path / "english")
-    process = start(
+    training = start(
         ["--config-dir", str(ROOT / "configs" / "finetuning"), "--config-name", "tiny_filterbank",
          f"task.data={english}", f"common.user_dir={ROOT / 'ptsel_fairseq'}",
          f"model.w2v_path={last}", f"checkpoint.save_dir={tuned}",
          f"hydra.run.dir={tuned}", "optimization.max_update=3", "dataset.num_workers=0"],
         tmp_path / "tuned.json",
     )  # fmt: skip
-    output = process.communicate(timeout=400)[0]
-    assert process.returncode == 0, output[-3000:]
+    finish(training)
     assert read_run(tuned).series("valid", "uer")[1]
     carried = torch.load(tuned / "checkpoint_last.pt", weights_only=False)["model"]
     name = "feature_extractor.convolutions.0.weight"
@@ -253,6 +251,6 @@ def test_pretrained_resumed_and_fine_tuned(recipe_dir, data_dir, store_dir, tmp_
     found = load_ctc(tuned / "checkpoint_last.pt").log_probs(waveform.numpy())
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
     decoded = tmp_path / "decoded"
-    done = run_command("ptsel", "decode", english, "--model", tuned / "checkpoint_last.pt", "--out", decoded)
+    done = ptsel("decode", english, "--model", tuned / "checkpoint_last.pt", "--out", decoded)
     assert done.returncode == 0, done.stderr
     assert "CER" in done.stdout

@@ -8,7 +8,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, run_command
+from conftest import ROOT
+from fairseq_tools import ptsel
 from omegaconf import OmegaConf
 from plugin_tools import NO_DROPOUT, batch_of, build, recipe, run
 from test_criterion import gradients, reduced
@@ -181,7 +182,7 @@ def test_the_chain_from_multitask_pretraining_to_fine_tuned_letters(
     assert (tmp_path / "run.png").stat().st_size > 10_000
 
     stock = tmp_path / "stock.pt"
-    done = run_command("ptsel", "export", run / "checkpoint_best.pt", "--out", stock)
+    done = ptsel("export", run / "checkpoint_best.pt", "--out", stock)
     assert done.returncode == 0, done.stderr
     state = torch.load(stock, weights_only=True)
     settings = {key: value for key, value in state["cfg"]["model"].items() if key != "_name"}

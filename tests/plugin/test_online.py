@@ -227,7 +227,7 @@ def test_normalisation_is_fairseqs(data_dir, store_dir):
 def test_a_run_with_online_labels_learns_and_resumes_exactly(data_dir, store_dir, tmp_path):
     from conftest import ROOT
     from omegaconf import OmegaConf
-    from test_training import UPDATES, arguments, model_of, read, train
+    from training_tools import UPDATES, arguments, model_of, read, train
 
     cfg = OmegaConf.load(ROOT / "configs" / "pretraining" / "tiny.yaml")
     cfg.criterion.pretext_weights = {"alpha_ratio": 0.4, "f0": 0.3, "log_mel": 0.3}

@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 from conftest import ASTERISK, ROOT, run_command
-from training_tools import arguments, english_words, read, start, train
+from fairseq_tools import ptsel
+from training_tools import arguments, english_words, finish, read, start, train
 
 CHAPTER = (ROOT / "docs" / "extending.md").read_text()
 
@@ -27,12 +28,12 @@ def own(tmp_path_factory):
 
 
 def test_it_is_estimated(own):
-    words = ("ptsel", "estimate", own / "own.yaml", "criterion.pretext_weights.f0=1.0")
-    done = run_command(*words, "--plugin", own / "my_encoder" / "__init__.py")
+    words = ("estimate", own / "own.yaml", "criterion.pretext_weights.f0=1.0")
+    done = ptsel(*words, "--plugin", own / "my_encoder" / "__init__.py")
     assert done.returncode == 0, done.stderr
     gru = sum(3 * 128 * (width + 128 + 2) for width in (80, 128))  # gates, two biases
     assert f"encoder {gru / 1e6:.2f} M, heads {128 * 81 + 81}" in done.stdout
-    unknown = run_command(*words)
+    unknown = ptsel(*words)
     assert unknown.returncode == 2
     assert "found 'my_gru'; for an encoder of your own give the file" in unknown.stderr
 
@@ -51,7 +52,7 @@ def test_a_file_that_cannot_be_used_ends_with_one_line(own, tmp_path, code, mess
     folder.mkdir()
     if code is not None:
         (folder / "__init__.py").write_text(code)
-    done = run_command("ptsel", "estimate", own / "own.yaml", "--plugin", folder / "__init__.py")
+    done = ptsel("estimate", own / "own.yaml", "--plugin", folder / "__init__.py")
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -82,34 +83,31 @@ def test_it_is_trained_tuned_probed_and_decoded(own, data_dir, store_dir, tmp_pa
     assert np.isfinite(read(tmp_path / "run.json")[3]["logged"]["loss"])
     last = run / "checkpoint_last.pt"
 
-    refused = run_command(
-        "ptsel", "export", last, "--out", tmp_path / "x.pt", "--plugin", folder / "__init__.py"
-    )
+    refused = ptsel("export", last, "--out", tmp_path / "x.pt", "--plugin", folder / "__init__.py")
     assert refused.returncode == 2
     assert "with the model ptsel_ctc" in refused.stderr
 
     classes = ASTERISK / "classes" / "voice.tsv"
-    words = ("ptsel", "probe", data_dir, "--classes", classes, "--splits", "train", "valid", "valid")
+    words = ("probe", data_dir, "--classes", classes, "--splits", "train", "valid", "valid")
     words += ("--seeds", 1, "--features", last, "--out", tmp_path / "probe")
-    unknown = run_command(*words)
+    unknown = ptsel(*words)
     assert unknown.returncode == 2
     assert "found 'my_gru'; for an encoder of your own" in unknown.stderr
-    done = run_command(*words, "--plugin", folder / "__init__.py")
+    done = ptsel(*words, "--plugin", folder / "__init__.py")
     assert done.returncode == 0, done.stderr
 
     english = english_words(tmp_path / "english")
-    process = start(
+    training = start(
         ["--config-dir", str(ROOT / "configs" / "finetuning"), "--config-name", "tiny_crdnn",
          f"task.data={english}", f"common.user_dir={folder}", f"model.pretrained={last}",
          f"checkpoint.save_dir={tuned}", f"hydra.run.dir={tuned}", "optimization.max_update=2",
          "dataset.num_workers=0"],
         tmp_path / "tuned.json",
     )  # fmt: skip
-    output = process.communicate(timeout=400)[0]
-    assert process.returncode == 0, output[-3000:]
+    finish(training)
     last.unlink()
-    done = run_command(
-        *("ptsel", "decode", english, "--model", tuned / "checkpoint_last.pt", "--out", tmp_path / "decoded"),
+    done = ptsel(
+        *("decode", english, "--model", tuned / "checkpoint_last.pt", "--out", tmp_path / "decoded"),
         *("--plugin", folder / "__init__.py"),
     )
     assert done.returncode == 0, done.stderr

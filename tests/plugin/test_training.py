@@ -5,20 +5,22 @@ from __future__ import annotations
 import argparse
 import math
 import re
-import shutil
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, run_command
+from conftest import ROOT
+from fairseq_tools import ptsel
 from omegaconf import OmegaConf
 from training_tools import (
     UPDATES,
     arguments,
     english_words,
+    finish,
     model_of,
     read,
     start,
+    tiny_at_half_width,
     torchrun,
     train,
     without_plugin,
@@ -32,11 +34,11 @@ BALANCED = {"criterion.pretext_balancing": "gradnorm"}  # its state too must be 
 
 @pytest.fixture(scope="session")
 def recipe_dir(tmp_path_factory, store_dir):
-    """The tiny recipe with weights as `ptsel select` writes them."""
+    """The tiny recipe at half its width, with weights as `ptsel select` writes them."""
     from ptsel_fairseq.base.weights_file import write_into_recipe
 
     folder = tmp_path_factory.mktemp("recipe")
-    shutil.copyfile(ROOT / "configs" / "pretraining" / "tiny.yaml", folder / "tiny.yaml")
+    OmegaConf.save(tiny_at_half_width(), folder / "tiny.yaml")
     weights = {"alpha_ratio": 0.5, "f0": 0.3, "log_mel": 0.2, "zcr": 0.0}
     write_into_recipe(folder / "tiny.yaml", weights, {"method": "manual"})
     return folder
@@ -191,7 +193,7 @@ def test_two_processes_log_the_weighted_mean_of_what_they_saw(two_processes):
 @pytest.fixture(scope="session")
 def exported(trained, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / "stock.pt"
-    done = run_command("ptsel", "export", trained / "checkpoint_last.pt", "--out", out)
+    done = ptsel("export", trained / "checkpoint_last.pt", "--out", out)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -273,9 +275,8 @@ def test_a_stock_checkpoint_is_continued_with_new_heads(
     words = arguments(
         recipe_dir, data_dir, store_dir, tmp_path / "run", **{"checkpoint.finetune_from_model": published}
     )
-    process = start([*words, "optimization.max_update=3"], record, TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD="1")
-    output = process.communicate(timeout=400)[0]
-    assert process.returncode == 0, output[-3000:]
+    training = start([*words, "optimization.max_update=3"], record, TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD="1")
+    (output,) = finish(training)
     assert "6 started afresh" in output  # weight and bias of three heads
     stock = torch.load(exported, weights_only=True)["model"]
     continued = model_of(tmp_path / "run")
@@ -325,24 +326,24 @@ def test_a_run_that_cannot_work_ends_at_its_start_with_one_line(
     for key, value in changed.items():
         OmegaConf.update(recipe, key, value, merge=False)
     OmegaConf.save(recipe, tmp_path / "bad.yaml")
-    done = run_command(
-        "fairseq-hydra-train", "--config-dir", tmp_path, "--config-name", "bad", f"hydra.run.dir={tmp_path}",
-        f"checkpoint.save_dir={tmp_path}", f"common.user_dir={ROOT / 'ptsel_fairseq'}", PYTHONWARNINGS="ignore",
+    training = start(
+        ["--config-dir", str(tmp_path), "--config-name", "bad", f"hydra.run.dir={tmp_path}",
+         f"checkpoint.save_dir={tmp_path}", f"common.user_dir={ROOT / 'ptsel_fairseq'}"],
+        tmp_path / "record",
     )  # fmt: skip
-    output = done.stdout + done.stderr
-    assert done.returncode == 2, output[-3000:]
+    (output,) = finish(training, code=2)
     assert message in output
     assert "Traceback" not in output
 
 
 def test_export_refuses_what_it_cannot_export(exported, tmp_path):
-    stock = run_command("ptsel", "export", exported, "--out", tmp_path / "again.pt")
+    stock = ptsel("export", exported, "--out", tmp_path / "again.pt")
     assert stock.returncode == 2
     assert "it is stock already" in stock.stderr
     (tmp_path / "broken.pt").write_bytes(exported.read_bytes()[:1000])
-    broken = run_command("ptsel", "export", tmp_path / "broken.pt", "--out", tmp_path / "out.pt")
+    broken = ptsel("export", tmp_path / "broken.pt", "--out", tmp_path / "out.pt")
     assert broken.returncode == 2
     assert "cannot be read" in broken.stderr
     assert not (tmp_path / "out.pt").exists()
-    missing = run_command("ptsel", "export", tmp_path / "absent.pt", "--out", tmp_path / "out.pt")
+    missing = ptsel("export", tmp_path / "absent.pt", "--out", tmp_path / "out.pt")
     assert missing.returncode == 2

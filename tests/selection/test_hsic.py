@@ -166,6 +166,7 @@ def test_hyppo_agrees():
     assert cka(K, L) == pytest.approx(found, abs=1e-12)
 
 
+@pytest.mark.slow  # dcor compiles for a quarter of a minute when it is imported first
 def test_dcor_agrees():
     dcor = pytest.importorskip("dcor", reason="dcor is not installed")
     K, L = random_kernels(30, seed=6)
