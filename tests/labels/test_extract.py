@@ -18,6 +18,7 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import readable_size, readable_time
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.labels.extraction import extract as extraction
+from ptsel_fairseq.labels.extraction.cost import Cost, jobs_by_measurement
 from ptsel_fairseq.labels.extraction.extract import extract, extract_command
 from ptsel_fairseq.labels.signal import built_in_labels
 from ptsel_fairseq.labels.store.reader import LabelStore
@@ -205,6 +206,34 @@ def test_the_number_of_processes_changes_no_byte(data_dir, tmp_path, monkeypatch
     for jobs in (1, 2, 3):
         extract(manifest, ["all"], tmp_path / str(jobs), jobs=jobs)
         assert contents(tmp_path / str(jobs)) == contents(tmp_path / "1"), jobs
+
+
+def test_as_many_processes_as_are_worth_starting(monkeypatch):
+    monkeypatch.setattr("ptsel_fairseq.base.workers.available_cores", lambda: 4)
+    cost = Cost(start=0.5, analysis=1 / 400, finish=1 / 5000)  # nothing to import any more: others have to
+    assert cost.worthwhile_jobs(600) == 1  # 1.5 s of work
+    assert cost.worthwhile_jobs(36_000) == 4
+    assert cost.worthwhile_jobs(1200) == 4
+    assert cost.worthwhile_jobs(1200, splits=3) == 1
+    for seconds in (301, 900, 1500, 5000):
+        chosen = cost.worthwhile_jobs(seconds)
+        assert cost.total(seconds, chosen) == min(cost.total(seconds, jobs) for jobs in (1, 4))
+
+
+def test_a_bad_file_of_the_sample_is_left_to_the_work(broken_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("ptsel_fairseq.base.workers.SHORT_WORK_SECONDS", 0)
+    monkeypatch.setattr("ptsel_fairseq.base.workers.available_cores", lambda: 2)
+    says = spoil(broken_dir, "truncated")
+    manifest = read_manifest(broken_dir / "train.tsv")
+    writer = StoreWriter(tmp_path / "store", manifest, extraction.resolve(["zcr"]), extraction.FrameGrid())
+    assert jobs_by_measurement(writer, manifest.utterances, writer.missing) is None
+    writer.close()
+    monkeypatch.setattr("ptsel_fairseq.base.workers.available_cores", lambda: 1)
+    with pytest.raises(PtselError, match=f"line {LINE} .*{says}"):
+        extract(manifest, ["zcr"], tmp_path / "store")
+    writer = StoreWriter(tmp_path / "store", manifest, extraction.resolve(["zcr"]), extraction.FrameGrid())
+    assert len(writer.todo()) == 3
+    writer.close()
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ FEWEST_TIMED = 8
 SECONDS_TIMED = 4.0  # after which no further file is timed
 LONGEST_TIMED = 60.0  # seconds of audio of one file
 INTERPRETER_SECONDS = 0.5  # that a new process takes until it imports what the labels need
+LEAST_START = 2.0  # seconds until a new process has imported it, which this one may have done long ago
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,15 @@ class Cost:
     analysis: float
     finish: float
 
-    def total(self, seconds: float, workers: int) -> float:
-        """Seconds that `workers` processes take for so many seconds of audio."""
-        return self.start * (workers > 1) + seconds * (self.analysis / workers + self.finish)
+    def total(self, seconds: float, workers: int, splits: int = 1) -> float:
+        """Seconds that `workers` processes take for so many seconds of audio; each split starts its own."""
+        starts = max(self.start, LEAST_START) * splits * (workers > 1)
+        return starts + seconds * (self.analysis / workers + self.finish)
+
+    def worthwhile_jobs(self, seconds: float, splits: int = 1) -> int:
+        """All cores, or 1 if other processes would be done later than this one alone."""
+        cores = jobs_for_audio(seconds, None)
+        return cores if self.total(seconds, cores, splits) < self.total(seconds, 1) else 1
 
 
 def announce(
@@ -55,14 +62,22 @@ def announce(
     jobs: int | None,
     engine: str = LOCAL,
     device: torch.device | None = None,
-) -> None:
-    """Say what the work will cost before it starts; raise PtselError if the disk cannot hold it."""
-    needed, seconds, example = 0, 0.0, None
+) -> int | None:
+    """Say what the work will cost before it starts, and give the number of processes that do it.
+
+    Args:
+        jobs: as asked for; None is as many as are worth starting.
+
+    Raises:
+        PtselError: the disk cannot hold it.
+    """
+    needed, seconds, example, splits = 0, 0.0, None, 0
     for writer in writers:
         todo = writer.todo()
         audio = sum(utterance.samples for utterance in todo) / writer.grid.sample_rate
         needed += writer.bytes_missing()
         seconds += audio if writer.missing else 0.0
+        splits += bool(writer.missing and todo)
         names = ", ".join(f"{label.name} ({label.dim})" for label in writer.missing)
         state = (
             f"to do: {names}, {audio / 3600:.2f} h of audio" if writer.missing else "has all of them already"
@@ -76,20 +91,23 @@ def announce(
     free = shutil.disk_usage(existing).free
     if example is not None:
         room = f"{readable_size(needed)} of {readable_size(free)} free"
-        print(f"{_expected(*example, seconds, jobs, engine, device)}, {room}")
+        expected, jobs = _expected(*example, seconds, splits, jobs, engine, device)
+        print(f"{expected}, {room}")
     if needed > free:
         raise PtselError(f"{store}: the labels need {readable_size(needed)}, {readable_size(free)} are free")
+    return jobs
 
 
 def _expected(
     writer: StoreWriter,
     todo: Sequence[Utterance],
     seconds: float,
+    splits: int,
     jobs: int | None,
     engine: str,
     device: torch.device | None,
-) -> str:
-    """How long so many seconds of audio will take, and where."""
+) -> tuple[str, int | None]:
+    """How long so many seconds of audio will take, and where; the number of processes."""
     here, takes, places = writer.missing, 0.0, []
     if device is not None:
         from ptsel_fairseq.labels.extraction.on_device import divide, measure_device
@@ -104,16 +122,33 @@ def _expected(
         each = f"{1 / cost.analysis:.0f} times real time each"
         if engine != LOCAL:
             places.insert(0, f"{seconds * cost.analysis / 3600:.2f} hours of workers like this one ({each})")
-            return " and ".join(places)
+            return " and ".join(places), jobs
+        if jobs is None:
+            jobs = cost.worthwhile_jobs(seconds, splits)
         workers = jobs_for_audio(seconds, jobs)
-        takes = max(takes, cost.total(seconds, workers))
+        takes = max(takes, cost.total(seconds, workers, splits))
         places.append(f"with {workers} process{'es' * (workers > 1)} ({each})")
-    return f"about {readable_time(takes)} {' and '.join(places)}"
+    return f"about {readable_time(takes)} {' and '.join(places)}", jobs
 
 
-def measure_cost(writer: StoreWriter, todo: Sequence[Utterance], labels: Sequence[Label]) -> Cost:
+def jobs_by_measurement(
+    writer: StoreWriter, todo: Sequence[Utterance], labels: Sequence[Label]
+) -> int | None:
+    """How many processes are worth starting for these utterances; None where a file of the sample cannot be read."""
+    seconds = sum(utterance.samples for utterance in todo) / writer.grid.sample_rate
+    if jobs_for_audio(seconds, None) == 1:
+        return 1
+    try:
+        return measure_cost(writer, todo, labels, share=0.0).worthwhile_jobs(seconds)
+    except PtselError:
+        return None  # the work comes to this file in its turn, and keeps what was done before
+
+
+def measure_cost(
+    writer: StoreWriter, todo: Sequence[Utterance], labels: Sequence[Label], share: float = SHARE_TIMED
+) -> Cost:
     """What a sample of the utterances takes, of a long one its beginning; the first one tells the start."""
-    count = min(len(todo), max(FEWEST_TIMED, round(SHARE_TIMED * len(todo))))
+    count = min(len(todo), max(FEWEST_TIMED, round(share * len(todo))))
     sample = random.Random(0).sample(list(todo), count)
     begun = time.perf_counter()
     with one_thread():  # which imports torch

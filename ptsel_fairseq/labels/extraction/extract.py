@@ -14,7 +14,7 @@ from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance, manifest_file, read_manifest
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.workers import LOCAL, check_engine, check_jobs, jobs_for_audio, map_ordered
-from ptsel_fairseq.labels.extraction.cost import announce
+from ptsel_fairseq.labels.extraction.cost import announce, jobs_by_measurement
 from ptsel_fairseq.labels.extraction.skip_bad import (
     Screened,
     check_out,
@@ -65,7 +65,7 @@ def extract_command(
         data_dir: folder of the manifests ``<split>.tsv``.
         labels: names of labels and pools.
         store: folder of the label store.
-        jobs: processes; None is as many as there are cores.
+        jobs: processes; None is as many as there are cores, or 1 where starting others takes longer.
         user_labels: files that define labels, see `labels.user`.
         dtype: of the values on disk; float16 takes half the room and rounds to one part in 2048.
         engine: where the audio is analysed, see `base.workers.map_ordered`; the store is written here.
@@ -104,7 +104,7 @@ def extract_command(
         for split in screened:
             keep_list(split, store)
             write_good(split)
-        announce(writers, store, jobs, engine, gpu)
+        jobs = announce(writers, store, jobs, engine, gpu)
         for writer in writers:
             fill(writer, jobs, user_files, engine, gpu)
     finally:
@@ -152,7 +152,7 @@ def extract(
         manifest: of the split, or its file ``<split>.tsv``.
         labels: names of labels and pools.
         store: folder of the label store; made if it is absent.
-        jobs: processes; None is as many as there are cores.
+        jobs: processes; None is as many as there are cores, or 1 where starting others takes longer.
         user_labels: files that define labels.
         dtype: of the values on disk, ``"float32"`` or ``"float16"`` (half the room, rounded to one part in 2048).
         engine: where the audio is analysed, see `base.workers.map_ordered`.
@@ -239,6 +239,8 @@ def analyse(
     from ptsel_fairseq.labels.extraction.long_recordings import is_long
 
     manifest, grid = writer.manifest, writer.grid
+    if engine == LOCAL and jobs is None:
+        jobs = jobs_by_measurement(writer, todo, labels)
     if engine == LOCAL:
         jobs = jobs_for_audio(sum(utterance.samples for utterance in todo) / grid.sample_rate, jobs)
     if engine != LOCAL or jobs != 1:
