@@ -30,6 +30,12 @@ def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
     return state
 
 
+def check_checkpoint(checkpoint: Path) -> None:
+    """Raise PtselError if there is no such file, before anything is imported that reads it."""
+    if not checkpoint.is_file():
+        raise PtselError(f"{checkpoint}: no such checkpoint")
+
+
 def load_state(checkpoint: Path, allowed: Sequence[type] = ()) -> dict[str, Any]:
     """Read a fairseq checkpoint; one from before fairseq 0.11 may hold ``args`` in place of ``cfg``.
 
@@ -40,10 +46,9 @@ def load_state(checkpoint: Path, allowed: Sequence[type] = ()) -> dict[str, Any]
         PtselError: no such file, or not a checkpoint of fairseq: it holds code, is damaged, has tensors larger than
             the file, or has an invalid configuration.
     """
+    check_checkpoint(checkpoint)
     import torch
 
-    if not checkpoint.is_file():
-        raise PtselError(f"{checkpoint}: no such checkpoint")
     _refuse_old_torch(torch.__version__)
     expected = (
         f"expected a {'' if allowed else 'pretraining '}checkpoint of fairseq, which holds tensors and plain "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptsel_fairseq.base.checkpoint import load_state
+from ptsel_fairseq.base.checkpoint import check_checkpoint, load_state
 from ptsel_fairseq.base.device import device_of_models
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import FrameGrid
@@ -90,6 +90,7 @@ def load_ctc(file: Path) -> CtcModel:
     Raises:
         PtselError: no fairseq, another model, or weights that do not fit.
     """
+    check_checkpoint(file)
     with _quiet_fairseq(file):
         from fairseq.data import Dictionary
 
