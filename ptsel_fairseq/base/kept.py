@@ -20,7 +20,7 @@ from ptsel_fairseq.base.identity import IDENTITY, Identity, changed, to_array
 from ptsel_fairseq.base.json_file import read_json
 from ptsel_fairseq.base.partial_array import PartialArray
 from ptsel_fairseq.base.progress import progress_bar
-from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
+from ptsel_fairseq.base.workers import jobs_for_audio, map_where_faster
 
 SECONDS_BETWEEN_FLUSHES = 5.0  # what a kill can lose of an array that is being filled
 
@@ -79,7 +79,7 @@ def in_blocks(
         size: items in a block, which is what an interruption can lose.
         seconds: of audio in an item; little work stays in this process, see `jobs_for_audio`.
         title: of the progress bar.
-        jobs: processes; default, all cores.
+        jobs: processes; default, as many as are faster, see `map_where_faster`.
         form: of the files.
         rows: values that belong to an item; a file with another number of them is not used.
         audio: the recording of an item; a block is done again if one of its recordings is another than it was.
@@ -96,11 +96,15 @@ def in_blocks(
         for file, block in zip(files, blocks, strict=True)
     ]
     todo = [number for number, values in enumerate(kept) if values is None or not is_final(values)]
-    processes = jobs_for_audio(sum(seconds(item) for number in todo for item in blocks[number]), jobs)
-    if processes != 1 and todo:
+    total = sum(seconds(item) for number in todo for item in blocks[number])
+    if jobs_for_audio(total, jobs) == 1:
+        jobs = 1
+    elif todo:
         before_processes()
     work = function if audio is None else partial(_identified, function, audio)
-    found = map_ordered(work, (blocks[number] for number in todo), jobs=processes)
+    found = map_where_faster(
+        work, (blocks[number] for number in todo), lambda block: sum(map(seconds, block)), total, jobs
+    )
     done = len(items) - sum(len(blocks[number]) for number in todo)
     with progress_bar(total=len(items), initial=done, desc=title, unit="utterance") as progress:
         for number, result in zip(todo, found, strict=True):

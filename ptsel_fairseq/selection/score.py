@@ -14,6 +14,7 @@ import numpy as np
 
 from ptsel_fairseq.base.device import check_device
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.threads import few_threads
 from ptsel_fairseq.base.workers import LOCAL
 from ptsel_fairseq.selection.bins import value_bins
 from ptsel_fairseq.selection.checks import check_arrays, kernel_estimator, no_class_left
@@ -149,37 +150,45 @@ def score_with_controls(
     if set(labels) & set(controls):
         raise PtselError(f"labels: {', '.join(sorted(set(labels) & set(controls)))} is the name of a control")
     together = {**labels, **controls}
-    most = None if isinstance(chosen, TaskEstimator) and chosen.audible else MOST_POINTS
-    relevance = relevance_of(x, together, classes, groups, seed, most, values)
-    if isinstance(chosen, TaskEstimator):
-        scores = score_by_task(
-            x,
-            together,
-            classes,
-            chosen,
-            groups,
-            seed,
-            permutations,
-            bootstrap > 0,
-            gamma,
-            progress,
-            relevance,
-            values,
-        )
-    else:
-        settings = KernelSettings(
-            kernel_estimator(chosen),
-            seed,
-            permutations,
-            bootstrap,
-            average or kernel_estimator(chosen).average,
-        )
-        scores = score_by_kernels(x, together, classes, groups, settings, compute, progress, codes)
-    scores = compared_with_noise(scores, relevance, apart=tuple(controls))
+    with few_threads(_multiplications(x, together, classes)):
+        most = None if isinstance(chosen, TaskEstimator) and chosen.audible else MOST_POINTS
+        relevance = relevance_of(x, together, classes, groups, seed, most, values)
+        if isinstance(chosen, TaskEstimator):
+            scores = score_by_task(
+                x,
+                together,
+                classes,
+                chosen,
+                groups,
+                seed,
+                permutations,
+                bootstrap > 0,
+                gamma,
+                progress,
+                relevance,
+                values,
+            )
+        else:
+            settings = KernelSettings(
+                kernel_estimator(chosen),
+                seed,
+                permutations,
+                bootstrap,
+                average or kernel_estimator(chosen).average,
+            )
+            scores = score_by_kernels(x, together, classes, groups, settings, compute, progress, codes)
+        scores = compared_with_noise(scores, relevance, apart=tuple(controls))
     of_labels = {name: scores[name] for name in sorted(labels)}
     if all(record.score is None for record in of_labels.values()) and isinstance(chosen, KernelEstimator):
         raise PtselError(no_class_left(chosen, classes))
     return of_labels, {name: scores[name] for name in controls}
+
+
+def _multiplications(x: np.ndarray, labels: Mapping[str, np.ndarray], classes: np.ndarray) -> float:
+    """Of the largest products: of the speech with a label, and with itself in a class."""
+    widest = max((z[0].size for z in map(np.asarray, labels.values()) if len(z)), default=1)
+    largest = float(np.unique(classes, return_counts=True)[1].max(initial=0))
+    return max(float(x.size) * widest, largest**2 * x.shape[1])
 
 
 def check_settings(

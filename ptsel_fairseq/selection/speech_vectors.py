@@ -22,7 +22,7 @@ from ptsel_fairseq.base.identity import Identity
 from ptsel_fairseq.base.kept import filled_array
 from ptsel_fairseq.base.manifest import Manifest
 from ptsel_fairseq.base.progress import progress_bar
-from ptsel_fairseq.base.workers import LOCAL, map_ordered
+from ptsel_fairseq.base.workers import LOCAL, map_ordered, map_where_faster
 from ptsel_fairseq.selection.embedding import NUM_MELS, embed
 
 VERSION = 1  # of what `embed` computes
@@ -93,7 +93,17 @@ class _Work:
         total = len(self.recordings)
         done = total - len(numbers)
         bar = progress_bar(total=total, initial=done, desc="embedding speech", unit="utterance")
-        found = map_ordered(_embed_file, pieces, self._engine, self._jobs)
+        if self._engine == LOCAL:
+            samples = sum(self._utterances[number].samples for number in numbers)
+            found = map_where_faster(
+                _embed_file,
+                pieces,
+                lambda piece: piece.samples / SAMPLE_RATE,
+                samples / SAMPLE_RATE,
+                self._jobs,
+            )
+        else:
+            found = map_ordered(_embed_file, pieces, self._engine)
         with bar:
             for number, (values, identity) in zip(numbers, found, strict=True):
                 bar.update()

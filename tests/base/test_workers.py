@@ -9,8 +9,9 @@ import time
 import numpy as np
 import pytest
 
+from ptsel_fairseq.base import workers
 from ptsel_fairseq.base.errors import PtselError
-from ptsel_fairseq.base.workers import LOCAL, check_jobs, map_ordered
+from ptsel_fairseq.base.workers import LOCAL, check_jobs, map_ordered, map_where_faster
 
 distributed = pytest.importorskip("distributed")
 
@@ -41,6 +42,35 @@ def die(_):
 def slow_square(number):
     time.sleep(0.3)
     return number**2
+
+
+def slow_process_of(_):
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def test_long_work_goes_on_in_other_processes_and_short_work_does_not(monkeypatch):
+    monkeypatch.setattr(workers, "available_cores", lambda: 2)
+    monkeypatch.setattr(workers, "LONG_WORK_SECONDS", 1.0)
+    several = range(40)  # 2 s of sleep
+    where = list(map_where_faster(slow_process_of, several, lambda _: 10.0, 400.0))
+    assert where[:2] == [os.getpid()] * 2
+    assert os.getpid() not in where[2:]
+    where = list(map_where_faster(slow_process_of, several[:15], lambda _: 10.0, 150.0))
+    assert where == [os.getpid()] * 15
+    assert list(map_where_faster(process_of, [1], lambda _: 0.0, 0.0)) == [os.getpid()]
+    assert list(map_where_faster(process_of, [], lambda _: 1.0, 0.0)) == []
+    for jobs, here in ((1, True), (2, False)):  # asked for
+        where = list(map_where_faster(process_of, several[:4], lambda _: 1.0, 4.0, jobs))
+        assert (set(where) == {os.getpid()}) == here
+
+
+def test_results_are_the_same_and_in_order_wherever_they_are_made(monkeypatch):
+    monkeypatch.setattr(workers, "available_cores", lambda: 2)
+    monkeypatch.setattr(workers, "LONG_WORK_SECONDS", 0.0)  # all but two
+    assert list(map_where_faster(gram_trace, pieces(), len, 999.0)) == list(map(gram_trace, pieces()))
+    with pytest.raises(PtselError, match="piece 3 is broken"):
+        list(map_where_faster(fail_on_three, range(9), lambda _: 1.0, 9.0))
 
 
 @pytest.fixture(scope="module")

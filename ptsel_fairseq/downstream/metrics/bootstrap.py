@@ -12,6 +12,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.progress import progress_bar
+from ptsel_fairseq.base.threads import one_thread
 
 LEVEL = 0.95
 
@@ -50,11 +51,12 @@ def replicates(
     """
     rows: list[list[dict[str, float]]] = [[] for _ in systems]
     drawn = resampled_weights(groups, resamples, seed)
-    for weights in progress_bar(
-        drawn, desc="bootstrap", total=resamples, unit="resample", leave=False, delay=2
-    ):
-        for system, found in zip(systems, rows, strict=True):
-            found.append(mean_values(system, weights))
+    with one_thread():
+        for weights in progress_bar(
+            drawn, desc="bootstrap", total=resamples, unit="resample", leave=False, delay=2
+        ):
+            for system, found in zip(systems, rows, strict=True):
+                found.append(mean_values(system, weights))
     return [{name: np.array([row[name] for row in found]) for name in found[0]} for found in rows]
 
 

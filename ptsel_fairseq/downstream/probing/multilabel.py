@@ -14,6 +14,7 @@ from ptsel_fairseq.base.class_file import ClassFile, Segment
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import manifest_file, read_manifest
 from ptsel_fairseq.base.messages import examples
+from ptsel_fairseq.base.threads import few_threads
 from ptsel_fairseq.downstream.corpora.splits import fold_of
 from ptsel_fairseq.downstream.features.front_end import FrontEnd, extract
 from ptsel_fairseq.downstream.metrics.answer_files import Table, read_labels
@@ -204,9 +205,11 @@ def fit_and_score(
 def _logistic_regressions(
     train: Rated, valid: Rated, test_x: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    found = [cross_entropy(valid, _scores(strength, [train], valid.x)) for strength in STRENGTHS]
-    best = int(np.argmin(found))  # of equal ones the strongest penalty
-    return _scores(STRENGTHS[best], [train, valid], test_x), {"C": STRENGTHS[best], "valid_loss": found[best]}
+    with few_threads(float(train.x.size)):
+        found = [cross_entropy(valid, _scores(strength, [train], valid.x)) for strength in STRENGTHS]
+        best = int(np.argmin(found))  # of equal ones the strongest penalty
+        scores = _scores(STRENGTHS[best], [train, valid], test_x)
+    return scores, {"C": STRENGTHS[best], "valid_loss": found[best]}
 
 
 def _scores(strength: float, parts: Sequence[Rated], asked: np.ndarray) -> np.ndarray:

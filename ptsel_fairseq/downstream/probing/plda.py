@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.threads import few_threads
 
 TOLERANCE = 1e-7  # nats a vector that an iteration must gain
 MAX_ITERATIONS = 2000
@@ -50,6 +51,7 @@ class Plda:
         return -0.5 * (np.log(determinant / total**2) + exponent).sum(axis=1)
 
 
+@few_threads()
 def train_plda(x: np.ndarray, speakers: np.ndarray) -> Plda:
     """Fit by expectation maximisation from the moments of the data to convergence.
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from ptsel_fairseq.base.threads import few_threads
 from ptsel_fairseq.downstream.metrics.answer_files import Table
 from ptsel_fairseq.downstream.metrics.results import RESAMPLES, Answers, Result, score
 from ptsel_fairseq.downstream.probing.classifiers import Fitted, Part, is_deterministic
@@ -34,10 +37,11 @@ def probe_folds(
     """
     runs, chosen = [], []
     for seed in range(1 if is_deterministic(model, items.x.shape[1]) else seeds):
-        fitted = [
-            fit(model, items.part(fold.train), items.part(fold.valid), items.part(fold.test), seed)
-            for fold in folds
-        ]
+        with few_threads(float(items.x.size) * len(np.unique(items.y))):
+            fitted = [
+                fit(model, items.part(fold.train), items.part(fold.valid), items.part(fold.test), seed)
+                for fold in folds
+            ]
         runs.append(tuple(answer_of(answer) for each in fitted for answer in each.answers))
         chosen.append([each.chosen for each in fitted])
     tested = tested_rows(folds)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.threads import few_threads
 from ptsel_fairseq.selection.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, Estimator
 from ptsel_fairseq.selection.estimators.known import RELEVANCE
 from ptsel_fairseq.selection.label_score import LabelScore
@@ -148,6 +149,25 @@ def weigh(
     screen: bool = True,
 ) -> Weights:
     """`select_weights` for several methods on the same points."""
+    with few_threads(_multiplications(prepared.points) if prepared else 0.0):
+        return _weigh(prepared, scores, estimator, way, options, screen)
+
+
+def _multiplications(points: Points) -> float:
+    """Of the largest products: of the labels' covariance with itself, of the points of a class with each other."""
+    columns = sum(z[0].size for z in points.labels.values())
+    largest = float(np.unique(points.classes, return_counts=True)[1].max(initial=0))
+    return max(float(columns) ** 3, largest**2 * columns)
+
+
+def _weigh(
+    prepared: Prepared | None,
+    scores: Scores,
+    estimator: Estimator,
+    way: Way,
+    options: Options,
+    screen: bool,
+) -> Weights:
     screened = way.recommends and screen and not options.reference_optimizer
     names = [name for name in sorted(scores) if scores[name].score is not None]
     if not names:

@@ -1,0 +1,42 @@
+"""Threads of the linear algebra libraries: more than one only where a product is large.
+
+Threads of BLAS wait for each other at every product, by looking again and again. Where other work is on the machine one
+of them waits for a core meanwhile: many small products took 30 times as long on a busy machine of two cores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+WORTH_THREADS = 1e9  # multiplications of one product
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> Any:
+    """The libraries that have threads. To look for them takes 2 ms, so it is done again only when modules have come."""
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """All libraries that are loaded work with one thread meanwhile, so that sums are the same on any machine."""
+    with _thread_pools(len(sys.modules)).limit(limits=1):
+        yield
+
+
+@contextlib.contextmanager
+def few_threads(multiplications: float = 0.0) -> Iterator[None]:
+    """BLAS works with one thread meanwhile, unless a product takes as many multiplications as are worth more."""
+    import scipy.linalg  # noqa: F401  (it has a BLAS of its own, which must be there to be found)
+
+    if multiplications >= WORTH_THREADS:
+        yield
+        return
+    with _thread_pools(len(sys.modules)).limit(limits=1, user_api="blas"):
+        yield
