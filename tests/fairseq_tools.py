@@ -32,13 +32,18 @@ def _server() -> subprocess.Popen:
     return server
 
 
-def _ask(request: dict, seconds: float) -> int | None:
-    """The server's answer; None if there is none after that time."""
-    server = _server()
-    print(json.dumps(request), file=server.stdin, flush=True)
-    if not select.select([server.stdout], [], [], seconds)[0]:
+def _ask(request: dict) -> None:
+    print(json.dumps(request), file=_server().stdin, flush=True)
+
+
+def _answer(seconds: float) -> int | None:
+    """None if there is none after that time."""
+    said = _server().stdout
+    if not select.select([said], [], [], seconds)[0]:
         return None
-    return int(server.stdout.readline())
+    line = said.readline()
+    assert line, "the server has ended"
+    return int(line)
 
 
 @lru_cache
@@ -58,17 +63,19 @@ class Running:
 
     def wait(self) -> subprocess.CompletedProcess[str]:
         """Its exit code and what it has said, when it has ended."""
-        code = _ask({"wait": self.number}, SECONDS)
+        _ask({"wait": self.number})
+        code = _answer(SECONDS)
         if code is None:
             os.kill(self.number, signal.SIGKILL)
+            _answer(SECONDS)  # to this, so that the next one is the next question's
             raise TimeoutError(f"not done after {SECONDS} s: {self.output.read_text()[-3000:]}")
         return subprocess.CompletedProcess([], code, self.output.read_text(), self.errors.read_text())
 
 
 def start(code: str, *arguments: object, **environment: str) -> Running:
     """Start Python code with these arguments, in the folder /."""
-    number = next(_counted)
-    output, errors = (_folder() / f"{number}.{name}" for name in ("output", "errors"))
+    count = next(_counted)
+    output, errors = (_folder() / f"{count}.{name}" for name in ("output", "errors"))
     request = {
         "code": code,
         "arguments": [str(argument) for argument in arguments],
@@ -76,7 +83,10 @@ def start(code: str, *arguments: object, **environment: str) -> Running:
         "output": str(output),
         "errors": str(errors),
     }
-    return Running(_ask(request, 60), output, errors)
+    _ask(request)
+    number = _answer(SECONDS)
+    assert number is not None, f"the server did not answer in {SECONDS} s"
+    return Running(number, output, errors)
 
 
 def ptsel(*words: object) -> subprocess.CompletedProcess[str]:

@@ -25,9 +25,17 @@ def _thread_pools(modules: int) -> Any:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """All libraries that are loaded work with one thread meanwhile, so that sums are the same on any machine."""
+    """All libraries that are loaded work with one thread meanwhile, torch too: sums are the same on any machine."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
     with _thread_pools(len(sys.modules)).limit(limits=1):
-        yield
+        if torch:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.grid import SAMPLE_RATE, FrameGrid
+from ptsel_fairseq.base.threads import one_thread
 from ptsel_fairseq.labels.tracks import compute_tracks, resolve
 
 if TYPE_CHECKING:
@@ -64,14 +65,12 @@ def compute(
             ...
         ptsel_fairseq.base.errors.PtselError: no label 'loudnes'; did you mean 'loudness'?; the labels are ...
     """
-    from threadpoolctl import threadpool_limits
-
-    from ptsel_fairseq.labels.extraction.worker import one_thread
+    import torch  # noqa: F401  (loaded, so that its threads are limited)
 
     found = requested(names, backend)
     checked = checked_waveform(waveform, sample_rate)
     # Sums in another number of threads round otherwise; extraction gives each worker one.
-    with threadpool_limits(1), one_thread():
+    with one_thread():
         return compute_tracks(checked, found, FrameGrid())
 
 

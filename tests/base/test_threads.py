@@ -42,6 +42,20 @@ def test_small_products_take_one_thread_and_large_ones_all():
     assert threads() == {2}
 
 
+def test_of_torch_too_which_comes_back_after_an_error():
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError), one_thread():
+            _ = 1 // (torch.get_num_threads() - 1)
+        assert torch.get_num_threads() == 2
+        with few_threads():  # of BLAS only
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def task(points: int = 60, dim: int = 4):
     rng = np.random.default_rng(0)
     classes = np.repeat(["a", "b", "c"], points // 3)

@@ -18,7 +18,7 @@ from ptsel_fairseq.base.manifest import manifest_file
 from ptsel_fairseq.base.messages import examples
 from ptsel_fairseq.base.progress import progress_bar
 from ptsel_fairseq.base.provenance import checksums
-from ptsel_fairseq.base.workers import jobs_for_audio, map_ordered
+from ptsel_fairseq.base.workers import jobs_for_audio, map_where_faster
 from ptsel_fairseq.downstream.asr.decode import search_of
 from ptsel_fairseq.downstream.asr.recogniser import recognise, train
 from ptsel_fairseq.downstream.asr.search import BeamSearch, collapse, text_of
@@ -193,8 +193,9 @@ class Frames:
             )
             return
         print(f"{front_end.name}: features of {readable_size(size)} are kept in memory")
-        jobs = jobs_for_audio(sum(s.seconds for s in spoken), jobs)
-        found = map_ordered(partial(_half_frames, front_end), spoken, jobs=jobs)
+        seconds = sum(s.seconds for s in spoken)
+        jobs = 1 if jobs_for_audio(seconds, jobs) == 1 else jobs
+        found = map_where_faster(partial(_half_frames, front_end), spoken, lambda s: s.seconds, seconds, jobs)
         self.kept = list(progress_bar(found, total=len(spoken), desc=front_end.name, unit="utterance"))
 
     def __call__(self, i: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.provenance import versions
+from ptsel_fairseq.base.threads import one_thread
 from ptsel_fairseq.labels.codes.codebook import Codebook
 from ptsel_fairseq.labels.store.reader import LabelStore
 
@@ -42,7 +43,6 @@ def fit_kmeans(store: LabelStore, label: str, codes: int, seed: int, most_frames
     Raises:
         PtselError: fewer different frames than clusters.
     """
-    import threadpoolctl
     from sklearn.cluster import MiniBatchKMeans
 
     frames = sample_frames(store, label, most_frames, seed)
@@ -54,7 +54,7 @@ def fit_kmeans(store: LabelStore, label: str, codes: int, seed: int, most_frames
             f"{store.folder}, split {store.split}: {codes} clusters of {label} need as many different frames, found "
             f"{different} in a sample of {len(frames)}; take fewer codes or a larger split"
         )
-    with threadpoolctl.threadpool_limits(1):  # sums in another number of threads round otherwise
+    with one_thread():  # sums in another number of threads round otherwise
         model = MiniBatchKMeans(
             n_clusters=codes,
             init="k-means++",

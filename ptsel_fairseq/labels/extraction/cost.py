@@ -15,8 +15,8 @@ from ptsel_fairseq.base.audio import AudioFile
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import readable_size, readable_time
 from ptsel_fairseq.base.manifest import Utterance
+from ptsel_fairseq.base.threads import one_thread
 from ptsel_fairseq.base.workers import LOCAL, jobs_for_audio
-from ptsel_fairseq.labels.extraction.worker import one_thread
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.store.writer import StoreWriter
 from ptsel_fairseq.labels.tracks import compute_tracks
@@ -151,7 +151,9 @@ def measure_cost(
     count = min(len(todo), max(FEWEST_TIMED, round(share * len(todo))))
     sample = random.Random(0).sample(list(todo), count)
     begun = time.perf_counter()
-    with one_thread():  # which imports torch
+    import torch  # noqa: F401  (a part of the start; loaded, so that its threads are limited)
+
+    with one_thread():
         _timed(writer, sample[0], labels)
         start = INTERPRETER_SECONDS + time.perf_counter() - begun
         samples, analysis, finish = 0, 0.0, 0.0

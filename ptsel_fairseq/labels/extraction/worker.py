@@ -13,6 +13,7 @@ from ptsel_fairseq.base.errors import PtselError, RecordingError
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.identity import Identity
 from ptsel_fairseq.base.manifest import Manifest, Utterance
+from ptsel_fairseq.base.threads import one_thread
 from ptsel_fairseq.labels.label import Label
 from ptsel_fairseq.labels.store.partial_arrays import TrackArrays, named_errors
 from ptsel_fairseq.labels.tracks import resolve
@@ -49,6 +50,8 @@ def analyse_one(
     manifest: Manifest, utterance: Utterance, labels: Sequence[Label], grid: FrameGrid
 ) -> dict[str, Track]:
     """The tracks of one utterance; raise PtselError naming its line if the audio is not as the manifest says."""
+    import torch  # noqa: F401  (loaded, so that its threads are limited)
+
     from ptsel_fairseq.labels.extraction.long_recordings import joined_tracks
 
     file, where = manifest.audio_path(utterance), manifest.where(utterance)
@@ -116,18 +119,3 @@ def _tracks(piece: Piece, labels: Sequence[Label]) -> Iterator[tuple[int, dict[s
         raise
     except PtselError as error:
         raise PtselError(f"{piece.where}: {error}") from error.__cause__  # a user's error, for --debug
-
-
-class one_thread:  # noqa: N801  (used like a function)
-    """Analyse with one thread, so that tracks do not depend on how many cores there are."""
-
-    def __enter__(self) -> None:
-        import torch
-
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *exception: object) -> None:
-        import torch
-
-        torch.set_num_threads(self._before)
