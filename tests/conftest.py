@@ -23,6 +23,7 @@ settings.load_profile("no_deadline")
 
 # As the commands below: sums of several threads round otherwise, and processes a core would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # with more, numba's parallel loops give torch as many
 
 # All that tests take librosa's answers from and that compiles ufuncs; later it would not be in turn.
 with importing_in_turn():

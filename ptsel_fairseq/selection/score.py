@@ -150,7 +150,7 @@ def score_with_controls(
     if set(labels) & set(controls):
         raise PtselError(f"labels: {', '.join(sorted(set(labels) & set(controls)))} is the name of a control")
     together = {**labels, **controls}
-    with few_threads(_multiplications(x, together, classes)):
+    with few_threads(_multiplications(x, together, classes, chosen)):
         most = None if isinstance(chosen, TaskEstimator) and chosen.audible else MOST_POINTS
         relevance = relevance_of(x, together, classes, groups, seed, most, values)
         if isinstance(chosen, TaskEstimator):
@@ -184,11 +184,15 @@ def score_with_controls(
     return of_labels, {name: scores[name] for name in controls}
 
 
-def _multiplications(x: np.ndarray, labels: Mapping[str, np.ndarray], classes: np.ndarray) -> float:
-    """Of the largest products: of the speech with a label, and with itself in a class."""
+def _multiplications(
+    x: np.ndarray, labels: Mapping[str, np.ndarray], classes: np.ndarray, estimator: Estimator
+) -> float:
+    """Of the largest products: of a label with itself or with the speech, of the speech with itself in a class."""
     widest = max((z[0].size for z in map(np.asarray, labels.values()) if len(z)), default=1)
+    if isinstance(estimator, TaskEstimator):
+        return float(len(x)) * widest * (x.shape[1] if estimator.audible else widest)
     largest = float(np.unique(classes, return_counts=True)[1].max(initial=0))
-    return max(float(x.size) * widest, largest**2 * x.shape[1])
+    return largest**2 * x.shape[1]
 
 
 def check_settings(

@@ -85,8 +85,9 @@ def test_scores_of_many_points_take_all_threads(monkeypatch):
     x, classes, _ = task(600, 20)
     monkeypatch.setattr("ptsel_fairseq.base.threads.WORTH_THREADS", 1e5)
     seen = recording(monkeypatch, "ptsel_fairseq.selection.score.relevance_of")
-    selection.score_labels(x, {"z": x[:, :9]}, classes, permutations=5)
-    assert seen == [{2}]
+    for estimator in ("relevance", "probe", "cka"):  # 600 times 9 times 20, or 9, and 200² times 20
+        selection.score_labels(x, {"z": x[:, :9]}, classes, estimator=estimator, permutations=5)
+    assert seen == [{2}, {1}, {2}]
 
 
 def test_weights(monkeypatch):

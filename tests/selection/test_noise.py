@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import ASTERISK, LABELS
+from conftest import ASTERISK
 from planted import task_arrays, utterance_noise
 
 from ptsel_fairseq.base.class_file import read_classes
@@ -138,7 +138,7 @@ def bundled(data_dir, store_dir):
 def all_bundled(tmp_path_factory):
     """The same of all bundled clips."""
     folder = tmp_path_factory.mktemp("all_bundled")
-    extract(ASTERISK / "train.tsv", [*LABELS, "mfcc", "loudness"], folder)
+    extract(ASTERISK / "train.tsv", ["alpha_ratio", "f0", "loudness", "mfcc", "zcr"], folder)
     return points_and_controls(ASTERISK, folder)
 
 
