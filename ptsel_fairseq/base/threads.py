@@ -1,7 +1,7 @@
 """Threads of the linear algebra libraries: more than one only where a product is large.
 
-Threads of BLAS wait for each other at every product, by looking again and again. Where other work is on the machine one
-of them waits for a core meanwhile: many small products took 30 times as long on a busy machine of two cores.
+Threads of BLAS wait for each other at every product, by looking again and again: many small products took ten times as
+long with two threads as with one on two free cores, and longer where one of them had to wait for a core.
 """
 
 from __future__ import annotations
