@@ -10,6 +10,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 WORTH_THREADS = 1e9  # multiplications of one product
@@ -24,8 +25,14 @@ def _thread_pools(modules: int) -> Any:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """All libraries that are loaded work with one thread meanwhile, torch too: sums are the same on any machine."""
+def one_thread(load_torch: bool = False) -> Iterator[None]:
+    """All libraries that are loaded work with one thread meanwhile, torch too: sums are the same on any machine.
+
+    Args:
+        load_torch: for work that may be the first to load torch, which would then have all its threads.
+    """
+    if load_torch:
+        import_module("torch")
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
     with _thread_pools(len(sys.modules)).limit(limits=1):

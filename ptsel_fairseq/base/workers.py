@@ -26,9 +26,7 @@ ENGINES = "local, dask://HOST:PORT or ray://HOST:PORT"
 INSTALL = {"dask": "pip install 'dask[distributed]'", "ray": "pip install 'ray[client]'"}
 SECONDS_TO_CONNECT = 20
 SHORT_WORK_SECONDS = 300  # of audio: less than this is done faster in one process than processes start
-LONG_WORK_SECONDS = (
-    6.0  # of work that is left: less is done here before other processes have started and done it
-)
+LONG_WORK_SECONDS = 6.0  # of work: less is done faster in one process than processes start
 SECONDS_BETWEEN_LOOKS = 1.0  # of a worker, whether its parent is there
 AHEAD = 4  # pieces for each worker that are sent or done, but not yet taken
 

@@ -65,12 +65,10 @@ def compute(
             ...
         ptsel_fairseq.base.errors.PtselError: no label 'loudnes'; did you mean 'loudness'?; the labels are ...
     """
-    import torch  # noqa: F401  (loaded, so that its threads are limited)
-
     found = requested(names, backend)
     checked = checked_waveform(waveform, sample_rate)
     # Sums in another number of threads round otherwise; extraction gives each worker one.
-    with one_thread():
+    with one_thread(load_torch=True):
         return compute_tracks(checked, found, FrameGrid())
 
 

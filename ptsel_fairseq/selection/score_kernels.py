@@ -16,7 +16,7 @@ import numpy as np
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.progress import progress_bar
-from ptsel_fairseq.base.workers import LOCAL, available_cores, map_ordered
+from ptsel_fairseq.base.workers import LOCAL, LONG_WORK_SECONDS, available_cores, map_ordered
 from ptsel_fairseq.selection.checks import no_class_left, prepare_labels
 from ptsel_fairseq.selection.estimators import KernelEstimator
 from ptsel_fairseq.selection.estimators.grouped_orders import (
@@ -32,7 +32,6 @@ AVERAGES = ("count", "plain")
 TOO_SMALL, CONSTANT = "too small", "constant"
 TAIL = MIDDLE[0]  # of an interval of 95 %, at each end
 SHARE_OF_KERNELS = 64  # bytes: of 16 a pair, a quarter of the memory
-SHORT_WORK_SECONDS = 6.0  # less than this is done faster in one process than processes start
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def score_by_kernels(
     if compute.engine == LOCAL:
         orders = 1 + settings.permutations
         seconds = scoring_seconds(sizes, x.shape[1], values.values(), orders)
-        if compute.device != "cpu" or seconds < SHORT_WORK_SECONDS:
+        if compute.device != "cpu" or seconds < LONG_WORK_SECONDS:
             jobs = 1
         else:
             jobs = min(jobs or available_cores(), len(names))

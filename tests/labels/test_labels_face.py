@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import ASTERISK, ROOT
+from conftest import ASTERISK, ROOT, run_command
 
 from ptsel_fairseq import labels
 from ptsel_fairseq.base.audio import read_audio
@@ -38,6 +38,36 @@ def test_the_tracks_are_those_of_a_store(data_dir, store_dir):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+FIRST = """
+import dataclasses, sys, numpy
+from ptsel_fairseq import labels
+from ptsel_fairseq.base.manifest import read_manifest
+from ptsel_fairseq.labels.signal import built_in_labels
+seen = []
+def compute(analysis):
+    import torch
+    seen.append(torch.get_num_threads())
+    return zcr.compute(analysis)
+zcr = built_in_labels()["zcr"]
+built_in_labels()["zcr"] = dataclasses.replace(zcr, compute=compute)
+assert "torch" not in sys.modules
+if sys.argv[1] == "compute":
+    labels.compute(numpy.ones(16000), "zcr", sample_rate=16000)
+else:
+    labels.extract(read_manifest(sys.argv[2]), ["zcr"], sys.argv[3])
+assert set(seen) == {1}, seen
+"""
+
+
+@pytest.mark.parametrize("how", ["compute", "extract"])
+def test_the_first_waveform_of_a_process_has_one_thread_too(data_dir, tmp_path, how):
+    """torch, which is loaded for it, would take as many as there are cores."""
+    done = run_command(
+        *("python", "-c", FIRST, how, data_dir / "valid.tsv", tmp_path / "store"), OMP_NUM_THREADS="2"
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

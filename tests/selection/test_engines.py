@@ -33,7 +33,7 @@ def labelled_points():
 
 @pytest.mark.parametrize("estimator", ["cka", "hsic", "reference"])
 def test_cluster_and_processes_score_as_one_process(estimator, engine, monkeypatch):
-    monkeypatch.setattr("ptsel_fairseq.selection.score_kernels.SHORT_WORK_SECONDS", 0)
+    monkeypatch.setattr("ptsel_fairseq.selection.score_kernels.LONG_WORK_SECONDS", 0)
     x, labels, classes = labelled_points()
     here = score_labels(x, labels, classes, estimator=estimator, permutations=50, jobs=1)
     for settings in ({"jobs": 2}, {"engine": engine}):

@@ -151,9 +151,7 @@ def measure_cost(
     count = min(len(todo), max(FEWEST_TIMED, round(share * len(todo))))
     sample = random.Random(0).sample(list(todo), count)
     begun = time.perf_counter()
-    import torch  # noqa: F401  (a part of the start; loaded, so that its threads are limited)
-
-    with one_thread():
+    with one_thread(load_torch=True):  # a part of the start
         _timed(writer, sample[0], labels)
         start = INTERPRETER_SECONDS + time.perf_counter() - begun
         samples, analysis, finish = 0, 0.0, 0.0

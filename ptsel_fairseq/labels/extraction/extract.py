@@ -13,6 +13,7 @@ from ptsel_fairseq.base.files import readable_size
 from ptsel_fairseq.base.grid import FrameGrid
 from ptsel_fairseq.base.manifest import Manifest, Utterance, manifest_file, read_manifest
 from ptsel_fairseq.base.progress import progress_bar
+from ptsel_fairseq.base.threads import one_thread
 from ptsel_fairseq.base.workers import LOCAL, check_engine, check_jobs, jobs_for_audio, map_ordered
 from ptsel_fairseq.labels.extraction.cost import announce, jobs_by_measurement
 from ptsel_fairseq.labels.extraction.skip_bad import (
@@ -234,14 +235,11 @@ def analyse(
     From one process or several. The tracks of a long recording go to the writer's arrays at once; a cluster, which may
     not see these, sends them.
     """
-    import threadpoolctl
-
     from ptsel_fairseq.labels.extraction.long_recordings import is_long
 
     manifest, grid = writer.manifest, writer.grid
-    if engine == LOCAL and jobs is None:
-        jobs = jobs_by_measurement(writer, todo, labels)
     if engine == LOCAL:
+        jobs = jobs_by_measurement(writer, todo, labels) if jobs is None else jobs
         jobs = jobs_for_audio(sum(utterance.samples for utterance in todo) / grid.sample_rate, jobs)
     if engine != LOCAL or jobs != 1:
         check_workers_can_load(labels)
@@ -260,6 +258,6 @@ def analyse(
         )
 
     # Sums in another number of threads round otherwise; workers have one each, this process is given one.
-    with threadpoolctl.threadpool_limits(1):
+    with one_thread():
         tracks = map_ordered(analyse_piece, map(piece, todo), engine, jobs)
         yield from zip((utterance.index for utterance in todo), tracks, strict=True)

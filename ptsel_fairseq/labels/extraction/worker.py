@@ -50,8 +50,6 @@ def analyse_one(
     manifest: Manifest, utterance: Utterance, labels: Sequence[Label], grid: FrameGrid
 ) -> dict[str, Track]:
     """The tracks of one utterance; raise PtselError naming its line if the audio is not as the manifest says."""
-    import torch  # noqa: F401  (loaded, so that its threads are limited)
-
     from ptsel_fairseq.labels.extraction.long_recordings import joined_tracks
 
     file, where = manifest.audio_path(utterance), manifest.where(utterance)
@@ -80,7 +78,7 @@ def analyse_piece(piece: Piece) -> Analysed:
         load_user_file(user_file)
     identity = identity_of(piece.file, piece.where)
     crcs: dict[str, tuple[int, int]] = {}
-    with one_thread():
+    with one_thread(load_torch=True):
         tracks = _tracks(piece, resolve(piece.labels, piece.backend))
         if piece.arrays is None:
             return Analysed(identity, joined_tracks(tracks), crcs)

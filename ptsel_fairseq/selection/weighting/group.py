@@ -20,13 +20,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from scipy.spatial.distance import squareform
-from threadpoolctl import ThreadpoolController
 
 from ptsel_fairseq.base.errors import PtselError
+from ptsel_fairseq.base.threads import few_threads
 from ptsel_fairseq.base.workers import available_cores
 from ptsel_fairseq.selection.checks import all_defined, kernel_estimator, no_class_left, prepare_labels
 from ptsel_fairseq.selection.estimators.estimator import KernelEstimator
@@ -175,7 +174,7 @@ class GroupObjective:
         if self.pairs * len(self.labels) < WORTH_THREADS or len(self._classes) == 1:
             found = [self._class_value(entry, weights) for entry in self._classes]
         else:
-            with _blas().limit(limits=1), ThreadPoolExecutor(available_cores()) as pool:
+            with few_threads(), ThreadPoolExecutor(available_cores()) as pool:
                 found = list(pool.map(lambda entry: self._class_value(entry, weights), self._classes))
         value, gradient = 0.0, np.zeros(len(self.labels))
         for share, (inner, slope) in zip(self._weights, found, strict=True):
@@ -207,11 +206,6 @@ class GroupObjective:
         centred += sums.sum() / ((n - 1) * (n - 2))
         square = 2 * float(centred @ centred)
         return 1 / (entry.length * np.sqrt(square)), 2 * centred / square
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 def _is_flat(kernel: np.ndarray) -> bool:
