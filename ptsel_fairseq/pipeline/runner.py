@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from ptsel_fairseq.pipeline.step import Marks, Step
 MARKS = ".ptsel-run"
 LOGS = "logs"
 ASKED_TO_STOP = (signal.SIGTERM, signal.SIGUSR1)  # by a cluster, before it kills
+WAKES = signal.SIGURG  # wakes the main thread; ignored by default, so that one too late does no harm
 
 
 @dataclass
@@ -74,14 +76,18 @@ class Runner:
         self.outcomes: list[Outcome] = []
         self._running, self._stopped_by, self._stack = Running(), 0, ExitStack()
         self._number, self._lock = 0, threading.Lock()
+        self._asking: deque[threading.Event] = deque()
+        self._hears_signals = False
 
     def __enter__(self) -> Runner:
         busy = f"{self.out}: another run works there, or a command that it has left; wait for it or stop it"
         # A training outlives a runner that is killed; no other may begin in its folder meanwhile.
         self._running.inherited = (self._stack.enter_context(locked_folder(self.out, busy)),)
         if threading.current_thread() is threading.main_thread():
-            for number in (*ASKED_TO_STOP, signal.SIGINT):
-                self._stack.callback(signal.signal, number, signal.signal(number, self._stop))
+            handlers = {**dict.fromkeys((*ASKED_TO_STOP, signal.SIGINT), self._stop), WAKES: self._answer}
+            for number, handler in handlers.items():
+                self._stack.callback(signal.signal, number, signal.signal(number, handler))
+            self._hears_signals = True
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -94,6 +100,29 @@ class Runner:
         self._stopped_by = number
         if number != signal.SIGINT:  # which a terminal sends to all of them itself
             self._running.tell(number)
+
+    def _answer(self, number: int, frame: FrameType | None) -> None:
+        """Tell the threads that ask that all signals that came before they asked have been handled."""
+        while self._asking:
+            self._asking.popleft().set()
+
+    def _await_signals(self) -> None:
+        """Wait until the main thread, which alone handles signals, has handled those that have come.
+
+        A terminal interrupts a command and this process at the same time, and a thread may see the command end before
+        the main thread has woken up.
+        """
+        main = threading.main_thread()
+        if not self._hears_signals or main.ident is None or threading.current_thread() is main:
+            return
+        answered = threading.Event()
+        self._asking.append(answered)
+        # Python handles signals that wait in the order of their numbers, so this one comes after SIGINT and SIGTERM.
+        signal.pthread_kill(main.ident, WAKES)
+        while not answered.wait(
+            timeout=0.1
+        ):  # a signal that comes just before a thread falls asleep wakes nobody
+            signal.pthread_kill(main.ident, WAKES)
 
     def run(self, step: Step) -> Outcome:
         """Run a step unless it is done.
@@ -152,6 +181,7 @@ class Runner:
         started = time.monotonic()
         for command in step.commands:
             code = run_one(command, self.base, log, self._running, self.threads, self.show)
+            self._await_signals()
             self._end_if_stopped()  # a training that was asked to stop has ended well
             if code:
                 raise PtselError(self._failure(step, code, log))

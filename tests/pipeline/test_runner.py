@@ -168,6 +168,26 @@ def test_an_interrupted_training_saves_and_is_not_taken_for_done(number, code, j
     assert log.read_text() == "began\nsaved\nbegan\n"  # in the same folder: it went on
 
 
+def test_an_interrupt_counts_that_the_main_thread_has_not_handled_yet(tmp_path):
+    """Another thread may get the signal, and see the command end, while the main thread sleeps."""
+    made = tmp_path / "made"
+    step = bash("train", 'touch "$0"; kill -INT $PPID', made, makes=(made,))
+
+    def work():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        runner.run(step)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with Runner(tmp_path / "out", show=False) as runner:
+            with pytest.raises(KeyboardInterrupt):
+                runner.at_once(2, [work])
+            assert made.exists()
+            assert not runner.marks.is_done(step)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def test_a_training_whose_runner_was_killed_keeps_other_runs_out(tmp_path):
     """Two trainings would write the same checkpoints."""
     log = tmp_path / "run" / "log"
