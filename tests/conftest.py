@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ ROOT = Path(__file__).resolve().parent.parent
 ASTERISK = ROOT / "examples" / "asterisk"
 BIN = Path(sys.executable).parent
 LABELS = ["alpha_ratio", "f0", "log_mel", "zcr"]  # always defined, undefined when unvoiced, vector, scalar
+
+
+@pytest.fixture(autouse=True, scope="module")
+def the_environment_is_left_as_it_was() -> Iterator[None]:
+    """dask sets variables for its workers here, one of which made every later command twice as slow."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 def write_manifest(source: Path, out: Path, every: int) -> Path:

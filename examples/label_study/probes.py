@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from settings import MLP_EPOCHS, MLP_HIDDEN, PENALTIES
+from settings import MLP_EPOCHS, MLP_HIDDEN, PENALTIES, PROBE_ITERATIONS
 from study_tools.probes import logistic, scores, standardised
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,7 +24,14 @@ class Outcome:
     nll: float
 
 
-def linear(x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> Outcome:
+def linear(
+    x: np.ndarray,
+    y: np.ndarray,
+    train: np.ndarray,
+    valid: np.ndarray,
+    test: np.ndarray,
+    iterations: int = PROBE_ITERATIONS,
+) -> Outcome:
     """Multinomial logistic regression with an L2 penalty.
 
     Args:
@@ -34,6 +41,7 @@ def linear(x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray, t
         valid: bool [points], a part of `train`: the penalty with the least loss on it is taken; if it is empty, the
             penalty is `CURVE_PENALTY`.
         test: bool [points].
+        iterations: of each fit, at most.
     """
     features, target = standardised(x, train), torch.from_numpy(y)
     classes = int(y.max()) + 1
@@ -42,12 +50,12 @@ def linear(x: np.ndarray, y: np.ndarray, train: np.ndarray, valid: np.ndarray, t
     if valid.any():
         tuned = torch.from_numpy(valid)
         for strength in sorted(PENALTIES, reverse=True):
-            start = logistic(features[fitting], target[fitting], classes, strength, start)
+            start = logistic(features[fitting], target[fitting], classes, strength, iterations, start)
             loss = float(functional.cross_entropy(scores(start, features[tuned]), target[tuned]))
             if loss < best:
                 best, penalty = loss, strength
     everything = torch.from_numpy(train)
-    weights = logistic(features[everything], target[everything], classes, penalty, start)
+    weights = logistic(features[everything], target[everything], classes, penalty, iterations, start)
     return outcome(scores(weights, features[torch.from_numpy(test)]), target[torch.from_numpy(test)])
 
 

@@ -38,6 +38,7 @@ RIDGE = 1e-3  # of the features' mean variance
 
 # Heads of the outcome.
 PENALTIES = (1e-3, 1e-2, 1e-1)
+PROBE_ITERATIONS = 60  # of L-BFGS
 MLP_HIDDEN = 128
 MLP_EPOCHS = 40
 
@@ -127,6 +128,11 @@ class Settings:
     @property
     def updates(self) -> int:
         return 4 if self.tiny else UPDATES
+
+    @property
+    def iterations(self) -> int:
+        """Of a probe's fit, at most."""
+        return 5 if self.tiny else PROBE_ITERATIONS
 
     @property
     def resamplings(self) -> int:

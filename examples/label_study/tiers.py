@@ -125,23 +125,23 @@ def judge(study: Study, table: Table, judged: Judged) -> int:
         name = points.task.name
         if name not in made:
             made[name] = vectors(points)
-        table.add({**row, **outcome_of(made[name], points, row)})
+        table.add({**row, **outcome_of(made[name], points, row, study.settings.iterations)})
     return len(wanted)
 
 
-def outcome_of(x: np.ndarray, points: Points, row: dict[str, object]) -> dict[str, object]:
+def outcome_of(x: np.ndarray, points: Points, row: dict[str, object], iterations: int) -> dict[str, object]:
     """The columns of an outcome by the head and number of examples of a row."""
     seed, nobody = int(row["seed"]), np.zeros(len(points), bool)
     train, test = ~points.test, points.test
     if row["examples"] != "all":
         number = int(row["examples"])
         chosen = [few_examples(points.y, train, number, draw) for draw in range(CURVE_DRAWS)]
-        results = [linear(x, points.y, few, nobody, test) for few in chosen]
+        results = [linear(x, points.y, few, nobody, test, iterations) for few in chosen]
         used = int(chosen[0].sum())
     else:
         used = int(train.sum())
         parts = (x, points.y, train, points.valid, test)
-        results = [linear(*parts) if row["head"] == "linear" else mlp(*parts, seed)]
+        results = [linear(*parts, iterations) if row["head"] == "linear" else mlp(*parts, seed)]
     return {
         "dim": x.shape[1],
         "classes": len(points.names),

@@ -32,7 +32,7 @@ def add_rows(
     """Judge the vectors of each task and add a row for each."""
     for task in tasks:
         points, x = data.points[task], vectors(task)
-        found = judge(x, points)
+        found = judge(x, points, data.settings.iterations)
         table.add(
             {
                 **row, "task": task, "metric": TASKS[task].metric, "valid": found.valid, "score": found.test,

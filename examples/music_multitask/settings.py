@@ -56,6 +56,7 @@ PERIOD = 12  # updates, of the rules that have one
 LONGER = 8  # times as many updates, in the stage `longer`
 
 PENALTIES = (1e-3, 1e-2, 1e-1)  # of the probes
+PROBE_ITERATIONS = 60  # of L-BFGS
 ROW_RESAMPLES = 200  # of the interval of a row
 
 
@@ -131,6 +132,11 @@ class Settings:
     def labels(self) -> tuple[str, ...]:
         """What is computed."""
         return tuple(sorted({*CATALOGUE, *BASELINES}))
+
+    @property
+    def iterations(self) -> int:
+        """Of a probe's fit, at most."""
+        return 5 if self.tiny else PROBE_ITERATIONS
 
     @property
     def resamplings(self) -> int:

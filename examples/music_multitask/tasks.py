@@ -15,6 +15,7 @@ from settings import (
     MOST_POINTS,
     NOTE_SECONDS,
     PENALTIES,
+    PROBE_ITERATIONS,
     ROW_RESAMPLES,
     SCORES,
     TASKS,
@@ -120,7 +121,7 @@ def points_of_several(settings: Settings, stream: Stream, parts: Parts, task: Ta
     )
 
 
-def judge(x: np.ndarray, points: Points) -> Judged:
+def judge(x: np.ndarray, points: Points, iterations: int = PROBE_ITERATIONS) -> Judged:
     """A linear probe: logistic regression whose penalty has the least loss on the validation part.
 
     The metric of the validation part is that of the probe fitted without it; the test part's is of the one fitted on
@@ -128,6 +129,7 @@ def judge(x: np.ndarray, points: Points) -> Judged:
 
     Args:
         x: vectors [points, dim], NaN where undefined.
+        iterations: of each fit, at most.
     """
     task: Task = points.task
     several = points.y.ndim == 2
@@ -142,12 +144,12 @@ def judge(x: np.ndarray, points: Points) -> Judged:
     start: Tensor | None = None
     best, chosen, answer = np.inf, max(PENALTIES), torch.zeros(0)
     for penalty in sorted(PENALTIES, reverse=True):
-        start = logistic(features[fitting], target[fitting], classes, penalty, start, loss_of)
+        start = logistic(features[fitting], target[fitting], classes, penalty, iterations, start, loss_of)
         logits = scores(start, features[tuned])
         loss = float(loss_of(logits, target[tuned]))
         if loss < best:
             best, chosen, answer = loss, penalty, logits
-    weights = logistic(features[every], target[every], classes, chosen, start, loss_of)
+    weights = logistic(features[every], target[every], classes, chosen, iterations, start, loss_of)
     valid = result_of(answer, points, points.valid)[task.metric]
     found = result_of(scores(weights, features[test]), points, points.test)[task.metric]
     low, high = found.interval or (np.nan, np.nan)

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-ITERATIONS = 60  # of L-BFGS
-
 
 def standardised(x: np.ndarray, train: np.ndarray) -> Tensor:
     """Features in standard deviations of the training rows; 0 where undefined."""
@@ -30,6 +28,7 @@ def logistic(
     y: Tensor,
     classes: int,
     penalty: float,
+    iterations: int,
     start: Tensor | None = None,
     loss_of: Callable[[Tensor, Tensor], Tensor] = functional.cross_entropy,
 ) -> Tensor:
@@ -40,12 +39,13 @@ def logistic(
         y: as `loss_of` takes it beside logits [points, classes]; classes as numbers by default.
         classes: how many.
         penalty: on the weights, not on the bias.
+        iterations: of L-BFGS, at most.
         start: weights to begin with; default, zeros.
     """
     weights = torch.zeros(x.shape[1] + 1, classes) if start is None else start.clone()
     weights.requires_grad_(True)
     optimizer = torch.optim.LBFGS(
-        [weights], max_iter=ITERATIONS, history_size=10, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+        [weights], max_iter=iterations, history_size=10, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:

@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import platform
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from ptsel_fairseq.base.files import file_checksum
@@ -27,11 +28,17 @@ def versions(*names: str, optional: Iterable[str] = ()) -> dict[str, str]:
     """
     found = {"ptsel_fairseq": __version__}
     for name in names:
-        found[name] = platform.python_version() if name == PYTHON else importlib.metadata.version(name)
+        found[name] = _version(name)
     for name in optional:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
+            found[name] = _version(name)
     return found
+
+
+@lru_cache
+def _version(name: str) -> str:
+    """Looked up once in a process: it takes 2 ms, and each of many results says it."""
+    return platform.python_version() if name == PYTHON else importlib.metadata.version(name)
 
 
 def checksums(files: Iterable[Path | str | None]) -> dict[str, str]:

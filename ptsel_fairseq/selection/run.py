@@ -145,6 +145,8 @@ def score_command(
             cores,
             embedded,
             estimator,
+            group_of is not None
+            or len({segment.utterance for segment in class_file.segments}) < len(class_file.segments),
         ),
         flush=True,
     )

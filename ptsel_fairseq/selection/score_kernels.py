@@ -86,15 +86,16 @@ def score_by_kernels(
     names, class_of = np.unique(classes, return_inverse=True)
     sizes = np.bincount(class_of)
     memory, jobs = compute.memory, compute.jobs
+    in_groups = groups is not None and len(np.unique(groups)) < len(x)
     if compute.engine == LOCAL:
         orders = 1 + settings.permutations
-        seconds = scoring_seconds(sizes, x.shape[1], values.values(), orders)
+        dims = [z.shape[1] for z in values.values()]
+        seconds = scoring_seconds(sizes, x.shape[1], dims, orders, in_groups)
         if compute.device != "cpu" or seconds < LONG_WORK_SECONDS:
             jobs = 1
         else:
             jobs = min(jobs or available_cores(), len(names))
         memory /= jobs
-    in_groups = groups is not None and len(np.unique(groups)) < len(x)
     ranks: dict[str, np.ndarray] = {}
     constant: dict[str, np.ndarray] = {}
     if in_groups and settings.permutations:
@@ -205,8 +206,8 @@ def _orders(
         rng = np.random.default_rng([piece.settings.seed, piece.number, n])
         yield group, np.array([np.arange(n), *(rng.permutation(n) for _ in range(permutations))])
         return
-    for name, z in group.items():
-        yield {name: z}, np.array([np.arange(n), *piece.orders.of_label(name, members, permutations)])
+    for name, drawn in piece.orders.of_labels(group, members, permutations):
+        yield {name: group[name]}, np.concatenate([np.arange(n)[None], drawn])
 
 
 def _same_samples(labels: Mapping[str, np.ndarray]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:

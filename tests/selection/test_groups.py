@@ -62,7 +62,7 @@ def test_orders_of_kernels_keep_each_class_s_values_and_what_is_constant_in_an_u
     for name in range(3):
         rows = np.flatnonzero(class_of == name)
         orders = GroupedOrders.of(group, rows, ranks, seed=0)
-        (order,) = orders.of_label("z", np.arange(len(rows)), 1)
+        ((_, (order,)),) = orders.of_labels(["z"], np.arange(len(rows)), 1)
         assert sorted(order) == list(range(len(rows)))
         label_of = np.empty(len(rows), dtype=int)
         label_of[order] = np.arange(len(rows))  # which point's label comes to each point's speech
@@ -74,6 +74,40 @@ def test_orders_of_kernels_keep_each_class_s_values_and_what_is_constant_in_an_u
     # An utterance gets about the same new value in every class.
     pairs = np.array([values[:2] for values in moved.values() if len(values) > 1])
     assert np.corrcoef(pairs.T)[0, 1] > 0.8
+
+
+def test_orders_of_all_labels_at_once_are_those_of_one_point_after_the_other():
+    """Labels with ties, vectors, and points where a label is undefined."""
+    _, y, group, _ = task_arrays(3, points=300, classes=3, groups=30)
+    class_of = np.unique(y, return_inverse=True)[1]
+    rng = np.random.default_rng(4)
+    values = {"ties": rng.integers(0, 3, (300, 1)).astype(float), "vector": rng.normal(size=(300, 4)),
+              "gaps": np.where(rng.random((300, 1)) < 0.2, np.nan, rng.normal(size=(300, 1)))}  # fmt: skip
+    ranks, rows = ranks_in_classes(values, class_of), np.flatnonzero(class_of == 1)
+    orders = GroupedOrders.of(group, rows, ranks, seed=5)
+    defined = np.flatnonzero(~np.isnan(values["gaps"][rows, 0]))
+    for names, members in ((["ties", "vector"], np.arange(len(rows))), (["gaps"], defined)):
+        for name, found in orders.of_labels(names, members, 20):
+            expected = [one_after_the_other(group, rows[members], ranks[name], [5, 3, i]) for i in range(20)]
+            np.testing.assert_array_equal(found, expected)
+
+
+def one_after_the_other(group, rows, ranks, seed):
+    """An order by `GroupedOrders`: every group takes over the ranks of another one, which then move the labels."""
+    rng = np.random.default_rng(seed)
+    donor_of = dict(zip(np.unique(group), np.unique(group)[rng.permutation(len(set(group)))], strict=True))
+    spare, tie = rng.uniform(size=len(rows)), rng.uniform(size=len(rows))
+    new = []
+    for point, row in enumerate(rows):
+        own, donor = np.flatnonzero(group == group[row]), np.flatnonzero(group == donor_of[group[row]])
+        rank = ranks[donor[list(own).index(row) * len(donor) // len(own)]]
+        new.append((spare[point] if np.isnan(rank) else rank, tie[point]))
+    speech = sorted(range(len(rows)), key=new.__getitem__)
+    label = sorted(range(len(rows)), key=lambda point: ranks[rows[point]])
+    order = [0] * len(rows)
+    for whose, where in zip(label, speech, strict=True):
+        order[whose] = where
+    return order
 
 
 @pytest.mark.slow

@@ -148,6 +148,7 @@ class TaskEstimator(Estimator):
             for the others.
         values_form: the estimator for tasks of values; its function takes a `ValueTask`. None if there is none.
         is_values_form: whether this is such a form, as `of_values` gives it.
+        work: of one permutation, over that of `relevance`: for the time that is told beforehand.
     """
 
     function: Callable[[Task, np.ndarray], float] | None = None
@@ -156,6 +157,7 @@ class TaskEstimator(Estimator):
     audible: bool | None = None
     values_form: TaskEstimator | None = None
     is_values_form: bool = False
+    work: float = 1.0
     average: str = field(default="count", init=False)
 
     @property

@@ -7,7 +7,7 @@ that the label has, inside classes, in another group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,24 +113,31 @@ class GroupedOrders:
             moved[defined] = own[np.random.default_rng([self.seed, 3, number]).permutation(defined)]
             yield moved[self.group[members]]
 
-    def of_label(self, name: str, members: np.ndarray, count: int) -> Iterator[np.ndarray]:
-        """Orders of the points `members` of the class [n], for one label, `count` of them.
+    def of_labels(
+        self, names: Iterable[str], members: np.ndarray, count: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Each label with `count` orders of the points `members` of the class, int [count, n].
 
-        As in `hsic.inner_products`, an order says which point's speech comes to each point's label.
+        As in `hsic.inner_products`, an order says which point's speech comes to each point's label. The groups' moves,
+        and what breaks ties, are drawn once for all labels.
         """
-        own = np.argsort(self.ranks[name][self._rows[members]], kind="stable")
-        group, place = self.group[members], self.place[members]
+        group, place, n = self.group[members], self.place[members], len(members)
+        donors, spare, tie = np.empty((count, n), dtype=np.intp), np.empty((count, n)), np.empty((count, n))
         for number in range(count):
             rng = np.random.default_rng([self.seed, 3, number])
-            donor = rng.permutation(len(self.sizes))[group]
-            taken = self.by_group[self.starts[donor] + place * self.sizes[donor] // self.sizes[group]]
+            donors[number] = rng.permutation(len(self.sizes))[group]
+            rng.random(out=spare[number])
+            rng.random(out=tie[number])
+        taken = self.by_group[self.starts[donors] + place * self.sizes[donors] // self.sizes[group]]
+        for name in names:
+            own = np.argsort(self.ranks[name][self._rows[members]], kind="stable")
             ranks = self.ranks[name][taken]
-            ranks = np.where(np.isnan(ranks), rng.uniform(size=len(ranks)), ranks)
-            label_of = np.empty(len(members), dtype=np.intp)
-            label_of[np.lexsort((rng.uniform(size=len(ranks)), ranks))] = own
-            order = np.empty(len(members), dtype=np.intp)
-            order[label_of] = np.arange(len(members))
-            yield order
+            ranks = np.where(np.isnan(ranks), spare, ranks)
+            rising = np.lexsort((tie, ranks), axis=-1)
+            # The point whose new rank is the r-th lowest gets the label of the point whose own is the r-th lowest.
+            orders = np.empty((count, n), dtype=np.intp)
+            orders[:, own] = rising
+            yield name, orders
 
     @property
     def _rows(self) -> np.ndarray:

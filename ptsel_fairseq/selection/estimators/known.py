@@ -132,6 +132,7 @@ LOGME = TaskEstimator(
     higher_is_better=True,
     permutations=200,
     function=_logme,
+    work=2.0,
 )
 LOGME = replace(
     LOGME,
@@ -149,6 +150,7 @@ LEE = TaskEstimator(
     help="the conditional-independence term of Lee et al. 2020, without a unit",
     permutations=100,
     hearing=_lee,
+    work=5.0,
 )
 PROBE = TaskEstimator(
     "probe",
@@ -159,6 +161,7 @@ PROBE = TaskEstimator(
     higher_is_better=True,
     permutations=200,
     function=_probe,
+    work=5.0,
     by_class=_recall,
     bounds=(0.0, 1.0),
 )

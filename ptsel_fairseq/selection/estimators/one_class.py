@@ -14,7 +14,7 @@ every class takes the first form whose kernels fit into its memory; the other fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -48,6 +48,7 @@ from ptsel_fairseq.selection.estimators.tiles import (
 # Seconds of one core, measured (docs/selection_speed.md).
 CLASS, PAIR_LABEL, PAIR_ORDER = 1e-3, 14e-9, 3e-9
 FEATURE_LABEL, FEATURE_ORDER = 2e-6, 0.8e-9
+DRAWN_ORDER, LABEL_ORDER = 12e-6, 6e-8  # orders by group: of a class, and of a point of each label
 BYTES_OF_PERMUTED = 64_000_000
 MEMORY = 4_000_000_000  # bytes
 DIGITS = 1e-4  # of a norm's terms that must be left, or it is computed from tiles
@@ -100,11 +101,24 @@ def class_seconds(n: int, d: int, scalars: int, vectors: int, orders: int) -> tu
     return matrices, CLASS + features + tiles
 
 
-def scoring_seconds(sizes: np.ndarray, d: int, labels: Iterable[np.ndarray], orders: int) -> float:
-    """About how long classes of the `sizes` [C] take on one core; `labels` are values [N, dim]."""
-    dims = [z.shape[1] for z in labels]
+def scoring_seconds(sizes: np.ndarray, d: int, dims: Sequence[int], orders: int, in_groups: bool) -> float:
+    """About how long classes of the `sizes` [C] take on one core.
+
+    Args:
+        d: values of a speech vector.
+        dims: values of each label.
+        orders: of the samples.
+        in_groups: whether points are permuted by group, each label by itself.
+    """
     scalars = dims.count(1)
-    return sum(min(class_seconds(int(n), d, scalars, len(dims) - scalars, orders)) for n in sizes)
+    if not in_groups:
+        return sum(min(class_seconds(int(n), d, scalars, len(dims) - scalars, orders)) for n in sizes)
+    drawn = orders * (DRAWN_ORDER * len(sizes) + LABEL_ORDER * len(dims) * float(np.sum(sizes)))
+    alone = {
+        vector: sum(min(class_seconds(int(n), d, 1 - vector, vector, orders)) for n in sizes)
+        for vector in (0, 1)
+    }
+    return drawn + scalars * alone[0] + (len(dims) - scalars) * alone[1]
 
 
 def matrix_bytes(n: int, labels: int, orders: int) -> int:

@@ -13,7 +13,7 @@ from ptsel_fairseq.base.value_file import ValueFile
 from ptsel_fairseq.labels.store.reader import LabelStore
 from ptsel_fairseq.selection.bins import value_bins
 from ptsel_fairseq.selection.estimators import Estimator, TaskEstimator
-from ptsel_fairseq.selection.estimators.one_class import class_seconds, matrix_bytes
+from ptsel_fairseq.selection.estimators.one_class import class_seconds, matrix_bytes, scoring_seconds
 from ptsel_fairseq.selection.estimators.relevance import MOST_OPERATIONS
 from ptsel_fairseq.selection.noise import PERMUTATIONS
 from ptsel_fairseq.selection.points import downsampled_frames, summary_width, width_of
@@ -32,8 +32,14 @@ def cost_line(
     jobs: int,
     embedded: bool,
     estimator: Estimator,
+    in_groups: bool,
 ) -> str:
-    """What will be scored, and about how long that takes on `jobs` cores; `embedded`: the speech vectors are there."""
+    """What will be scored, and about how long that takes on `jobs` cores.
+
+    Args:
+        embedded: whether the speech vectors are there.
+        in_groups: whether points are permuted by group.
+    """
     frames = downsampled_frames(class_file)
     values = np.array(class_file.in_order_values()) if isinstance(class_file, ValueFile) else None
     names = [segment.name for segment in class_file.segments] if values is None else value_bins(values)
@@ -50,23 +56,26 @@ def cost_line(
     ]  # where a label is undefined the class is another one
     d, orders = 40 * frames, 1 + permutations
     columns = sum(map(sum, dims))
-    of_task = isinstance(estimator, TaskEstimator)
+    of_task = estimator if isinstance(estimator, TaskEstimator) else None
     scoring, largest = task_cost(
         len(names),
         d,
         columns,
         len(sizes) if values is None else 1,
         permutations if of_task else PERMUTATIONS,
+        of_task,
     )
     for group in [] if of_task else filter(None, dims):
-        scalars = group.count(1)
-        for size in sizes.astype(int).tolist():
-            if size < 4:
-                continue
-            by_matrices, by_blocks = class_seconds(size, d, scalars, len(group) - scalars, orders)
-            scoring += min(by_matrices, by_blocks)
+        scored = sizes[sizes >= 4].astype(int)
+        scoring += scoring_seconds(scored, d, group, orders, in_groups)
+        together = [1] if in_groups else group  # labels that are held at the same time
+        scalars = together.count(1)
+        for size in scored.tolist():
+            by_matrices, by_blocks = class_seconds(size, d, scalars, len(together) - scalars, orders)
             held = (
-                16 * size * d + 128e6 if by_blocks < by_matrices else matrix_bytes(size, len(group), orders)
+                16 * size * d + 128e6
+                if by_blocks < by_matrices
+                else matrix_bytes(size, len(together), orders)
             )
             largest = max(largest, held)
     embedding = (
@@ -76,7 +85,7 @@ def cost_line(
             f"{seconds / 60:.1f} min of audio to embed, about {readable_time(max(1, seconds / 600 / jobs))}"
         )
     )
-    points = 4 * d * len(names)
+    points, workers = 4 * d * len(names), 1 if of_task else jobs
     what = f"{len(sizes)} classes (of {int(sizes.min())} to {int(sizes.max())})"
     if values is not None:
         what = (
@@ -84,10 +93,11 @@ def cost_line(
             f"{values.std():.4g}; {len(sizes)} bins of it, of {int(sizes.min())} to {int(sizes.max())} points, for "
             "whatever needs classes)"
         )
+    memory = readable_size(100e6 + 3 * points + largest * workers)
     lines = [
         f"{manifest.file}: {len(names)} points in {what}, {len(labels)} labels",
-        f"cost on {jobs} cores: {embedding}; scores about {readable_time(max(1, scoring / jobs))}; memory about "
-        f"{readable_size(100e6 + 3 * points + largest * jobs)}, disk {readable_size(points * (1 if embedded else 2))}",
+        f"cost on {jobs} cores: {embedding}; scores about {readable_time(max(1, scoring / workers))}; memory about "
+        f"{memory}, disk {readable_size(points * (1 if embedded else 2))}",
     ]
     if class_file.unlabelled or class_file.other_paths:
         lines.append(
@@ -97,15 +107,26 @@ def cost_line(
     return "\n".join(lines)
 
 
-def task_cost(points: int, d: int, columns: int, classes: int, permutations: int) -> tuple[float, float]:
-    """Seconds of one core and bytes, about, of the labels' relevance with `permutations`.
+def task_cost(
+    points: int,
+    d: int,
+    columns: int,
+    classes: int,
+    permutations: int,
+    estimator: TaskEstimator | None = None,
+) -> tuple[float, float]:
+    """Seconds of one core and bytes, about, of the labels' scores with `permutations`.
 
     Args:
         points, d: speech vectors [points, d].
         columns: of all labels together.
+        estimator: default, the relevance that tells labels from noise.
     """
     each = 2.0 * classes * points * columns
-    permuted = each * permutations if each * permutations < MOST_OPERATIONS else 0.0
+    if estimator is None or estimator.audible is not None:
+        permuted = each * permutations if each * permutations < MOST_OPERATIONS else 0.0
+    else:
+        permuted = each * permutations * estimator.work
     operations = 2.0 * points * d * (d + 2 * columns) + permuted
     held = 8.0 * (points * (2 * columns + (classes if permuted else 0)) + 3 * FOLDS_HELD * d * (d + classes))
     return operations / OPERATIONS_A_SECOND, held

@@ -41,7 +41,7 @@ from ptsel_fairseq.selection.estimators.kernels import (
 from ptsel_fairseq.selection.estimators.one_class import MEMORY, label_norm, large_variance, speech_norm
 from ptsel_fairseq.selection.weighting.group_large import TiledClass
 
-WORTH_THREADS = 1e6  # pairs times labels
+WORTH_THREADS = 1e7  # pairs times labels; with less, threads take longer to start than they save
 LARGE = 500  # points from which a class is computed in blocks, see `group_tiles`
 SHARE_OF_EXPONENTS = 0.25  # of the memory: smaller classes are somewhat faster with their exponents kept
 MEMORY_OF_A_BLOCK = 64 * 2**20
