@@ -150,7 +150,7 @@ LEE = TaskEstimator(
     help="the conditional-independence term of Lee et al. 2020, without a unit",
     permutations=100,
     hearing=_lee,
-    work=5.0,
+    work=4.0,
 )
 PROBE = TaskEstimator(
     "probe",

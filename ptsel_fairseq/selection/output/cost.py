@@ -125,7 +125,8 @@ def task_cost(
     each = 2.0 * classes * points * columns
     if estimator is None or estimator.audible is not None:
         permuted = each * permutations if each * permutations < MOST_OPERATIONS else 0.0
-    else:
+    else:  # by class, or by the speech's values
+        each *= d / classes if estimator.hearing else 1.0
         permuted = each * permutations * estimator.work
     operations = 2.0 * points * d * (d + 2 * columns) + permuted
     held = 8.0 * (points * (2 * columns + (classes if permuted else 0)) + 3 * FOLDS_HELD * d * (d + classes))
