@@ -1,6 +1,7 @@
 """One function over many pieces, by processes and by a real cluster of two workers: the same results, in order."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,6 +24,14 @@ def gram_trace(x):
 def pieces(count=12):
     for number in range(count):
         yield np.random.default_rng(number).standard_normal((30 + number, 7))
+
+
+def new_pages(_: int) -> int:
+    """How often the system has given memory, 4 kB at a time, for 50 arrays of 400 times as much."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for number in range(50):
+        np.full(200_000, number, dtype=np.float64)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def process_of(_):
@@ -94,6 +103,11 @@ def test_every_engine_gives_the_same_results_in_order(engine):
         map_ordered(gram_trace, pieces(), engine),
     ):
         np.testing.assert_allclose(list(results), here, rtol=1e-12)
+
+
+def test_a_cluster_takes_no_new_memory_for_each_array(engine):
+    """dask lets its workers give back all memory at once, unless they are told otherwise."""
+    assert max(map_ordered(new_pages, range(4), engine)) < 5_000
 
 
 def test_work_is_done_elsewhere(engine):

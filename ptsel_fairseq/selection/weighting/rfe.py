@@ -16,7 +16,7 @@ from ptsel_fairseq.selection.weighting.way import Candidates, Options
 
 RFE_SUPPORT = 4  # labels that are kept, as in the papers
 RFE_CLASSES, RFE_POINTS = 50, 5000  # that it learns from at most, equally many of each class
-SECONDS_AN_ENTRY = 3e-7  # of one core, for each point, class and column that one machine learns from
+SECONDS_AN_ENTRY = 5e-8  # of one core, for each point, class and column that one machine learns from
 
 
 def weigh_by_rfe(candidates: Candidates, options: Options) -> tuple[np.ndarray, dict[str, Any]]:
