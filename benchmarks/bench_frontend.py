@@ -30,7 +30,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import ASTERISK, ROOT, Figure, finish, parse, parser_of
+from common import ROOT, Figure, add_every, bundled_manifests, finish, parse, parser_of
 from omegaconf import OmegaConf
 from phones import probe, shown, write_phones
 
@@ -38,7 +38,6 @@ from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.base.weights_file import write_into_recipe
-from ptsel_fairseq.data.make_manifest import rewrite_manifests
 from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.labels.pools import POOLS
 from ptsel_fairseq.runs import read_run
@@ -60,7 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--frontends", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--clips", type=int, help="English clips whose phones are probed (default: all)")
-    tiny = {"core_minutes": 1 / 30, "conditions": ["labels"], "frontends": ["filterbank"], "clips": 20}
+    tiny = {
+        "core_minutes": 1 / 30,
+        "conditions": ["labels"],
+        "frontends": ["filterbank"],
+        "clips": 20,
+        "every": 4,
+    }
+    add_every(parser)
     options = parse(parser, arguments, tiny)
     with tempfile.TemporaryDirectory() as folder:
         return finish(options, compare(options, (options.out or Path(folder)).resolve()))
@@ -69,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
 def compare(options: argparse.Namespace, out: Path) -> list[Figure]:
     """Train and probe every front end; numbers in `out`, and for each run how many phones are told apart."""
     minutes = options.core_minutes
-    make_data(out, options.clips)
+    make_data(out, options.clips, options.every)
     runs = [
         (frontend, condition, seed)
         for seed in options.seeds
@@ -87,9 +93,9 @@ def compare(options: argparse.Namespace, out: Path) -> list[Figure]:
     return [Figure("phones told apart from log_mel itself, percent", log_mel[0])]
 
 
-def make_data(out: Path, clips_to_probe: int | None) -> None:
+def make_data(out: Path, clips_to_probe: int | None, every: int) -> None:
     """Manifests and store of the bundled speech; the phones of its English clips, or some of them, in five folds."""
-    rewrite_manifests(ASTERISK, out / "data")
+    bundled_manifests(out / "data", every)
     for split in ("train", "valid"):
         extract(read_manifest(out / "data" / f"{split}.tsv"), [*LABELS, "log_mel"], out / "labels")
     write_phones(out, clips_to_probe)

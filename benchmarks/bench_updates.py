@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from common import ASTERISK, RECIPES, ROOT, SEVEN, Figure, finish, parse, parser_of
+from common import RECIPES, ROOT, SEVEN, Figure, add_every, bundled_manifests, finish, parse, parser_of
 from trainings import train_to_the_end
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.weights_file import write_into_recipe
-from ptsel_fairseq.data.make_manifest import rewrite_manifests
 from ptsel_fairseq.labels import extract
 from ptsel_fairseq.runs import Run
 
@@ -40,11 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
         "--tokens", type=int, default=1_400_000, help="samples of an update (default 1400000)"
     )
     parser.add_argument("--out", type=Path, help="folder of the runs (default: one that is removed)")
-    options = parse(parser, arguments, {"model": "tiny", "updates": 4, "tokens": 100_000})
+    add_every(parser)
+    options = parse(parser, arguments, {"model": "tiny", "updates": 4, "tokens": 100_000, "every": 4})
     options.precision = options.precision or ("fp16" if options.device == "cuda" else "fp32")
     with tempfile.TemporaryDirectory() as folder:
         out = (options.out or Path(folder)).resolve()
-        rewrite_manifests(ASTERISK, out / "data")
+        bundled_manifests(out / "data", options.every)
         for split in ("train", "valid"):
             extract(out / "data" / f"{split}.tsv", SEVEN, out / "store")
         runs = {labelled: train(options, out, labelled) for labelled in (False, True)}

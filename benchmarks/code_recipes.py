@@ -32,13 +32,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from common import ASTERISK, RECIPES, ROOT, Figure, finish, parse, parser_of
+from common import RECIPES, ROOT, Figure, add_every, bundled_manifests, finish, parse, parser_of
 from phones import probe, shown, write_phones
 from trainings import train_to_the_end
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
-from ptsel_fairseq.data.make_manifest import rewrite_manifests
 from ptsel_fairseq.downstream.metrics.bootstrap import interval, mean_values, replicates
 from ptsel_fairseq.downstream.metrics.results import Result, read_result
 from ptsel_fairseq.export import export_command
@@ -71,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--frontends", choices=FRONTENDS, nargs="+", default=list(FRONTENDS))
     parser.add_argument("--clips", type=int, help="English clips whose phones are probed (default: all)")
-    tiny = {"updates": 2, "seeds": [1], "frontends": ["waveform"], "clips": 20}
+    tiny = {"updates": 2, "seeds": [1], "frontends": ["waveform"], "clips": 20, "every": 4}
+    add_every(parser)
     options = parse(parser, arguments, tiny)
     with tempfile.TemporaryDirectory() as folder:
         return finish(options, compare(options, (options.out or Path(folder)).resolve()))
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
 
 def compare(options: argparse.Namespace, out: Path) -> list[Figure]:
     """Train and probe every encoder; rows in `out`, and for each recipe and front end what the phones gain."""
-    rewrite_manifests(ASTERISK, out / "data")
+    bundled_manifests(out / "data", options.every)
     write_phones(out, options.clips)
     pairs = [(recipe, frontend) for frontend in options.frontends for recipe in (RANDOM, *LABELS)]
     for seed in options.seeds:

@@ -130,6 +130,21 @@ def bundled(split: str = "train") -> Manifest:
     return read_manifest(ASTERISK / f"{split}.tsv")
 
 
+def add_every(parser: argparse.ArgumentParser) -> None:
+    """The option of how much of the bundled speech is used, see `bundled_manifests`."""
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="use each N-th bundled clip (default 1: all)"
+    )
+
+
+def bundled_manifests(folder: Path, every: int = 1) -> None:
+    """Write manifests of each n-th clip of the bundled speech, with the absolute path of its audio."""
+    for split in ("train", "valid"):
+        manifest = bundled(split)
+        lines = [f"{utterance.path}\t{utterance.samples}" for utterance in list(manifest)[::every]]
+        write_text(folder / f"{split}.tsv", "\n".join([str(manifest.root), *lines]) + "\n")
+
+
 def read_waveforms(manifest: Manifest, most: int | None = None, minutes: float = np.inf) -> list[np.ndarray]:
     """Utterances of at least a second, evenly spaced in a manifest.
 

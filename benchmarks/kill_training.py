@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import ASTERISK, RECIPES, ROOT, Figure, finish, parse, parser_of
+from common import RECIPES, ROOT, Figure, bundled_manifests, finish, parse, parser_of
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
@@ -87,10 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
 def make_data(out: Path) -> tuple[Path, Path]:
     """Manifests of every fifth bundled clip, and their store."""
     data = out / "data"
-    data.mkdir(parents=True)
+    bundled_manifests(data, 5)
     for split in ("train", "valid"):
-        _, *lines = (ASTERISK / f"{split}.tsv").read_text(encoding="utf-8").splitlines()
-        write_text(data / f"{split}.tsv", "\n".join([str(ASTERISK / "audio"), *lines[::5]]) + "\n")
         extract(read_manifest(data / f"{split}.tsv"), LABELS, out / "store")
     return data, out / "store"
 

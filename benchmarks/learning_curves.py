@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from common import ASTERISK, RECIPES, ROOT, Figure, finish, parse, parser_of
+from common import RECIPES, ROOT, Figure, add_every, bundled_manifests, finish, parse, parser_of
 from trainings import train_to_the_end
 
 from ptsel_fairseq.base.errors import PtselError
@@ -32,7 +32,6 @@ from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.manifest import Manifest, read_manifest
 from ptsel_fairseq.base.pictures import BLUE, GREY, ORANGE, PINK, save
 from ptsel_fairseq.base.weights_file import write_into_recipe
-from ptsel_fairseq.data.make_manifest import rewrite_manifests
 from ptsel_fairseq.labels import registry
 from ptsel_fairseq.labels.extraction.extract import extract
 from ptsel_fairseq.labels.label import Track
@@ -61,14 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     parser.add_argument("--updates", type=int, default=400, help="of each run (default 400)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
-    options = parse(parser, arguments, {"updates": 2, "seeds": [1], "conditions": ["labels", "permuted"]})
+    add_every(parser)
+    options = parse(
+        parser, arguments, {"updates": 2, "seeds": [1], "conditions": ["labels", "permuted"], "every": 4}
+    )
     with tempfile.TemporaryDirectory() as folder:
         return finish(options, compare(options, (options.out or Path(folder)).resolve()))
 
 
 def compare(options: argparse.Namespace, out: Path) -> list[Figure]:
     """Train under every condition; picture and numbers in `out`."""
-    make_data(out)
+    make_data(out, options.every)
     for seed in options.seeds:  # the first comparison is complete after the first seed
         for condition in options.conditions:
             train(out, condition, seed, options.updates)
@@ -86,9 +88,9 @@ def compare(options: argparse.Namespace, out: Path) -> list[Figure]:
     ]
 
 
-def make_data(out: Path) -> None:
+def make_data(out: Path, every: int) -> None:
     """Manifests of the bundled speech, its store, and the stores of the two controls."""
-    rewrite_manifests(ASTERISK, out / "data")
+    bundled_manifests(out / "data", every)
     for split in SPLITS:
         manifest = read_manifest(out / "data" / f"{split}.tsv")
         extract(manifest, LABELS, out / "labels")

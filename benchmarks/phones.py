@@ -12,14 +12,16 @@ from common import ASTERISK
 
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.files import write_text
+from ptsel_fairseq.base.manifest import read_manifest
 
 FOLDS = 5
 
 
 def write_phones(out: Path, most_clips: int | None) -> None:
-    """The phones of the English clips, or of some of them, and these clips in five folds."""
+    """The phones of the English clips of the manifests, or of some of them, and these clips in five folds."""
     header, *phones = (ASTERISK / "classes" / "phone.tsv").read_text().splitlines()
-    clips = sorted({line.split("\t")[0] for line in phones})[:most_clips]
+    used = {utterance.path for file in (out / "data").glob("*.tsv") for utterance in read_manifest(file)}
+    clips = sorted({line.split("\t")[0] for line in phones} & used)[:most_clips]
     phones = [line for line in phones if line.split("\t")[0] in set(clips)]
     write_text(out / "phone.tsv", "\n".join([header, *phones]) + "\n")
     lines = ["path\tclass", *(f"{clip}\tfold{number % FOLDS}" for number, clip in enumerate(clips))]
