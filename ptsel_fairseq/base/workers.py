@@ -30,10 +30,7 @@ SECONDS_TO_CONNECT = 20
 SHORT_WORK_SECONDS = 300  # of audio: less than this is done faster in one process than processes start
 LONG_WORK_SECONDS = 6.0  # of work: less is done faster in one process than processes start
 SECONDS_BETWEEN_LOOKS = 1.0  # of a worker, whether its parent is there
-KEPT_MEMORY = {
-    -3: 2**25,
-    -1: 2**26,
-}  # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, at most what they become
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 AHEAD = 4  # pieces for each worker that are sent or done, but not yet taken
 
 Piece = TypeVar("Piece")
@@ -159,8 +156,8 @@ def _keep_memory() -> None:
         return
     with contextlib.suppress(OSError, AttributeError):  # a system without glibc
         library = ctypes.CDLL(None)
-        for parameter, size in KEPT_MEMORY.items():
-            library.mallopt(parameter, size)
+        library.mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that glibc takes by itself, as arrays come and go
+        library.mallopt(M_TRIM_THRESHOLD, 2**26)
 
 
 def _start_process(parent: int) -> None:

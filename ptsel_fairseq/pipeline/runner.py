@@ -119,9 +119,8 @@ class Runner:
         self._asking.append(answered)
         # Python handles signals that wait in the order of their numbers, so this one comes after SIGINT and SIGTERM.
         signal.pthread_kill(main.ident, WAKES)
-        while not answered.wait(
-            timeout=0.1
-        ):  # a signal that comes just before a thread falls asleep wakes nobody
+        # One that comes just before the main thread falls asleep does not wake it.
+        while not answered.wait(timeout=0.1):
             signal.pthread_kill(main.ident, WAKES)
 
     def run(self, step: Step) -> Outcome:

@@ -11,7 +11,7 @@ from ptsel_fairseq.base.class_file import read_classes
 from ptsel_fairseq.base.errors import PtselError
 from ptsel_fairseq.base.manifest import read_manifest
 from ptsel_fairseq.selection import Points, score_labels
-from ptsel_fairseq.selection.estimators import ESTIMATORS, KernelEstimator
+from ptsel_fairseq.selection.estimators import ESTIMATORS, KernelEstimator, grouped_orders
 from ptsel_fairseq.selection.estimators.grouped_orders import GroupedOrders, ranks_in_classes
 from ptsel_fairseq.selection.estimators.task import Task, stack
 from ptsel_fairseq.selection.groups import overlapping, read_groups, structure_lines
@@ -76,8 +76,10 @@ def test_orders_of_kernels_keep_each_class_s_values_and_what_is_constant_in_an_u
     assert np.corrcoef(pairs.T)[0, 1] > 0.8
 
 
-def test_orders_of_all_labels_at_once_are_those_of_one_point_after_the_other():
-    """Labels with ties, vectors, and points where a label is undefined."""
+@pytest.mark.parametrize("values_at_once", [grouped_orders.VALUES_AT_ONCE, 500, 1])
+def test_orders_of_all_labels_at_once_are_those_of_one_point_after_the_other(values_at_once, monkeypatch):
+    """Labels with ties, vectors, and points where a label is undefined; all permutations at a time, or a few."""
+    monkeypatch.setattr(grouped_orders, "VALUES_AT_ONCE", values_at_once)
     _, y, group, _ = task_arrays(3, points=300, classes=3, groups=30)
     class_of = np.unique(y, return_inverse=True)[1]
     rng = np.random.default_rng(4)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+VALUES_AT_ONCE = 2**20  # of permutations, a number for each point
+
 
 def ranks_in_classes(values: Mapping[str, np.ndarray], class_of: np.ndarray) -> dict[str, np.ndarray]:
     """For each label, the rank of each point's value inside its class, over the number of points there, [N] in (0, 1).
@@ -118,26 +120,35 @@ class GroupedOrders:
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Each label with `count` orders of the points `members` of the class, int [count, n].
 
-        As in `hsic.inner_products`, an order says which point's speech comes to each point's label. The groups' moves,
-        and what breaks ties, are drawn once for all labels.
+        As in `hsic.inner_products`, an order says which point's speech comes to each point's label. All labels have the
+        same draws: they are kept, unless that takes much memory.
         """
-        group, place, n = self.group[members], self.place[members], len(members)
-        donors, spare, tie = np.empty((count, n), dtype=np.intp), np.empty((count, n)), np.empty((count, n))
-        for number in range(count):
-            rng = np.random.default_rng([self.seed, 3, number])
-            donors[number] = rng.permutation(len(self.sizes))[group]
-            rng.random(out=spare[number])
-            rng.random(out=tie[number])
-        taken = self.by_group[self.starts[donors] + place * self.sizes[donors] // self.sizes[group]]
+        n = len(members)
+        at_once = max(1, VALUES_AT_ONCE // n)
+        blocks = [range(first, min(first + at_once, count)) for first in range(0, count, at_once)]
+        kept = self._draws(members, blocks[0]) if len(blocks) == 1 else None
         for name in names:
             own = np.argsort(self.ranks[name][self._rows[members]], kind="stable")
-            ranks = self.ranks[name][taken]
-            ranks = np.where(np.isnan(ranks), spare, ranks)
-            rising = np.lexsort((tie, ranks), axis=-1)
-            # The point whose new rank is the r-th lowest gets the label of the point whose own is the r-th lowest.
             orders = np.empty((count, n), dtype=np.intp)
-            orders[:, own] = rising
+            for block in blocks:
+                taken, spare, tie = kept or self._draws(members, block)
+                ranks = self.ranks[name][taken]
+                ranks = np.where(np.isnan(ranks), spare, ranks)
+                # The point whose new rank is the r-th lowest gets the label of the one whose own is the r-th lowest.
+                orders[block.start : block.stop, own] = np.lexsort((tie, ranks), axis=-1)
             yield name, orders
+
+    def _draws(self, members: np.ndarray, numbers: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of some permutations: whose ranks each point takes, ranks where these are undefined, and what breaks ties."""
+        group, place, shape = self.group[members], self.place[members], (len(numbers), len(members))
+        donors, spare, tie = np.empty(shape, dtype=np.intp), np.empty(shape), np.empty(shape)
+        for row, number in enumerate(numbers):
+            rng = np.random.default_rng([self.seed, 3, number])
+            donors[row] = rng.permutation(len(self.sizes))[group]
+            rng.random(out=spare[row])
+            rng.random(out=tie[row])
+        taken = self.by_group[self.starts[donors] + place * self.sizes[donors] // self.sizes[group]]
+        return taken, spare, tie
 
     @property
     def _rows(self) -> np.ndarray:

@@ -77,7 +77,7 @@ def cost_line(
                 if by_blocks < by_matrices
                 else matrix_bytes(size, len(together), orders)
             )
-            largest = max(largest, held)
+            largest = max(largest, held + 16 * size * orders * in_groups)
     embedding = (
         "speech embedded already"
         if embedded
