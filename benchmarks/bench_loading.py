@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from common import SEVEN, Figure, bundled, finish, in_turns, medians, parse, parser_of, ratio
+from common import SEVEN, Figure, bundled, finish, in_turns, medians, parse, parser_of, ratio, write_some
 from fairseq.data import FileAudioDataset
 
 from ptsel_fairseq.base.audio import read_audio
@@ -75,10 +75,8 @@ def first_lines(manifest: Manifest, clips: int | None, folder: Path) -> Manifest
     """The manifest itself, or its first utterances as one in a folder."""
     if clips is None:
         return manifest
-    lines = [f"{utterance.path}\t{utterance.samples}" for utterance in manifest.utterances[:clips]]
     file = folder / "first" / "train.tsv"
-    file.parent.mkdir()
-    file.write_text("\n".join([str(manifest.root), *lines]) + "\n")
+    write_some(file, manifest, manifest.utterances[:clips])
     return read_manifest(file)
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import ASTERISK, SEVEN, Figure, finish, in_turns, medians, parse, parser_of, ratio
 from common import RECIPES as RECIPES_FOLDER
+from common import SEVEN, Figure, bundled, finish, in_turns, medians, parse, parser_of, ratio, write_some
 from fairseq import tasks, utils
 from fairseq.criterions.wav2vec_criterion import Wav2vecCriterion
 from fairseq.dataclass.initialize import add_defaults
@@ -30,7 +30,6 @@ from omegaconf import OmegaConf
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from ptsel_fairseq.base.manifest import read_manifest
-from ptsel_fairseq.data.make_manifest import rewrite_manifests
 from ptsel_fairseq.heads import losses
 from ptsel_fairseq.heads.heads import PtselHeads
 from ptsel_fairseq.labels.extraction.extract import extract
@@ -70,10 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     options.dtype = options.dtype or ("fp16" if options.device == "cuda" else "fp32")
     with tempfile.TemporaryDirectory() as folder:
         data, store = Path(folder) / "data", Path(folder) / "store"
-        rewrite_manifests(ASTERISK, data)
-        if options.clips:
-            root, *lines = (data / "train.tsv").read_text().splitlines()
-            (data / "train.tsv").write_text("\n".join([root, *lines[: options.clips]]) + "\n")
+        write_some(data / "train.tsv", bundled(), bundled().utterances[: options.clips])
         extract(read_manifest(data / "train.tsv"), SEVEN, store)
         contenders = {name: Step(options, data, store, name == LABELLED) for name in (STOCK, LABELLED)}
         clock = time.perf_counter if options.device == "cuda" else time.process_time

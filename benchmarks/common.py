@@ -20,7 +20,7 @@ import numpy as np
 from ptsel_fairseq.base.audio import read_audio
 from ptsel_fairseq.base.files import write_text
 from ptsel_fairseq.base.grid import SAMPLE_RATE
-from ptsel_fairseq.base.manifest import Manifest, read_manifest
+from ptsel_fairseq.base.manifest import Manifest, Utterance, read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 ASTERISK = ROOT / "examples" / "asterisk"
@@ -141,8 +141,13 @@ def bundled_manifests(folder: Path, every: int = 1) -> None:
     """Write manifests of each n-th clip of the bundled speech, with the absolute path of its audio."""
     for split in ("train", "valid"):
         manifest = bundled(split)
-        lines = [f"{utterance.path}\t{utterance.samples}" for utterance in list(manifest)[::every]]
-        write_text(folder / f"{split}.tsv", "\n".join([str(manifest.root), *lines]) + "\n")
+        write_some(folder / f"{split}.tsv", manifest, manifest.utterances[::every])
+
+
+def write_some(file: Path, manifest: Manifest, utterances: Sequence[Utterance]) -> None:
+    """Write a manifest of some utterances of another one, with the absolute path of its audio."""
+    lines = [f"{utterance.path}\t{utterance.samples}" for utterance in utterances]
+    write_text(file, "\n".join([str(manifest.root), *lines]) + "\n")
 
 
 def read_waveforms(manifest: Manifest, most: int | None = None, minutes: float = np.inf) -> list[np.ndarray]:

@@ -145,8 +145,7 @@ def score_command(
             cores,
             embedded,
             estimator,
-            group_of is not None
-            or len({segment.utterance for segment in class_file.segments}) < len(class_file.segments),
+            group_of is not None,
         ),
         flush=True,
     )

@@ -86,7 +86,7 @@ def score_by_kernels(
     names, class_of = np.unique(classes, return_inverse=True)
     sizes = np.bincount(class_of)
     memory, jobs = compute.memory, compute.jobs
-    in_groups = groups is not None and len(np.unique(groups)) < len(x)
+    in_groups = settings.permutations > 0 and groups is not None and len(np.unique(groups)) < len(x)
     if compute.engine == LOCAL:
         orders = 1 + settings.permutations
         dims = [z.shape[1] for z in values.values()]
@@ -98,7 +98,7 @@ def score_by_kernels(
         memory /= jobs
     ranks: dict[str, np.ndarray] = {}
     constant: dict[str, np.ndarray] = {}
-    if in_groups and settings.permutations:
+    if in_groups:
         ranks = ranks_in_classes(values, class_of)
         constant = values_of_groups(values, np.unique(np.asarray(groups), return_inverse=True)[1])
     by_class = np.split(np.argsort(class_of, kind="stable"), np.cumsum(sizes)[:-1])

@@ -60,7 +60,7 @@ def test_cores_share_the_classes_of_kernels_and_not_a_function_of_the_task(data_
 
     def said(estimator, cores, permutations):
         return cost_line(
-            manifest, store, phones, store.labels, "mean", permutations, cores, True, ESTIMATORS.get(estimator), True
+            manifest, store, phones, store.labels, "mean", permutations, cores, True, ESTIMATORS.get(estimator), False
         ).split("scores about ")[1].split(";")[0]  # fmt: skip
 
     assert said("cka", 1, 10**5) != said("cka", 8, 10**5)

@@ -32,13 +32,13 @@ def cost_line(
     jobs: int,
     embedded: bool,
     estimator: Estimator,
-    in_groups: bool,
+    grouped: bool,
 ) -> str:
     """What will be scored, and about how long that takes on `jobs` cores.
 
     Args:
         embedded: whether the speech vectors are there.
-        in_groups: whether points are permuted by group.
+        grouped: whether points have groups other than their utterances.
     """
     frames = downsampled_frames(class_file)
     values = np.array(class_file.in_order_values()) if isinstance(class_file, ValueFile) else None
@@ -55,6 +55,7 @@ def cost_line(
         for optional in (False, True)
     ]  # where a label is undefined the class is another one
     d, orders = 40 * frames, 1 + permutations
+    in_groups = permutations > 0 and (grouped or len(used) < len(names))
     columns = sum(map(sum, dims))
     of_task = estimator if isinstance(estimator, TaskEstimator) else None
     scoring, largest = task_cost(
